@@ -1,0 +1,11 @@
+//! ipfs-radio: one binary that puts a radio station on IPFS and keeps it there.
+//!
+//! The arrows run one way:
+//! `main → cli, config → {setup, streamer, health, http} → {ipfs, audio, disk, watch, clock} → radio`.
+
+pub mod radio;
+
+#[cfg(feature = "edges")]
+pub mod audio;
+#[cfg(feature = "edges")]
+pub mod ipfs;

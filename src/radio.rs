@@ -1,0 +1,14 @@
+//! What a station is, in words and rules.
+//!
+//! A *track* or a *jingle* is an *item*: one recording, encoded once and cut into *segments*. The *running order*
+//! names items in the order in which they air, and is looped. The *timeline* gives each segment that airs its media
+//! sequence and its air time; once the receipt of a segment is durable they never change. The *window* is the part
+//! of the timeline that a playlist lists: what has been, what is on air, and the look-ahead.
+//!
+//! Everything below is pure: no clock, no disk, no network, no chance. Time comes in as an argument, what must be
+//! done goes out as a value. Nothing here imports from outside this folder, so that it can become a crate by a
+//! rename; a test in `tests/it/tidy.rs` keeps it so.
+
+pub mod segment;
+pub mod status;
+pub mod time;

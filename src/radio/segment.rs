@@ -1,0 +1,93 @@
+//! Items and their segments: what setup makes and the timeline puts on air.
+
+use cid::Cid;
+use multihash::Multihash;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+/// The multicodec of raw bytes (`0x55`): a segment or a list is one raw block.
+pub const RAW: u64 = 0x55;
+/// The multicodec of a dag-pb node (`0x70`): a UnixFS directory or file.
+pub const DAG_PB: u64 = 0x70;
+const SHA2_256: u64 = 0x12;
+
+/// The CIDv1 of `bytes` as a block of `codec`, hashed with SHA-256.
+pub fn cid_of(codec: u64, bytes: &[u8]) -> Cid {
+    let digest = Sha256::digest(bytes);
+    let hash = Multihash::wrap(SHA2_256, &digest).expect("32 bytes fit into a multihash of 64");
+    Cid::new_v1(codec, hash)
+}
+
+/// Whether `bytes` hash to `cid`. False for any hash but SHA-256.
+pub fn is_of(cid: &Cid, bytes: &[u8]) -> bool {
+    cid.hash().code() == SHA2_256 && cid.hash().digest() == Sha256::digest(bytes).as_slice()
+}
+
+/// The short name of a file by its content: the first 32 hex digits of the SHA-256 of `bytes`.
+pub fn short_name(bytes: &[u8]) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(bytes)[..16])
+}
+
+/// The short name under which the chunk with this CID lies in `chunks/`: see [`short_name`].
+pub fn chunk_name(cid: &Cid) -> String {
+    let digest = cid.hash().digest();
+    data_encoding::HEXLOWER.encode(&digest[..digest.len().min(16)])
+}
+
+/// One encoded segment: about six seconds of AAC in MPEG-TS, one raw block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Segment {
+    /// The name of its bytes.
+    pub cid: Cid,
+    /// Its length in samples per channel, a multiple of 1 024.
+    pub samples: u32,
+    /// Its size in bytes.
+    pub bytes: u32,
+}
+
+/// What an item is on the programme.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Music.
+    Track,
+    /// A station identification between tracks.
+    Jingle,
+    /// What the built-in generator made; airs when nothing else can.
+    Filler,
+}
+
+impl Kind {
+    /// The word used in receipts, manifests and the status.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Track => "track",
+            Self::Jingle => "jingle",
+            Self::Filler => "filler",
+        }
+    }
+}
+
+/// One recording, encoded and cut, in its default rendition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Item {
+    /// The first 32 hex digits of the SHA-256 of its source bytes.
+    pub id: String,
+    /// What it says it is called; the file's stem where it says nothing.
+    pub title: String,
+    /// Who plays it; empty where nobody says.
+    pub artist: String,
+    /// The record it is from; empty where nobody says.
+    pub album: String,
+    /// ISO 3901 recording code; empty where nobody says.
+    pub isrc: String,
+    /// Its segments in order, at least one.
+    pub segments: Vec<Segment>,
+}
+
+impl Item {
+    /// The length of the item in samples per channel.
+    pub fn samples(&self) -> u64 {
+        self.segments.iter().map(|s| u64::from(s.samples)).sum()
+    }
+}

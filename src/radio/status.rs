@@ -1,0 +1,91 @@
+//! What the station tells about itself while it is on air (contract §7): the snapshot that HTTP serves.
+
+use cid::Cid;
+use serde::Serialize;
+
+use super::segment::Kind;
+
+/// An item on air or about to be.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Airing {
+    /// Its title.
+    pub title: String,
+    /// Its artist; empty where unknown.
+    pub artist: String,
+    /// Track, jingle or filler.
+    pub kind: Kind,
+    /// RFC 3339, UTC, milliseconds.
+    pub starts: String,
+    /// RFC 3339, UTC, milliseconds.
+    pub ends: String,
+}
+
+/// The last successful put of an IPNS record.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct LastPublish {
+    /// The sequence of the record.
+    pub sequence: u64,
+    /// When it was done, RFC 3339.
+    pub at: String,
+    /// How long the put took.
+    pub seconds: f64,
+}
+
+/// How far setup is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetupProgress {
+    /// `off`, `idle`, `running`, `done`, `partial` or `failed`.
+    pub state: String,
+    /// Items ready.
+    pub done: u64,
+    /// Items wanted.
+    pub total: u64,
+}
+
+/// The answer to `/status.json`.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Status {
+    /// The station name `k51…`: the root directory.
+    pub station: String,
+    /// The stream name `k51…`: the live list.
+    pub stream: String,
+    /// The peer id.
+    pub peer: String,
+    /// Where the peer listens.
+    pub addresses: Vec<String>,
+    /// URLs at which the station can be heard.
+    pub gateways: Vec<String>,
+    /// Whether other peers can find this node.
+    pub findable: bool,
+    /// The media sequence of the segment on air.
+    pub media_sequence: u64,
+    /// On air.
+    pub now: Option<Airing>,
+    /// On air after it.
+    pub next: Option<Airing>,
+    /// How old a list may be without being heard, in seconds.
+    pub tolerated_staleness_seconds: f64,
+    /// How old a list is expected to be on public gateways, in seconds.
+    pub needed_staleness_seconds: f64,
+    /// The last IPNS record that was put.
+    pub last_publish: Option<LastPublish>,
+    /// How far setup is.
+    pub setup: SetupProgress,
+    /// `ok`, or the reason why not.
+    pub health: String,
+}
+
+/// Everything the listener port needs to know about the air at one moment.
+#[derive(Clone, Debug)]
+pub struct OnAir {
+    /// The text of `live.m3u8`, byte for byte.
+    pub list: String,
+    /// The raw block that holds it: what the stream name points to.
+    pub list_cid: Cid,
+    /// The UnixFS directory that the station name points to.
+    pub root_cid: Cid,
+    /// The text of `now.json`.
+    pub now_json: String,
+    /// The answer to `/status.json`.
+    pub status: Status,
+}
