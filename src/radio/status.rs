@@ -21,7 +21,7 @@ pub struct Airing {
 }
 
 /// The last successful put of an IPNS record.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct LastPublish {
     /// The sequence of the record.
     pub sequence: u64,
