@@ -37,11 +37,12 @@ pub struct Slot {
 
 impl Order {
     /// Where play goes on in this order after the entry `path` that aired from place `index` of another order: behind
-    /// the nearest same entry at or after the old place, else at the old index modulo the length.
+    /// the nearest same entry at or after the old place, going once around, else at the old index modulo the length.
     pub fn resume(&self, path: &str, index: usize) -> usize {
         let length = self.entries.len().max(1);
-        let same = self.entries.iter().skip(index).position(|entry| entry.path == path);
-        same.map_or(index, |steps| index + steps + 1) % length
+        let around = (0..length).map(|step| (index + step) % length);
+        let same = around.into_iter().find(|at| self.entries.get(*at).is_some_and(|entry| entry.path == path));
+        same.map_or(index, |at| at + 1) % length
     }
 }
 
@@ -167,7 +168,7 @@ mod tests {
         for (edited, goes_on) in [
             (&["a", "b", "c", "d"][..], "cd"), // nothing changed before it
             (&["x", "a", "b", "c"], "cx"),     // something came before it: b stands at or after the old place
-            (&["b", "a", "c"], "ac"),          // it moved before the old place: the old index
+            (&["b", "a", "c"], "ac"),          // it moved before the old place: found going round
             (&["a", "x", "c"], "xc"),          // it is gone: the old index
             (&["z"], "zz"),                    // the old index is beyond the end
         ] {

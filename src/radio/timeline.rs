@@ -240,6 +240,11 @@ impl Timeline {
         (air - self.axis.position(clocks.wall)) * 1_000 / i64::from(self.axis.rate)
     }
 
+    /// When the first listed segment airs by the station clock, in samples since the anchor.
+    pub fn listed_from(&self) -> i64 {
+        self.listed.front().map_or(0, |first| self.media_of(first) as i64) + self.offset
+    }
+
     fn listed_end(&self) -> u64 {
         self.media_end - self.planned.iter().map(|aired| u64::from(aired.segment.samples)).sum::<u64>()
     }
