@@ -9,6 +9,9 @@
 //! done goes out as a value. Nothing here imports from outside this folder, so that it can become a crate by a
 //! rename; a test in `tests/it/tidy.rs` keeps it so.
 
+pub mod manifest;
+pub mod playlist;
+pub mod rotation;
 pub mod segment;
 pub mod status;
 pub mod time;
