@@ -1,3 +1,4 @@
 //! Tests of the parts together.
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod config;
