@@ -1,6 +1,40 @@
 //! From recordings to segments: decode, resample, level, encode, cut, mux. CPU only; bytes and PCM in and out.
+//!
+//! The chain runs twice over a source. The survey counts the samples, measures and keeps the PCM when it is small;
+//! the second pass levels, encodes and cuts. So no more of an item is in memory than [`KEPT_BYTES`] and a segment a
+//! rung, however long it is, and the bytes are the same either way.
 
-use std::{io, sync::atomic::AtomicBool};
+use std::{
+    io,
+    ops::Range,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use cut::Cut;
+use level::Level;
+use measure::Meter;
+use rung::Rung;
+use shape::Shaper;
+
+mod cut;
+pub mod decode;
+mod encode;
+mod level;
+mod measure;
+mod mix;
+mod mp4;
+mod mpegts;
+mod resample;
+mod rung;
+mod shape;
+mod tags;
+
+/// PCM of at most this size is kept between the passes; what is longer is decoded again.
+const KEPT_BYTES: usize = 128 << 20;
+/// No item is longer than this, in seconds.
+const LONGEST: u64 = 24 * 3_600;
+/// Samples per channel that are encoded between two looks at the stop flag: one AAC frame.
+const STEP: usize = 1_024;
 
 /// What shapes the bytes of every segment. A change of any of these makes other segments.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +49,7 @@ pub struct Settings {
     pub bitrates: Vec<u32>,
     /// Integrated loudness to reach in LUFS (EBU R128), or none to leave the level alone.
     pub loudness_target: Option<f64>,
-    /// Peak that no sample may exceed, in dBFS.
+    /// Peak that no sample may exceed before it is encoded, in dBFS, whether or not there is a loudness target.
     pub peak_ceiling: f64,
     /// Whether silence at both ends is cut away.
     pub trim_silence: bool,
@@ -31,8 +65,13 @@ pub trait Source: Sync {
 
 /// PCM as it is decoded.
 pub trait Stream {
-    /// The next block, or `None` at the end.
+    /// The next block, or `None` at the end. A block may be empty: the chain looks at the stop flag between blocks.
     fn next(&mut self) -> Result<Option<Block>, Error>;
+
+    /// What was odd about the source so far, a sentence each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A run of interleaved samples of one format.
@@ -40,7 +79,7 @@ pub trait Stream {
 pub struct Block {
     /// Samples per second.
     pub rate: u32,
-    /// How many channels are interleaved.
+    /// How many channels are interleaved: 1 or 2. A source with more mixes them down itself.
     pub channels: u16,
     /// The samples, nominally within ±1.
     pub samples: Vec<f32>,
@@ -101,12 +140,133 @@ pub enum Error {
     Stopped,
 }
 
-/// Encodes one item and hands each segment to `sink` as soon as it is cut, rung by rung and in order within a rung.
+/// Encodes one item and hands each segment to `sink` as soon as it is cut: in order, and for each part rung by rung.
 pub fn encode(
-    _source: &dyn Source,
-    _settings: &Settings,
-    _stop: &AtomicBool,
-    _sink: &mut dyn FnMut(Part) -> io::Result<()>,
+    source: &dyn Source,
+    settings: &Settings,
+    stop: &AtomicBool,
+    sink: &mut dyn FnMut(Part) -> io::Result<()>,
 ) -> Result<Encoded, Error> {
-    Err(Error::Stopped)
+    encode_keeping(source, settings, stop, sink, KEPT_BYTES)
 }
+
+fn encode_keeping(
+    source: &dyn Source,
+    settings: &Settings,
+    stop: &AtomicBool,
+    sink: &mut dyn FnMut(Part) -> io::Result<()>,
+    kept_bytes: usize,
+) -> Result<Encoded, Error> {
+    let survey = Survey::of(source, settings, stop, kept_bytes)?;
+    let range = survey.range(settings)?;
+    let samples = range.end - range.start;
+    let cut = Cut::new(samples, settings.rate, settings.segment_seconds);
+    let level = Level::new(settings, samples, survey.meter.loudness(), survey.meter.peak());
+    let mut rungs = settings
+        .bitrates
+        .iter()
+        .enumerate()
+        .map(|(index, bitrate)| Rung::open(index, settings, *bitrate, cut))
+        .collect::<Result<Vec<_>, _>>()?;
+
+    let counted = survey.meter.samples();
+    let encoded = Encoded {
+        samples: cut.samples(),
+        loudness: survey.meter.loudness(),
+        peak: survey.meter.peak().map(level::to_db),
+        gain: level.gain_db(),
+        warnings: survey.warnings,
+    };
+    let mut pass = match survey.kept {
+        Some(blocks) => Pass::Kept(blocks.into_iter()),
+        None => Pass::Again(Shaper::new(source.open()?, settings)),
+    };
+    let mut position = 0;
+    while let Some(block) = pass.next()? {
+        let channels = usize::from(settings.channels);
+        let inside = overlap(position, block.len() / channels, &range);
+        let at = (position + inside.start as u64).saturating_sub(range.start);
+        position += (block.len() / channels) as u64;
+        let pcm = level.apply(at, &block[inside.start * channels..inside.end * channels]);
+        for step in pcm.chunks(STEP * channels) {
+            check(stop)?;
+            rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))?;
+        }
+        check(stop)?;
+    }
+    if position != counted {
+        return Err(Error::Read(io::Error::other("the source changed while it was being encoded")));
+    }
+    rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
+    Ok(encoded)
+}
+
+/// What the first pass leaves behind.
+struct Survey {
+    meter: Meter,
+    kept: Option<Vec<Vec<f32>>>,
+    warnings: Vec<String>,
+}
+
+impl Survey {
+    fn of(source: &dyn Source, settings: &Settings, stop: &AtomicBool, kept_bytes: usize) -> Result<Self, Error> {
+        let mut shaper = Shaper::new(source.open()?, settings);
+        let mut meter = Meter::new(settings)?;
+        let mut kept = Some(Vec::new());
+        let mut bytes = 0;
+        while let Some(block) = shaper.next()? {
+            check(stop)?;
+            meter.add(&block)?;
+            bytes += size_of_val(&block[..]);
+            if bytes > kept_bytes {
+                kept = None;
+            }
+            if let Some(blocks) = kept.as_mut().filter(|_| !block.is_empty()) {
+                blocks.push(block);
+            }
+        }
+        Ok(Self { meter, kept, warnings: shaper.warnings() })
+    }
+
+    /// The samples that are encoded.
+    fn range(&self, settings: &Settings) -> Result<Range<u64>, Error> {
+        if self.meter.samples() == 0 {
+            return Err(Error::Format("no sample of it can be decoded".to_owned()));
+        }
+        let range = if settings.trim_silence { self.meter.audible() } else { 0..self.meter.samples() };
+        let samples = range.end - range.start;
+        let rate = u64::from(settings.rate);
+        if samples * 2 < rate {
+            return Err(Error::TooShort { millis: samples * 1_000 / rate });
+        }
+        Ok(range)
+    }
+}
+
+/// Where the second pass takes its PCM from.
+enum Pass<'a> {
+    Kept(std::vec::IntoIter<Vec<f32>>),
+    Again(Shaper<'a>),
+}
+
+impl Pass<'_> {
+    fn next(&mut self) -> Result<Option<Vec<f32>>, Error> {
+        match self {
+            Self::Kept(blocks) => Ok(blocks.next()),
+            Self::Again(shaper) => shaper.next(),
+        }
+    }
+}
+
+/// The part of a block of `len` frames at `position` that lies within `range`, counted from the block's start.
+fn overlap(position: u64, len: usize, range: &Range<u64>) -> Range<usize> {
+    let within = |edge: u64| edge.saturating_sub(position).min(len as u64) as usize;
+    within(range.start)..within(range.end)
+}
+
+fn check(stop: &AtomicBool) -> Result<(), Error> {
+    if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;
