@@ -6,15 +6,13 @@
 
 use std::{
     io,
-    ops::Range,
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use cut::Cut;
 use level::Level;
-use measure::Meter;
+use pass::{Replay, Survey};
 use rung::Rung;
-use shape::Shaper;
 
 mod cut;
 pub mod decode;
@@ -24,6 +22,7 @@ mod measure;
 mod mix;
 mod mp4;
 mod mpegts;
+mod pass;
 mod resample;
 mod rung;
 mod shape;
@@ -150,6 +149,7 @@ pub fn encode(
     encode_keeping(source, settings, stop, sink, KEPT_BYTES)
 }
 
+/// The same, keeping PCM of at most `kept_bytes` between the passes.
 fn encode_keeping(
     source: &dyn Source,
     settings: &Settings,
@@ -157,111 +157,44 @@ fn encode_keeping(
     sink: &mut dyn FnMut(Part) -> io::Result<()>,
     kept_bytes: usize,
 ) -> Result<Encoded, Error> {
+    check_settings(settings)?;
     let survey = Survey::of(source, settings, stop, kept_bytes)?;
-    let range = survey.range(settings)?;
-    let samples = range.end - range.start;
+    let samples = survey.len();
     let cut = Cut::new(samples, settings.rate, settings.segment_seconds);
-    let level = Level::new(settings, samples, survey.meter.loudness(), survey.meter.peak());
-    let mut rungs = settings
-        .bitrates
-        .iter()
-        .enumerate()
-        .map(|(index, bitrate)| Rung::open(index, settings, *bitrate, cut))
-        .collect::<Result<Vec<_>, _>>()?;
-
-    let counted = survey.meter.samples();
+    let level = Level::new(settings, samples, survey.loudness, survey.peak);
     let encoded = Encoded {
         samples: cut.samples(),
-        loudness: survey.meter.loudness(),
-        peak: survey.meter.peak().map(level::to_db),
+        loudness: survey.loudness,
+        peak: survey.peak.map(level::to_db),
         gain: level.gain_db(),
-        warnings: survey.warnings,
+        warnings: survey.warnings.clone(),
     };
-    let mut pass = match survey.kept {
-        Some(blocks) => Pass::Kept(blocks.into_iter()),
-        None => Pass::Again(Shaper::new(source.open()?, settings)),
-    };
-    let mut position = 0;
-    while let Some(block) = pass.next()? {
-        let channels = usize::from(settings.channels);
-        let inside = overlap(position, block.len() / channels, &range);
-        let at = (position + inside.start as u64).saturating_sub(range.start);
-        position += (block.len() / channels) as u64;
-        let pcm = level.apply(at, &block[inside.start * channels..inside.end * channels]);
+    let open = |(index, bitrate): (usize, &u32)| Rung::open(index, settings, *bitrate, cut);
+    let mut rungs = settings.bitrates.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+
+    let mut replay = Replay::new(survey, source, settings)?;
+    let channels = usize::from(settings.channels);
+    let mut at = 0;
+    while let Some(block) = replay.next()? {
+        check(stop)?;
+        let pcm = level.apply(at, &block);
+        at += (block.len() / channels) as u64;
         for step in pcm.chunks(STEP * channels) {
             check(stop)?;
             rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))?;
         }
-        check(stop)?;
-    }
-    if position != counted {
-        return Err(Error::Read(io::Error::other("the source changed while it was being encoded")));
     }
     rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
     Ok(encoded)
 }
 
-/// What the first pass leaves behind.
-struct Survey {
-    meter: Meter,
-    kept: Option<Vec<Vec<f32>>>,
-    warnings: Vec<String>,
-}
-
-impl Survey {
-    fn of(source: &dyn Source, settings: &Settings, stop: &AtomicBool, kept_bytes: usize) -> Result<Self, Error> {
-        let mut shaper = Shaper::new(source.open()?, settings);
-        let mut meter = Meter::new(settings)?;
-        let mut kept = Some(Vec::new());
-        let mut bytes = 0;
-        while let Some(block) = shaper.next()? {
-            check(stop)?;
-            meter.add(&block)?;
-            bytes += size_of_val(&block[..]);
-            if bytes > kept_bytes {
-                kept = None;
-            }
-            if let Some(blocks) = kept.as_mut().filter(|_| !block.is_empty()) {
-                blocks.push(block);
-            }
-        }
-        Ok(Self { meter, kept, warnings: shaper.warnings() })
+/// Refuses what no encoder can be set to. Rates and bitrates are the encoder's to refuse.
+fn check_settings(settings: &Settings) -> Result<(), Error> {
+    let Settings { segment_seconds, rate, channels, bitrates, .. } = settings;
+    if *segment_seconds == 0 || *rate == 0 || !(1..=2).contains(channels) || bitrates.is_empty() {
+        return Err(Error::Encoder(format!("settings out of range: {settings:?}")));
     }
-
-    /// The samples that are encoded.
-    fn range(&self, settings: &Settings) -> Result<Range<u64>, Error> {
-        if self.meter.samples() == 0 {
-            return Err(Error::Format("no sample of it can be decoded".to_owned()));
-        }
-        let range = if settings.trim_silence { self.meter.audible() } else { 0..self.meter.samples() };
-        let samples = range.end - range.start;
-        let rate = u64::from(settings.rate);
-        if samples * 2 < rate {
-            return Err(Error::TooShort { millis: samples * 1_000 / rate });
-        }
-        Ok(range)
-    }
-}
-
-/// Where the second pass takes its PCM from.
-enum Pass<'a> {
-    Kept(std::vec::IntoIter<Vec<f32>>),
-    Again(Shaper<'a>),
-}
-
-impl Pass<'_> {
-    fn next(&mut self) -> Result<Option<Vec<f32>>, Error> {
-        match self {
-            Self::Kept(blocks) => Ok(blocks.next()),
-            Self::Again(shaper) => shaper.next(),
-        }
-    }
-}
-
-/// The part of a block of `len` frames at `position` that lies within `range`, counted from the block's start.
-fn overlap(position: u64, len: usize, range: &Range<u64>) -> Range<usize> {
-    let within = |edge: u64| edge.saturating_sub(position).min(len as u64) as usize;
-    within(range.start)..within(range.end)
+    Ok(())
 }
 
 fn check(stop: &AtomicBool) -> Result<(), Error> {

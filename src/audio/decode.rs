@@ -18,7 +18,10 @@ use symphonia::core::{
     formats::{
         FormatOptions, FormatReader, Track, TrackType,
         probe::Hint,
-        well_known::{FORMAT_ID_ADTS, FORMAT_ID_ISOMP4, FORMAT_ID_MP1, FORMAT_ID_MP2, FORMAT_ID_MP3},
+        well_known::{
+            FORMAT_ID_ADTS, FORMAT_ID_AIFF, FORMAT_ID_CAF, FORMAT_ID_FLAC, FORMAT_ID_ISOMP4, FORMAT_ID_MP1,
+            FORMAT_ID_MP2, FORMAT_ID_MP3, FORMAT_ID_WAVE,
+        },
     },
     io::{MediaSourceStream, MediaSourceStreamOptions},
 };
@@ -144,7 +147,7 @@ impl Reader {
         self.decoded += audio.frames() as u64;
         let (rate, layout) = (audio.spec().rate(), audio.spec().channels());
         let fold = Fold::for_layout(layout)?;
-        let channels = fold.as_ref().map_or(layout.count(), |_| 2);
+        let channels = if fold.is_some() { 2 } else { layout.count() };
         if let Some(fold) = fold {
             samples = fold.apply(&samples);
         }
@@ -168,6 +171,7 @@ impl Reader {
         let tolerance = match self.format.format_info().format {
             FORMAT_ID_ADTS => return None,
             FORMAT_ID_MP1 | FORMAT_ID_MP2 | FORMAT_ID_MP3 => declared / 50,
+            FORMAT_ID_FLAC | FORMAT_ID_WAVE | FORMAT_ID_AIFF | FORMAT_ID_CAF => 0,
             _ => declared / 1_000 + 4_608,
         };
         declared.checked_sub(self.decoded).filter(|missing| *missing > tolerance)
