@@ -1,6 +1,39 @@
 //! From recordings to segments: decode, resample, level, encode, cut, mux. CPU only; bytes and PCM in and out.
+//!
+//! The chain runs twice over a source. The survey counts the samples, measures and keeps the PCM when it is small;
+//! the second pass levels, encodes and cuts. So no more of an item is in memory than [`KEPT_BYTES`] and a segment a
+//! rung, however long it is, and the bytes are the same either way.
 
-use std::{io, sync::atomic::AtomicBool};
+use std::{
+    io,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use cut::Cut;
+use level::Level;
+use pass::{Replay, Survey};
+use rung::Rung;
+
+mod cut;
+pub mod decode;
+mod encode;
+mod level;
+mod measure;
+mod mix;
+mod mp4;
+mod mpegts;
+mod pass;
+mod resample;
+mod rung;
+mod shape;
+mod tags;
+
+/// PCM of at most this size is kept between the passes; what is longer is decoded again.
+const KEPT_BYTES: usize = 128 << 20;
+/// No item is longer than this, in seconds.
+const LONGEST: u64 = 24 * 3_600;
+/// Samples per channel that are encoded between two looks at the stop flag: one AAC frame.
+const STEP: usize = 1_024;
 
 /// What shapes the bytes of every segment. A change of any of these makes other segments.
 #[derive(Clone, Debug, PartialEq)]
@@ -15,7 +48,7 @@ pub struct Settings {
     pub bitrates: Vec<u32>,
     /// Integrated loudness to reach in LUFS (EBU R128), or none to leave the level alone.
     pub loudness_target: Option<f64>,
-    /// Peak that no sample may exceed, in dBFS.
+    /// Peak that no sample may exceed before it is encoded, in dBFS, whether or not there is a loudness target.
     pub peak_ceiling: f64,
     /// Whether silence at both ends is cut away.
     pub trim_silence: bool,
@@ -31,8 +64,13 @@ pub trait Source: Sync {
 
 /// PCM as it is decoded.
 pub trait Stream {
-    /// The next block, or `None` at the end.
+    /// The next block, or `None` at the end. A block may be empty: the chain looks at the stop flag between blocks.
     fn next(&mut self) -> Result<Option<Block>, Error>;
+
+    /// What was odd about the source so far, a sentence each.
+    fn warnings(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// A run of interleaved samples of one format.
@@ -40,7 +78,7 @@ pub trait Stream {
 pub struct Block {
     /// Samples per second.
     pub rate: u32,
-    /// How many channels are interleaved.
+    /// How many channels are interleaved: 1 or 2. A source with more mixes them down itself.
     pub channels: u16,
     /// The samples, nominally within ±1.
     pub samples: Vec<f32>,
@@ -101,12 +139,67 @@ pub enum Error {
     Stopped,
 }
 
-/// Encodes one item and hands each segment to `sink` as soon as it is cut, rung by rung and in order within a rung.
+/// Encodes one item and hands each segment to `sink` as soon as it is cut: in order, and for each part rung by rung.
 pub fn encode(
-    _source: &dyn Source,
-    _settings: &Settings,
-    _stop: &AtomicBool,
-    _sink: &mut dyn FnMut(Part) -> io::Result<()>,
+    source: &dyn Source,
+    settings: &Settings,
+    stop: &AtomicBool,
+    sink: &mut dyn FnMut(Part) -> io::Result<()>,
 ) -> Result<Encoded, Error> {
-    Err(Error::Stopped)
+    encode_keeping(source, settings, stop, sink, KEPT_BYTES)
 }
+
+/// The same, keeping PCM of at most `kept_bytes` between the passes.
+fn encode_keeping(
+    source: &dyn Source,
+    settings: &Settings,
+    stop: &AtomicBool,
+    sink: &mut dyn FnMut(Part) -> io::Result<()>,
+    kept_bytes: usize,
+) -> Result<Encoded, Error> {
+    check_settings(settings)?;
+    let survey = Survey::of(source, settings, stop, kept_bytes)?;
+    let samples = survey.len();
+    let cut = Cut::new(samples, settings.rate, settings.segment_seconds);
+    let level = Level::new(settings, samples, survey.loudness, survey.peak);
+    let encoded = Encoded {
+        samples: cut.samples(),
+        loudness: survey.loudness,
+        peak: survey.peak.map(level::to_db),
+        gain: level.gain_db(),
+        warnings: survey.warnings.clone(),
+    };
+    let open = |(index, bitrate): (usize, &u32)| Rung::open(index, settings, *bitrate, cut);
+    let mut rungs = settings.bitrates.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+
+    let mut replay = Replay::new(survey, source, settings)?;
+    let channels = usize::from(settings.channels);
+    let mut at = 0;
+    while let Some(block) = replay.next()? {
+        check(stop)?;
+        let pcm = level.apply(at, &block);
+        at += (block.len() / channels) as u64;
+        for step in pcm.chunks(STEP * channels) {
+            check(stop)?;
+            rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))?;
+        }
+    }
+    rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
+    Ok(encoded)
+}
+
+/// Refuses what no encoder can be set to. Rates and bitrates are the encoder's to refuse.
+fn check_settings(settings: &Settings) -> Result<(), Error> {
+    let Settings { segment_seconds, rate, channels, bitrates, .. } = settings;
+    if *segment_seconds == 0 || *rate == 0 || !(1..=2).contains(channels) || bitrates.is_empty() {
+        return Err(Error::Encoder(format!("settings out of range: {settings:?}")));
+    }
+    Ok(())
+}
+
+fn check(stop: &AtomicBool) -> Result<(), Error> {
+    if stop.load(Ordering::Relaxed) { Err(Error::Stopped) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests;

@@ -8,4 +8,8 @@ pub mod radio;
 #[cfg(feature = "edges")]
 pub mod audio;
 #[cfg(feature = "edges")]
+pub mod config;
+#[cfg(feature = "edges")]
+pub mod disk;
+#[cfg(feature = "edges")]
 pub mod ipfs;

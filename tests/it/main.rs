@@ -1,1 +1,4 @@
-fn main() {}
+//! Tests of the parts together.
+#![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
+
+mod config;

@@ -1,0 +1,242 @@
+//! Recordings as PCM: every format symphonia reads, and Opus.
+
+use std::{
+    fs,
+    io::{self, ErrorKind},
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    sync::LazyLock,
+};
+
+use symphonia::core::{
+    codecs::{
+        CodecParameters,
+        audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions},
+        registry::CodecRegistry,
+    },
+    errors::Error as Fault,
+    formats::{
+        FormatOptions, FormatReader, Track, TrackType,
+        probe::Hint,
+        well_known::{
+            FORMAT_ID_ADTS, FORMAT_ID_AIFF, FORMAT_ID_CAF, FORMAT_ID_FLAC, FORMAT_ID_ISOMP4, FORMAT_ID_MP1,
+            FORMAT_ID_MP2, FORMAT_ID_MP3, FORMAT_ID_WAVE,
+        },
+    },
+    io::{MediaSourceStream, MediaSourceStreamOptions},
+};
+
+pub use super::tags::{Cover, Tags};
+use super::{Block, Error, Source, Stream, mix::Fold, mp4::Trim, tags};
+
+/// All codecs, Opus among them.
+static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
+    let mut codecs = CodecRegistry::new();
+    symphonia::default::register_enabled_codecs(&mut codecs);
+    codecs.register_audio_decoder::<symphonia_adapter_libopus::OpusDecoder>();
+    codecs
+});
+
+/// A recording on disk. Its first audio track is the one that counts; a cover never does.
+#[derive(Clone, Debug)]
+pub struct File {
+    /// Where it lies.
+    pub path: PathBuf,
+}
+
+impl Source for File {
+    fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
+        guarded(|| Ok(Box::new(Reader::open(&self.path)?) as Box<dyn Stream>))
+    }
+}
+
+/// What a recording says of itself. Nothing of it has been decoded yet.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Probe {
+    /// Short name of the codec, such as `flac`.
+    pub codec: String,
+    /// Short name of the container, such as `ogg`.
+    pub container: String,
+    /// Samples per second, if stated ahead of the audio.
+    pub rate: Option<u32>,
+    /// Channels, if stated ahead of the audio.
+    pub channels: Option<u16>,
+    /// Samples per channel the container declares; an estimate in some formats (MP3 without a header, ADTS).
+    pub declared_samples: Option<u64>,
+    /// Title, artist, cover and so on.
+    pub tags: Tags,
+}
+
+/// Reads what a recording says of itself, without decoding it.
+pub fn probe(path: &Path) -> Result<Probe, Error> {
+    guarded(|| {
+        let mut format = open_format(path)?;
+        let tags = tags::read(format.as_mut());
+        let track = audio_track(format.as_ref())?;
+        let parameters = audio_parameters(track)?;
+        let codec = CODECS.get_audio_decoder(parameters.codec).map(|decoder| decoder.codec.info.short_name);
+        Ok(Probe {
+            codec: codec.ok_or_else(|| Error::Format("its codec is not supported".to_owned()))?.to_owned(),
+            container: format.format_info().short_name.to_owned(),
+            rate: parameters.sample_rate,
+            channels: parameters.channels.as_ref().map(|channels| channels.count() as u16),
+            declared_samples: track.num_frames,
+            tags,
+        })
+    })
+}
+
+/// A recording that is being decoded, one packet a block.
+struct Reader {
+    format: Box<dyn FormatReader>,
+    track: u32,
+    decoder: Box<dyn AudioDecoder>,
+    /// Samples per channel the container declares.
+    declared: Option<u64>,
+    /// Samples per channel that were decoded.
+    decoded: u64,
+    trim: Trim,
+    /// Packets that cannot be decoded.
+    errors: u64,
+    /// Why the reading ended before the end.
+    broken: Option<String>,
+}
+
+impl Reader {
+    fn open(path: &Path) -> Result<Self, Error> {
+        let mut format = open_format(path)?;
+        let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
+        let trim = if is_mp4 { tags::itunes_gap(format.as_mut()) } else { None };
+        let track = audio_track(format.as_ref())?;
+        let parameters = audio_parameters(track)?;
+        let decoder = decoder(parameters)?;
+        let trim = match trim {
+            None if is_mp4 && decoder.codec_info().short_name == "aac" => Trim::of_edit_list(path, parameters)?,
+            other => other,
+        };
+        let (track, declared) = (track.id, track.num_frames);
+        let trim = trim.unwrap_or_default();
+        Ok(Self { format, track, decoder, declared, decoded: 0, trim, errors: 0, broken: None })
+    }
+
+    /// The next packet as a block, which is empty when the packet holds no audio of the track.
+    fn read(&mut self) -> Result<Option<Block>, Error> {
+        let packet = match self.format.next_packet() {
+            Ok(Some(packet)) => packet,
+            Ok(None) => return Ok(None),
+            Err(Fault::ResetRequired) => {
+                self.restart()?;
+                return Ok(Some(Block::default()));
+            }
+            Err(Fault::IoError(error)) if error.kind() != ErrorKind::UnexpectedEof => return Err(Error::Read(error)),
+            Err(fault) => {
+                self.broken = Some(fault.to_string());
+                return Ok(None);
+            }
+        };
+        if packet.track_id != self.track {
+            return Ok(Some(Block::default()));
+        }
+        let Ok(audio) = self.decoder.decode(&packet) else {
+            self.errors += 1;
+            return Ok(Some(Block::default()));
+        };
+        let mut samples = Vec::new();
+        audio.copy_to_vec_interleaved::<f32>(&mut samples);
+        let at = self.decoded;
+        self.decoded += audio.frames() as u64;
+        let (rate, layout) = (audio.spec().rate(), audio.spec().channels());
+        let fold = Fold::for_layout(layout)?;
+        let channels = if fold.is_some() { 2 } else { layout.count() };
+        if let Some(fold) = fold {
+            samples = fold.apply(&samples);
+        }
+        self.trim.apply(at, channels, &mut samples);
+        Ok(Some(Block { rate, channels: channels as u16, samples }))
+    }
+
+    /// Goes on with the next recording of a chain (Ogg).
+    fn restart(&mut self) -> Result<(), Error> {
+        let track = audio_track(self.format.as_ref())?;
+        self.decoder = decoder(audio_parameters(track)?)?;
+        self.track = track.id;
+        self.declared = None;
+        Ok(())
+    }
+
+    /// The samples that are missing, when the container declares clearly more than there are. How exact a declared
+    /// length is depends on the container.
+    fn missing(&self) -> Option<u64> {
+        let declared = self.declared?;
+        let tolerance = match self.format.format_info().format {
+            FORMAT_ID_ADTS => return None,
+            FORMAT_ID_MP1 | FORMAT_ID_MP2 | FORMAT_ID_MP3 => declared / 50,
+            FORMAT_ID_FLAC | FORMAT_ID_WAVE | FORMAT_ID_AIFF | FORMAT_ID_CAF => 0,
+            _ => declared / 1_000 + 4_608,
+        };
+        declared.checked_sub(self.decoded).filter(|missing| *missing > tolerance)
+    }
+}
+
+impl Stream for Reader {
+    fn next(&mut self) -> Result<Option<Block>, Error> {
+        guarded(|| self.read())
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.errors > 0 {
+            warnings.push(format!("{} packets cannot be decoded and were left out", self.errors));
+        }
+        if let Some(reason) = &self.broken {
+            warnings.push(format!("it breaks off: {reason}"));
+        }
+        if let (Some(missing), Some(declared)) = (self.missing(), self.declared) {
+            warnings.push(format!("{missing} of {declared} samples are missing"));
+        }
+        warnings
+    }
+}
+
+/// Opens a recording and finds out its container. The name's ending is a hint only.
+fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
+    if !fs::metadata(path).map_err(Error::Read)?.is_file() {
+        return Err(Error::Read(io::Error::new(ErrorKind::InvalidInput, "not a file")));
+    }
+    let file = fs::File::open(path).map_err(Error::Read)?;
+    let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    let mut hint = Hint::new();
+    if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
+        hint.with_extension(extension);
+    }
+    symphonia::default::get_probe().probe(&hint, stream, FormatOptions::default(), tags::limits()).map_err(unreadable)
+}
+
+fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
+    format.default_track(TrackType::Audio).ok_or_else(|| Error::Format("there is no audio in it".to_owned()))
+}
+
+fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
+    let parameters = track.codec_params.as_ref().and_then(CodecParameters::audio);
+    parameters.ok_or_else(|| Error::Format("its codec is not stated".to_owned()))
+}
+
+fn decoder(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, Error> {
+    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default()).map_err(unreadable)
+}
+
+/// What a failed reading means: a disk that fails is not a file that is damaged.
+fn unreadable(fault: Fault) -> Error {
+    match fault {
+        Fault::IoError(error) if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other) => {
+            Error::Read(error)
+        }
+        fault => Error::Format(fault.to_string()),
+    }
+}
+
+/// Runs foreign code over foreign bytes: a panic in it is one bad file, not the end of the program.
+fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+    catch_unwind(AssertUnwindSafe(work))
+        .unwrap_or_else(|_| Err(Error::Format("the decoder gave up on it in panic".to_owned())))
+}

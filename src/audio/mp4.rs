@@ -1,0 +1,158 @@
+//! What an MP4 file says of the samples that only prime and fill the codec: its edit list, or iTunes' comment.
+
+use std::{
+    fs::File,
+    io::{self, BufReader, ErrorKind, Read, Seek, SeekFrom},
+    ops::Range,
+    path::Path,
+};
+
+use symphonia::core::codecs::audio::AudioCodecParameters;
+
+use super::Error;
+
+/// No codec primes with more than this; a longer cut is an edit of another kind.
+const LONGEST_PRIMING: u64 = 16_384;
+/// Boxes that are looked at before a file is given up.
+const MOST_BOXES: usize = 10_000;
+
+/// The part of the decoded samples that is the recording.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Trim {
+    /// Samples per channel in front of the recording.
+    skip: u64,
+    /// Samples per channel of the recording, if known.
+    keep: Option<u64>,
+}
+
+impl Trim {
+    /// From iTunes' comment: hexadecimal numbers, of which the second is the priming and the fourth the length.
+    pub(super) fn of_itunes(comment: &str) -> Option<Self> {
+        let mut numbers = comment.split_ascii_whitespace().map(|number| u64::from_str_radix(number, 16));
+        let skip = numbers.nth(1)?.ok()?;
+        let keep = numbers.nth(1)?.ok()?;
+        (skip <= LONGEST_PRIMING && keep > 0).then_some(Self { skip, keep: Some(keep) })
+    }
+
+    /// From the edit list of the only audio track (ISO/IEC 14496-12 §8.6.6). A file whose edits are of another kind,
+    /// or cannot be understood, is left as it is.
+    pub(super) fn of_edit_list(path: &Path, parameters: &AudioCodecParameters) -> Result<Option<Self>, Error> {
+        let Some(rate) = parameters.sample_rate else { return Ok(None) };
+        let file = File::open(path).map_err(Error::Read)?;
+        match Boxes::new(BufReader::new(file)).and_then(|mut boxes| boxes.trim(u64::from(rate))) {
+            Ok(trim) => Ok(trim),
+            Err(error) if matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::InvalidData) => Ok(None),
+            Err(error) => Err(Error::Read(error)),
+        }
+    }
+
+    /// Cuts a block of interleaved samples whose first frame is decoded frame `at`.
+    pub(super) fn apply(&self, at: u64, channels: usize, samples: &mut Vec<f32>) {
+        let len = (samples.len() / channels) as u64;
+        let within = |edge: u64| edge.saturating_sub(at).min(len) as usize * channels;
+        let end = self.keep.map_or(samples.len(), |keep| within(self.skip.saturating_add(keep)));
+        samples.truncate(end);
+        samples.drain(..within(self.skip).min(end));
+    }
+}
+
+/// A reader of boxes: headers and small fields, never whole tables.
+struct Boxes<R> {
+    reader: R,
+    len: u64,
+    left: usize,
+}
+
+type Name = [u8; 4];
+
+impl<R: Read + Seek> Boxes<R> {
+    fn new(mut reader: R) -> io::Result<Self> {
+        let len = reader.seek(SeekFrom::End(0))?;
+        Ok(Self { reader, len, left: MOST_BOXES })
+    }
+
+    fn trim(&mut self, rate: u64) -> io::Result<Option<Trim>> {
+        let Some(movie) = self.find(0..self.len, b"moov")? else { return Ok(None) };
+        let movie_scale = self.scale(movie.clone(), b"mvhd")?;
+        let mut audio = Vec::new();
+        for (_, track) in self.children(movie)?.into_iter().filter(|(name, _)| name == b"trak") {
+            let Some(media) = self.find(track.clone(), b"mdia")? else { continue };
+            let Some(handler) = self.find(media.clone(), b"hdlr")? else { continue };
+            if self.number(handler.start + 8, 4)? == u64::from(u32::from_be_bytes(*b"soun")) {
+                audio.push((track, media));
+            }
+        }
+        let [(track, media)] = &audio[..] else { return Ok(None) };
+        if self.scale(media.clone(), b"mdhd")? != rate {
+            return Ok(None);
+        }
+        let Some(edits) = self.find(track.clone(), b"edts")? else { return Ok(None) };
+        let Some(list) = self.find(edits, b"elst")? else { return Ok(None) };
+        self.edit(list, rate, movie_scale)
+    }
+
+    /// The one edit that shows media, if there is one alone and it starts behind no more than a codec's priming.
+    fn edit(&mut self, list: Range<u64>, rate: u64, movie_scale: u64) -> io::Result<Option<Trim>> {
+        let width = if self.number(list.start, 1)? == 1 { 8 } else { 4 };
+        let hidden = if width == 8 { u64::MAX } else { u64::from(u32::MAX) };
+        let count = self.number(list.start + 4, 4)?;
+        let mut shown = Vec::new();
+        for index in 0..count.min(16) {
+            let at = list.start + 8 + index * (2 * width + 4);
+            let (duration, start) = (self.number(at, width)?, self.number(at + width, width)?);
+            if start != hidden {
+                shown.push((duration, start));
+            }
+        }
+        let &[(duration, skip)] = &shown[..] else { return Ok(None) };
+        if skip > LONGEST_PRIMING || movie_scale == 0 {
+            return Ok(None);
+        }
+        // A length in coarser ticks than samples is rounded by its writer: one tick more loses nothing.
+        let rounding = u64::from(movie_scale != rate);
+        let keep = duration.saturating_add(rounding).saturating_mul(rate).div_ceil(movie_scale);
+        Ok(Some(Trim { skip, keep: Some(keep).filter(|_| duration > 0) }))
+    }
+
+    /// Ticks per second that a header box states.
+    fn scale(&mut self, parent: Range<u64>, name: &Name) -> io::Result<u64> {
+        let Some(header) = self.find(parent, name)? else { return Ok(0) };
+        let times = if self.number(header.start, 1)? == 1 { 16 } else { 8 };
+        self.number(header.start + 4 + times, 4)
+    }
+
+    fn find(&mut self, parent: Range<u64>, name: &Name) -> io::Result<Option<Range<u64>>> {
+        Ok(self.children(parent)?.into_iter().find(|(child, _)| child == name).map(|(_, range)| range))
+    }
+
+    /// Names and contents of the boxes within a range.
+    fn children(&mut self, parent: Range<u64>) -> io::Result<Vec<(Name, Range<u64>)>> {
+        let mut children = Vec::new();
+        let mut at = parent.start;
+        while at + 8 <= parent.end {
+            self.left = self.left.checked_sub(1).ok_or_else(invalid)?;
+            let name = (self.number(at + 4, 4)? as u32).to_be_bytes();
+            let (header, size) = match self.number(at, 4)? {
+                0 => (8, parent.end - at),
+                1 => (16, self.number(at + 8, 8)?),
+                size => (8, size),
+            };
+            let end = at.checked_add(size).filter(|end| *end <= parent.end && size >= header).ok_or_else(invalid)?;
+            children.push((name, at + header..end));
+            at = end;
+        }
+        Ok(children)
+    }
+
+    /// A number of `width` bytes, the highest first.
+    fn number(&mut self, at: u64, width: u64) -> io::Result<u64> {
+        let mut bytes = [0; 8];
+        self.reader.seek(SeekFrom::Start(at))?;
+        self.reader.read_exact(&mut bytes[8 - width as usize..])?;
+        Ok(u64::from_be_bytes(bytes))
+    }
+}
+
+fn invalid() -> io::Error {
+    ErrorKind::InvalidData.into()
+}

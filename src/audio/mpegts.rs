@@ -1,0 +1,146 @@
+//! AAC frames into an MPEG transport stream (ISO/IEC 13818-1): one audio stream, one program.
+
+use mpeg2ts::{
+    es::{StreamId, StreamType},
+    pes::PesHeader,
+    time::{ClockReference, Timestamp},
+    ts::{
+        AdaptationField, ContinuityCounter, EsInfo, Pid, ProgramAssociation, TransportScramblingControl, TsHeader,
+        TsPacket, TsPacketWriter, TsPayload, VersionNumber, WriteTsPacket as _,
+        payload::{Bytes, Pat, Pes, Pmt},
+    },
+};
+
+use super::{Error, cut::FRAME};
+
+const PAT_PID: u16 = 0;
+const PMT_PID: u16 = 0x1000;
+const AUDIO_PID: u16 = 0x100;
+const PROGRAM: u16 = 1;
+/// AAC frames in one PES packet.
+const FRAMES_PER_PES: usize = 8;
+/// PTS of an item's first frame, in ticks of 90 kHz: 10 s.
+const BASE_PTS: u64 = 900_000;
+/// How far the clock runs ahead of what it dates, in ticks of 90 kHz: 100 ms.
+const PCR_LEAD: u64 = 9_000;
+const PACKET_PAYLOAD: usize = 184;
+/// An adaptation field with a PCR.
+const PCR_FIELD: usize = 8;
+/// A PES header with a PTS, of which 8 bytes count as the packet's own length.
+const PES_HEADER: usize = 14;
+const PES_HEADER_COUNTED: usize = 8;
+
+/// Makes the segments of one item. Time stamps and continuity counters run on from segment to segment, so each
+/// segment's bytes depend on its item and its place in it alone.
+pub(super) struct Muxer {
+    rate: u32,
+    frames: u64,
+    pat: ContinuityCounter,
+    pmt: ContinuityCounter,
+    audio: ContinuityCounter,
+}
+
+impl Muxer {
+    pub(super) fn new(rate: u32) -> Self {
+        let zero = ContinuityCounter::new();
+        Self { rate, frames: 0, pat: zero, pmt: zero, audio: zero }
+    }
+
+    /// Frames that have been made into segments.
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// The next segment: the tables, then the frames (ADTS), eight to a PES packet.
+    pub(super) fn segment(&mut self, frames: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
+        self.write(frames).map_err(|error| Error::Encoder(format!("a transport stream cannot be made: {error}")))
+    }
+
+    fn write(&mut self, frames: &[Vec<u8>]) -> mpeg2ts::Result<Vec<u8>> {
+        let size: usize = frames.iter().map(Vec::len).sum();
+        let mut out = TsPacketWriter::new(Vec::with_capacity(size * 9 / 8 + 4 * TsPacket::SIZE));
+        out.write_ts_packet(&packet(PAT_PID, &mut self.pat, None, TsPayload::Pat(pat()?))?)?;
+        out.write_ts_packet(&packet(PMT_PID, &mut self.pmt, None, TsPayload::Pmt(pmt()?))?)?;
+        for (index, group) in frames.chunks(FRAMES_PER_PES).enumerate() {
+            self.write_pes(&mut out, &group.concat(), index == 0)?;
+            self.frames += group.len() as u64;
+        }
+        Ok(out.into_stream())
+    }
+
+    fn write_pes(&mut self, out: &mut TsPacketWriter<Vec<u8>>, data: &[u8], first: bool) -> mpeg2ts::Result<()> {
+        let pts = BASE_PTS + self.frames * FRAME * 90_000 / u64::from(self.rate);
+        let (head, rest) = data.split_at(data.len().min(PACKET_PAYLOAD - PCR_FIELD - PES_HEADER));
+        let pes = Pes {
+            header: pes_header(pts)?,
+            pes_packet_len: (data.len() + PES_HEADER_COUNTED) as u16,
+            data: Bytes::new(head)?,
+        };
+        let field = adaptation_field(pts - PCR_LEAD, first)?;
+        out.write_ts_packet(&packet(AUDIO_PID, &mut self.audio, Some(field), TsPayload::PesStart(pes))?)?;
+        for chunk in rest.chunks(PACKET_PAYLOAD) {
+            let payload = TsPayload::PesContinuation(Bytes::new(chunk)?);
+            out.write_ts_packet(&packet(AUDIO_PID, &mut self.audio, None, payload)?)?;
+        }
+        Ok(())
+    }
+}
+
+fn packet(
+    pid: u16,
+    counter: &mut ContinuityCounter,
+    adaptation_field: Option<AdaptationField>,
+    payload: TsPayload,
+) -> mpeg2ts::Result<TsPacket> {
+    let header = TsHeader {
+        transport_error_indicator: false,
+        transport_priority: false,
+        pid: Pid::new(pid)?,
+        transport_scrambling_control: TransportScramblingControl::NotScrambled,
+        continuity_counter: *counter,
+    };
+    counter.increment();
+    Ok(TsPacket { header, adaptation_field, payload: Some(payload) })
+}
+
+fn pat() -> mpeg2ts::Result<Pat> {
+    let program = ProgramAssociation { program_num: PROGRAM, program_map_pid: Pid::new(PMT_PID)? };
+    Ok(Pat { transport_stream_id: 1, version_number: VersionNumber::new(), table: vec![program] })
+}
+
+fn pmt() -> mpeg2ts::Result<Pmt> {
+    let elementary_pid = Pid::new(AUDIO_PID)?;
+    Ok(Pmt {
+        program_num: PROGRAM,
+        pcr_pid: Some(elementary_pid),
+        version_number: VersionNumber::new(),
+        program_info: Vec::new(),
+        es_info: vec![EsInfo { stream_type: StreamType::AdtsAac, elementary_pid, descriptors: Vec::new() }],
+    })
+}
+
+fn pes_header(pts: u64) -> mpeg2ts::Result<PesHeader> {
+    Ok(PesHeader {
+        stream_id: StreamId::new_audio(StreamId::AUDIO_MIN)?,
+        priority: false,
+        data_alignment_indicator: true,
+        copyright: false,
+        original_or_copy: false,
+        pts: Some(Timestamp::new(pts)?),
+        dts: None,
+        escr: None,
+    })
+}
+
+fn adaptation_field(pcr: u64, random_access: bool) -> mpeg2ts::Result<AdaptationField> {
+    Ok(AdaptationField {
+        discontinuity_indicator: false,
+        random_access_indicator: random_access,
+        es_priority_indicator: false,
+        pcr: Some(ClockReference::new(pcr * 300)?),
+        opcr: None,
+        splice_countdown: None,
+        transport_private_data: Vec::new(),
+        extension: None,
+    })
+}

@@ -1,0 +1,165 @@
+//! Title, artist, cover and the like, from whatever kind of tags a recording carries.
+
+use symphonia::core::{
+    common::Limit,
+    formats::FormatReader,
+    meta::{
+        MetadataContainer, MetadataOptions, MetadataRevision, RawValue, StandardTag, StandardVisualKey, Tag, Visual,
+        well_known::METADATA_ID_ID3V1,
+    },
+};
+
+use super::mp4::Trim;
+
+/// Pictures larger than this are left out, in bytes.
+const LARGEST_COVER: usize = 4 << 20;
+/// Tags larger than this are left out, in bytes.
+const LARGEST_TAG: usize = 64 << 10;
+/// Texts are cut to this, in characters.
+const LONGEST_TEXT: usize = 500;
+
+/// What the tags of a recording say. Texts are trimmed, hold no control characters and at most 500 characters.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tags {
+    /// Title of the track.
+    pub title: Option<String>,
+    /// Artists of the track, joined by commas.
+    pub artist: Option<String>,
+    /// Title of the album.
+    pub album: Option<String>,
+    /// Year of release or recording.
+    pub year: Option<u16>,
+    /// International Standard Recording Code, as it stands.
+    pub isrc: Option<String>,
+    /// The front cover, else the first picture.
+    pub cover: Option<Cover>,
+}
+
+/// A picture.
+#[derive(Clone, PartialEq)]
+pub struct Cover {
+    /// Its media type, from its bytes: JPEG, PNG, GIF or WebP.
+    pub mime: &'static str,
+    /// The picture's file, at most 4 MiB.
+    pub bytes: Vec<u8>,
+}
+
+impl std::fmt::Debug for Cover {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Cover({}, {} bytes)", self.mime, self.bytes.len())
+    }
+}
+
+/// Limits on what is read of tags.
+pub(super) fn limits() -> MetadataOptions {
+    MetadataOptions::default()
+        .limit_tag_bytes(Limit::Maximum(LARGEST_TAG))
+        .limit_visual_bytes(Limit::Maximum(LARGEST_COVER))
+}
+
+/// Reads the tags. The metadata log of `format` is used up.
+pub(super) fn read(format: &mut dyn FormatReader) -> Tags {
+    let mut revisions = revisions(format);
+    // ID3v1 cuts every text at 30 bytes: it only counts where nothing else speaks.
+    revisions.sort_by_key(|revision| revision.info.metadata == METADATA_ID_ID3V1);
+    let mut tags = Tags::default();
+    for revision in &revisions {
+        let read = from_revision(revision);
+        tags = Tags {
+            title: tags.title.or(read.title),
+            artist: tags.artist.or(read.artist),
+            album: tags.album.or(read.album),
+            year: tags.year.or(read.year),
+            isrc: tags.isrc.or(read.isrc),
+            cover: tags.cover.or(read.cover),
+        };
+    }
+    tags
+}
+
+/// The priming and length that iTunes notes in a comment of an MP4 file.
+pub(super) fn itunes_gap(format: &mut dyn FormatReader) -> Option<Trim> {
+    let metadata = format.metadata();
+    let revision = metadata.current()?;
+    let gap = containers(revision).flat_map(|container| &container.tags).find(|tag| tag.raw.key.ends_with("iTunSMPB"));
+    match &gap?.raw.value {
+        RawValue::String(text) => Trim::of_itunes(text),
+        _ => None,
+    }
+}
+
+/// All revisions, the newest first.
+fn revisions(format: &mut dyn FormatReader) -> Vec<MetadataRevision> {
+    let mut metadata = format.metadata();
+    let mut revisions = Vec::new();
+    while let Some(revision) = metadata.pop() {
+        revisions.push(revision);
+    }
+    revisions.extend(metadata.current().cloned());
+    revisions.reverse();
+    revisions
+}
+
+fn containers(revision: &MetadataRevision) -> impl Iterator<Item = &MetadataContainer> {
+    std::iter::once(&revision.media).chain(revision.per_track.iter().map(|track| &track.metadata))
+}
+
+fn from_revision(revision: &MetadataRevision) -> Tags {
+    let mut tags = Tags::default();
+    let mut artists = Vec::new();
+    for tag in containers(revision).flat_map(|container| &container.tags) {
+        take(tag, &mut tags, &mut artists);
+    }
+    let pictures: Vec<&Visual> = containers(revision).flat_map(|container| &container.visuals).collect();
+    let front = pictures.iter().find(|picture| picture.usage == Some(StandardVisualKey::FrontCover));
+    tags.artist = text(&artists.join(", "));
+    tags.cover = front.into_iter().chain(&pictures).find_map(|picture| cover(picture));
+    tags
+}
+
+fn take(tag: &Tag, tags: &mut Tags, artists: &mut Vec<String>) {
+    match &tag.std {
+        Some(StandardTag::TrackTitle(title)) => tags.title = tags.title.take().or_else(|| text(title)),
+        Some(StandardTag::Album(album)) => tags.album = tags.album.take().or_else(|| text(album)),
+        Some(StandardTag::IdentIsrc(isrc)) => tags.isrc = tags.isrc.take().or_else(|| text(isrc)),
+        Some(StandardTag::Artist(artist)) => {
+            artists.extend(text(artist).filter(|artist| !artists.contains(artist)));
+        }
+        Some(
+            StandardTag::ReleaseYear(year)
+            | StandardTag::RecordingYear(year)
+            | StandardTag::OriginalReleaseYear(year)
+            | StandardTag::OriginalRecordingYear(year),
+        ) => tags.year = tags.year.or(Some(*year)),
+        Some(
+            StandardTag::ReleaseDate(date)
+            | StandardTag::RecordingDate(date)
+            | StandardTag::OriginalReleaseDate(date)
+            | StandardTag::OriginalRecordingDate(date),
+        ) => tags.year = tags.year.or_else(|| year(date)),
+        _ => {}
+    }
+}
+
+/// A text fit to show, if anything is left of it.
+fn text(raw: &str) -> Option<String> {
+    let shown: String = raw.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TEXT).collect();
+    let trimmed = shown.trim();
+    (!trimmed.is_empty()).then(|| trimmed.to_owned())
+}
+
+/// The year at the start of a date.
+fn year(date: &str) -> Option<u16> {
+    date.trim().get(..4)?.parse().ok()
+}
+
+fn cover(picture: &Visual) -> Option<Cover> {
+    let mime = match &picture.data[..] {
+        [0xff, 0xd8, 0xff, ..] => "image/jpeg",
+        [0x89, b'P', b'N', b'G', ..] => "image/png",
+        [b'G', b'I', b'F', b'8', ..] => "image/gif",
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => "image/webp",
+        _ => return None,
+    };
+    (picture.data.len() <= LARGEST_COVER).then(|| Cover { mime, bytes: picture.data.to_vec() })
+}

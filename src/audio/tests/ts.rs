@@ -1,0 +1,1 @@
+//! A small transport stream reader: it checks what it reads and gives the AAC frames.

@@ -1,0 +1,246 @@
+//! Where everything lies (contract §1).
+
+use std::{
+    fs, io,
+    os::unix::fs::{DirBuilderExt, PermissionsExt},
+    path::{Path, PathBuf},
+};
+
+use super::{Error, Result};
+
+/// A station's folder.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Layout {
+    dir: PathBuf,
+}
+
+/// A folder of encoded items: `processed/`, or the generator's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    root: PathBuf,
+}
+
+impl Layout {
+    /// The station in `dir`.
+    pub fn new(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into() }
+    }
+
+    /// The folder itself.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// Where the recordings are and how they are encoded.
+    pub fn setup_toml(&self) -> PathBuf {
+        self.dir.join("setup.toml")
+    }
+
+    /// How the station is on air.
+    pub fn streaming_toml(&self) -> PathBuf {
+        self.dir.join("streaming.toml")
+    }
+
+    /// What setup makes and the streamer airs.
+    pub fn processed(&self) -> Store {
+        Store { root: self.dir.join("processed") }
+    }
+
+    /// The built-in generator's rendered pieces.
+    pub fn generated(&self) -> Store {
+        Store { root: self.state().join("generated") }
+    }
+
+    /// Everything that is this node's own.
+    pub fn state(&self) -> PathBuf {
+        self.dir.join("state")
+    }
+
+    /// Makes `state/`, for nobody else to read.
+    pub fn create_state(&self) -> Result<PathBuf> {
+        create_private(&self.state())
+    }
+
+    /// Makes `state/keys/`, for nobody else to read.
+    pub fn create_keys(&self) -> Result<PathBuf> {
+        self.create_state()?;
+        create_private(&self.keys())
+    }
+
+    /// The lock of a node that runs.
+    pub fn state_lock(&self) -> PathBuf {
+        self.state().join(".lock")
+    }
+
+    /// The folder of the private keys.
+    pub fn keys(&self) -> PathBuf {
+        self.state().join("keys")
+    }
+
+    /// The key of the peer.
+    pub fn peer_key(&self) -> PathBuf {
+        self.keys().join("peer.key")
+    }
+
+    /// The key of the stream name.
+    pub fn stream_key(&self) -> PathBuf {
+        self.keys().join("stream.key")
+    }
+
+    /// The key of the station name.
+    pub fn station_key(&self) -> PathBuf {
+        self.keys().join("station.key")
+    }
+
+    /// The keys that sign receipts.
+    pub fn receipt_keys(&self) -> PathBuf {
+        self.keys().join("receipts.toml")
+    }
+
+    /// The folder of the receipts.
+    pub fn ledger(&self) -> PathBuf {
+        self.state().join("ledger")
+    }
+
+    /// The block store.
+    pub fn repo(&self) -> PathBuf {
+        self.state().join("ipfs")
+    }
+
+    /// The last running order that was accepted.
+    pub fn accepted_order(&self) -> PathBuf {
+        self.state().join("order.m3u")
+    }
+
+    /// What setup knows of the files it has read.
+    pub fn stat_cache(&self) -> PathBuf {
+        self.state().join("stat-cache.json")
+    }
+
+    /// A projection for operators.
+    pub fn health(&self) -> PathBuf {
+        self.state().join("health.json")
+    }
+
+    /// A projection for operators.
+    pub fn sequence_state(&self) -> PathBuf {
+        self.state().join("sequence_state.json")
+    }
+}
+
+impl Store {
+    /// Items in `root`.
+    pub fn new(root: impl Into<PathBuf>) -> Self {
+        Self { root: root.into() }
+    }
+
+    /// The folder itself.
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// The lock of who writes here.
+    pub fn lock(&self) -> PathBuf {
+        self.root.join(".lock")
+    }
+
+    /// The index.
+    pub fn manifest(&self) -> PathBuf {
+        self.root.join("manifest.json")
+    }
+
+    /// The running order that airs.
+    pub fn playlist(&self) -> PathBuf {
+        self.root.join("playlist.m3u")
+    }
+
+    /// The running order that setup would write.
+    pub fn generated_order(&self) -> PathBuf {
+        self.root.join("playlist.generated.m3u")
+    }
+
+    /// The folder of the segments.
+    pub fn chunks(&self) -> PathBuf {
+        self.root.join("chunks")
+    }
+
+    /// A segment by its short name.
+    pub fn chunk(&self, name: &str) -> PathBuf {
+        self.chunks().join(format!("{name}.ts"))
+    }
+
+    /// The folder of the items.
+    pub fn items(&self) -> PathBuf {
+        self.root.join("tracks").join("audio")
+    }
+
+    /// The folder of one item.
+    pub fn item(&self, id: &str) -> PathBuf {
+        self.items().join(id)
+    }
+
+    /// What is known of an item, with all its segments.
+    pub fn meta(&self, id: &str) -> PathBuf {
+        self.item(id).join("meta.json")
+    }
+
+    /// The picture of an item.
+    pub fn cover(&self, id: &str) -> PathBuf {
+        self.item(id).join("cover")
+    }
+
+    /// The folder of an item's VOD lists.
+    pub fn streams(&self, id: &str) -> PathBuf {
+        self.item(id).join("stream")
+    }
+
+    /// One VOD list of an item.
+    pub fn stream(&self, id: &str, name: &str) -> PathBuf {
+        self.streams(id).join(format!("{name}.m3u8"))
+    }
+}
+
+fn create_private(folder: &Path) -> Result<PathBuf> {
+    let create = || -> io::Result<()> {
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        if fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
+            fs::set_permissions(folder, fs::Permissions::from_mode(0o700))?;
+        }
+        Ok(())
+    };
+    create().map_err(Error::io("create", folder))?;
+    Ok(folder.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn state_is_for_nobody_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        fs::create_dir(layout.state()).unwrap();
+        fs::set_permissions(layout.state(), fs::Permissions::from_mode(0o755)).unwrap();
+        for made in [layout.create_state().unwrap(), layout.create_keys().unwrap()] {
+            assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
+        }
+    }
+
+    #[test]
+    fn lies_where_the_contract_says() {
+        let layout = Layout::new("/s");
+        let store = layout.processed();
+        for (path, expected) in [
+            (store.lock(), "/s/processed/.lock"),
+            (store.chunk("ab"), "/s/processed/chunks/ab.ts"),
+            (store.meta("cd"), "/s/processed/tracks/audio/cd/meta.json"),
+            (store.stream("cd", "ef"), "/s/processed/tracks/audio/cd/stream/ef.m3u8"),
+            (layout.generated().manifest(), "/s/state/generated/manifest.json"),
+            (layout.receipt_keys(), "/s/state/keys/receipts.toml"),
+            (layout.accepted_order(), "/s/state/order.m3u"),
+        ] {
+            assert_eq!(path, Path::new(expected));
+        }
+    }
+}

@@ -1,0 +1,344 @@
+//! `tracks/audio/<id>/meta.json`: one item with all its segments.
+
+use cid::Cid;
+use serde::{Deserialize, Serialize};
+
+use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, is_short_name, read, to_json};
+use crate::radio::segment::{Item, Segment, chunk_name, short_name};
+
+/// Longest `meta.json` that is read, in bytes.
+pub const LONGEST: u64 = 64 << 20;
+
+/// One item: what it is called, where it came from, and its segments.
+///
+/// The names in camel case are those of the splitter that this format continues; they describe the output.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Meta {
+    v: u32,
+    /// The id of the item.
+    #[serde(rename = "audioId")]
+    pub id: String,
+    /// What made the segments.
+    pub pipeline: Pipeline,
+    /// Samples per second.
+    #[serde(rename = "sampleRate")]
+    pub rate: u32,
+    /// 1 or 2.
+    pub channels: u8,
+    /// The codec, `aac`.
+    pub codec: String,
+    /// Bits per second of the default rendition.
+    #[serde(rename = "bitRate")]
+    pub bitrate: u32,
+    /// The length in samples per channel.
+    pub samples: u64,
+    /// The length in seconds, for people and other programs: `samples` counts.
+    #[serde(rename = "durationSec")]
+    pub duration_seconds: f64,
+    /// The names of the VOD lists, the default rendition's first.
+    pub streams: Vec<String>,
+    /// What the recording says of itself.
+    #[serde(flatten)]
+    pub tags: Tags,
+    /// The recording.
+    pub source: Origin,
+    /// The levels that were measured.
+    pub loudness: Loudness,
+    /// What was odd about the recording.
+    pub warnings: Vec<String>,
+    /// The renditions, the default one first.
+    pub renditions: Vec<Rendition>,
+}
+
+/// What a recording says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tags {
+    /// What it is called; the file's stem where it says nothing.
+    pub title: String,
+    /// Who plays it; empty where nobody says.
+    pub artist: String,
+    /// The record it is from; empty where nobody says.
+    pub album: String,
+    /// The year of the record.
+    pub year: Option<u16>,
+    /// ISO 3901 recording code; empty where nobody says.
+    pub isrc: String,
+    /// The CID of its picture.
+    #[serde(with = "as_text")]
+    pub cover: Option<Cid>,
+}
+
+/// The recording that an item was made from.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Origin {
+    /// The SHA-256 of its bytes in hex; of its description for what the generator made.
+    pub sha256: String,
+    /// Its size in bytes.
+    pub bytes: u64,
+    /// The codec it is in, as the decoder calls it.
+    pub codec: String,
+    /// Its samples per second.
+    pub rate: u32,
+    /// Its channels.
+    pub channels: u16,
+}
+
+/// The levels of a recording before and the gain on the way.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Loudness {
+    /// Integrated loudness of the source in LUFS, if it has any.
+    pub integrated_lufs: Option<f64>,
+    /// The highest sample of the source in dBFS, if it is not silent.
+    pub peak_dbfs: Option<f64>,
+    /// The gain applied, in dB.
+    pub gain_db: f64,
+}
+
+/// One rendition of an item.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rendition {
+    /// Bits per second.
+    pub bitrate: u32,
+    /// Its segments in order, at least one.
+    pub segments: Vec<Segment>,
+}
+
+impl Rendition {
+    /// The VOD list: bare chunk names, as `tracks/audio/<id>/stream/<name>.m3u8` holds them. Byte-stable.
+    pub fn list(&self, rate: u32) -> String {
+        let longest = self.segments.iter().map(|segment| segment.samples).max().unwrap_or_default();
+        let target = longest.div_ceil(rate.max(1));
+        let mut text = format!(
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:{target}\n#EXT-X-MEDIA-SEQUENCE:0\n\
+             #EXT-X-PLAYLIST-TYPE:VOD\n#EXT-X-INDEPENDENT-SEGMENTS\n"
+        );
+        for segment in &self.segments {
+            let micros = (u64::from(segment.samples) * 1_000_000 + u64::from(rate) / 2) / u64::from(rate.max(1));
+            let name = chunk_name(&segment.cid);
+            text.push_str(&format!("#EXTINF:{}.{:06},\n{name}\n", micros / 1_000_000, micros % 1_000_000));
+        }
+        text.push_str("#EXT-X-ENDLIST\n");
+        text
+    }
+
+    /// The name of the VOD list: the first 32 hex digits of the SHA-256 of [`Rendition::list`].
+    pub fn stream(&self, rate: u32) -> String {
+        short_name(self.list(rate).as_bytes())
+    }
+
+    fn samples(&self) -> u64 {
+        self.segments.iter().map(|segment| u64::from(segment.samples)).sum()
+    }
+}
+
+impl Meta {
+    /// Puts an item together; what follows from the renditions is filled in.
+    #[allow(clippy::too_many_arguments, reason = "one argument for each part of the file")]
+    pub fn new(
+        id: String,
+        pipeline: Pipeline,
+        rate: u32,
+        channels: u8,
+        tags: Tags,
+        source: Origin,
+        loudness: Loudness,
+        warnings: Vec<String>,
+        renditions: Vec<Rendition>,
+    ) -> Result<Self, Error> {
+        let samples = renditions.first().map_or(0, Rendition::samples);
+        let meta = Self {
+            v: VERSION,
+            id,
+            pipeline,
+            rate,
+            channels,
+            codec: "aac".into(),
+            bitrate: renditions.first().map_or(0, |rendition| rendition.bitrate),
+            samples,
+            duration_seconds: samples as f64 / f64::from(rate.max(1)),
+            streams: renditions.iter().map(|rendition| rendition.stream(rate)).collect(),
+            tags,
+            source,
+            loudness,
+            warnings,
+            renditions,
+        };
+        meta.check()?;
+        Ok(meta)
+    }
+
+    /// Reads the file. Fields that this version does not know are left alone.
+    pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
+        let meta: Self = read(bytes)?;
+        meta.check()?;
+        Ok(meta)
+    }
+
+    /// The file: the same bytes for the same content.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        to_json(self)
+    }
+
+    /// The item in its default rendition, as the timeline airs it.
+    pub fn item(&self) -> Item {
+        Item {
+            id: self.id.clone(),
+            title: self.tags.title.clone(),
+            artist: self.tags.artist.clone(),
+            album: self.tags.album.clone(),
+            isrc: self.tags.isrc.clone(),
+            segments: self.renditions[0].segments.clone(),
+        }
+    }
+
+    /// The item as the manifest lists it.
+    pub fn line(&self) -> ItemLine {
+        let tags = self.tags.clone();
+        let renditions = self.renditions.iter().zip(&self.streams).map(|(rendition, stream)| RenditionLine {
+            bitrate: rendition.bitrate,
+            stream: stream.clone(),
+            segments: rendition.segments.len() as u32,
+        });
+        ItemLine {
+            id: self.id.clone(),
+            samples: self.samples,
+            rate: self.rate,
+            renditions: renditions.collect(),
+            title: tags.title,
+            artist: tags.artist,
+            album: tags.album,
+            year: tags.year,
+            isrc: tags.isrc,
+            cover: tags.cover,
+        }
+    }
+
+    fn check(&self) -> Result<(), Error> {
+        let wrong = |what: &str| Err(Error::Field(format!("item {}: {what}", self.id)));
+        if !is_short_name(&self.id) {
+            return wrong("`audioId` is 32 hex digits in lower case");
+        }
+        if !(1..=768_000).contains(&self.rate) {
+            return wrong("`sampleRate` is out of range");
+        }
+        let Some(default) = self.renditions.first() else { return wrong("there are no renditions") };
+        let hollow = |rendition: &Rendition| {
+            rendition.segments.is_empty() || rendition.segments.iter().any(|s| s.samples == 0 || s.bytes == 0)
+        };
+        if self.renditions.iter().any(hollow) {
+            return wrong("a rendition needs segments with samples and bytes");
+        }
+        if default.samples() != self.samples {
+            return wrong("`samples` is not the sum over the segments");
+        }
+        if self.streams.len() != self.renditions.len() || !self.streams.iter().all(|name| is_short_name(name)) {
+            return wrong("`streams` names one list of 32 hex digits for each rendition");
+        }
+        Ok(())
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawSegment {
+    cid: String,
+    samples: u32,
+    bytes: u32,
+}
+
+#[derive(Serialize, Deserialize)]
+struct RawRendition {
+    bitrate: u32,
+    segments: Vec<RawSegment>,
+}
+
+impl Serialize for Rendition {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let raw = |s: &Segment| RawSegment { cid: s.cid.to_string(), samples: s.samples, bytes: s.bytes };
+        let segments = self.segments.iter().map(raw).collect();
+        RawRendition { bitrate: self.bitrate, segments }.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Rendition {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let raw = RawRendition::deserialize(deserializer)?;
+        let segment = |raw: RawSegment| {
+            let cid = raw.cid.parse().map_err(serde::de::Error::custom)?;
+            Ok(Segment { cid, samples: raw.samples, bytes: raw.bytes })
+        };
+        let segments = raw.segments.into_iter().map(segment).collect::<Result<_, _>>()?;
+        Ok(Self { bitrate: raw.bitrate, segments })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::radio::segment::{RAW, cid_of};
+
+    fn meta() -> Meta {
+        let segment = |part: u8| Segment { cid: cid_of(RAW, &[part]), samples: 258 * 1_024, bytes: 100_000 };
+        let rendition = |bitrate| Rendition { bitrate, segments: (0..3).map(segment).collect() };
+        Meta::new(
+            short_name(b"source"),
+            Pipeline { encoder: "fdk-aac".into(), version: 1, settings: "00".into() },
+            44_100,
+            2,
+            Tags { title: "One \"two\"\n".into(), artist: "Ünö".into(), year: Some(1977), ..Tags::default() },
+            Origin { sha256: "ab".into(), bytes: 7, codec: "flac".into(), rate: 48_000, channels: 2 },
+            Loudness { integrated_lufs: Some(-9.25), peak_dbfs: None, gain_db: -6.75 },
+            vec!["2 decode errors".into()],
+            vec![rendition(128_000), rendition(64_000)],
+        )
+        .unwrap()
+    }
+
+    #[test]
+    fn comes_back_byte_for_byte() {
+        let bytes = meta().to_bytes();
+        assert_eq!(Meta::parse(&bytes).unwrap(), meta());
+        assert_eq!(Meta::parse(&bytes).unwrap().to_bytes(), bytes);
+    }
+
+    #[test]
+    fn has_the_fields_that_other_programs_read() {
+        let json: serde_json::Value = serde_json::from_slice(&meta().to_bytes()).unwrap();
+        assert_eq!(json["v"], 1);
+        assert_eq!(json["audioId"], short_name(b"source"));
+        assert_eq!((json["sampleRate"].as_u64(), json["channels"].as_u64()), (Some(44_100), Some(2)));
+        assert_eq!((json["codec"].as_str(), json["bitRate"].as_u64()), (Some("aac"), Some(128_000)));
+        assert_eq!(json["durationSec"].as_f64(), Some(3.0 * 258.0 * 1_024.0 / 44_100.0));
+        assert_eq!(json["streams"].as_array().map(Vec::len), Some(2));
+        assert_eq!(json["renditions"][0]["segments"][2]["cid"], cid_of(RAW, &[2]).to_string());
+    }
+
+    #[test]
+    fn becomes_an_item_and_a_line_of_the_manifest() {
+        let (item, line) = (meta().item(), meta().line());
+        assert_eq!(item.samples(), line.samples);
+        assert_eq!((item.segments.len(), line.renditions[0].segments), (3, 3));
+        assert_eq!(line.renditions[1].bitrate, 64_000);
+    }
+
+    #[test]
+    fn the_vod_list_names_chunks_and_six_decimals() {
+        let list = meta().renditions[0].list(44_100);
+        let name = chunk_name(&cid_of(RAW, &[0]));
+        assert!(list.contains(&format!("#EXTINF:5.990748,\n{name}\n")), "{list}");
+        assert!(list.contains("#EXT-X-TARGETDURATION:6\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+    }
+
+    #[test]
+    fn refuses_sums_and_names_that_are_wrong() {
+        let good = String::from_utf8(meta().to_bytes()).unwrap();
+        for (from, to, expected) in [
+            ("\"samples\": 792576", "\"samples\": 1", "not the sum"),
+            ("\"bytes\": 100000", "\"bytes\": 0", "needs segments"),
+            ("\"sampleRate\": 44100", "\"sampleRate\": 0", "out of range"),
+            ("bafkrei", "nonsense", "line "),
+        ] {
+            let error = Meta::parse(good.replace(from, to).as_bytes()).unwrap_err().to_string();
+            assert!(error.contains(expected), "{to}: {error}");
+        }
+    }
+}
