@@ -5,6 +5,7 @@ use std::future::Future;
 use bytes::Bytes;
 use cid::Cid;
 
+pub mod dag;
 pub mod memory;
 
 /// Why the peer could not do it.
