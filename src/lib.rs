@@ -8,4 +8,6 @@ pub mod radio;
 #[cfg(feature = "edges")]
 pub mod audio;
 #[cfg(feature = "edges")]
+pub mod http;
+#[cfg(feature = "edges")]
 pub mod ipfs;
