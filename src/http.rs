@@ -41,14 +41,13 @@ use crate::{
     },
 };
 use entity::Entity;
-use guard::{Admission, Guarded, Phase};
+use guard::{Admission, Guarded, Limits, Phase};
 use refusal::Refusal;
 
 /// The longest request target.
 const MAX_URI_BYTES: usize = 2 * 1024;
 const MAX_HEADERS: usize = 64;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
-const KEEP_ALIVE_IDLE: Duration = Duration::from_secs(30);
 /// How long open connections may finish their answer after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 const METHODS: &str = "GET, HEAD, OPTIONS";
@@ -98,8 +97,16 @@ impl<B> Site<B> {
 
 /// Serves until `stop`; then open connections may finish their answer, for two seconds at most.
 pub async fn serve<B: Blocks>(listener: TcpListener, site: Site<B>, stop: CancellationToken) -> Result<(), Error> {
-    let router = router(site);
-    let admission = Admission::default();
+    serve_within(Limits::default(), listener, router(site), stop).await
+}
+
+async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let admission = Admission::new(limits);
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {
@@ -115,7 +122,7 @@ pub async fn serve<B: Blocks>(listener: TcpListener, site: Site<B>, stop: Cancel
                 };
                 let (router, stop) = (router.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(stream, address, router, stop).await;
+                    converse(limits, stream, address, router, stop).await;
                     drop(ticket);
                 });
             }
@@ -146,9 +153,9 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// One connection, from its first byte to its last.
-async fn converse(stream: TcpStream, address: SocketAddr, router: Router, stop: CancellationToken) {
+async fn converse(limits: Limits, stream: TcpStream, address: SocketAddr, router: Router, stop: CancellationToken) {
     let phase = Phase::default();
-    let io = TokioIo::new(Guarded::new(stream, phase.clone()));
+    let io = TokioIo::new(Guarded::new(stream, phase.clone(), limits));
     let service = service_fn(move |request| {
         phase.head_is_complete();
         let router = router.clone();
@@ -156,7 +163,7 @@ async fn converse(stream: TcpStream, address: SocketAddr, router: Router, stop: 
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(KEEP_ALIVE_IDLE)
+        .header_read_timeout(limits.idle)
         .max_headers(MAX_HEADERS)
         .max_header_size(MAX_HEAD_BYTES)
         .max_buf_size(MAX_HEAD_BYTES)

@@ -20,18 +20,37 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
-/// Open connections in all.
-pub(super) const MAX_CONNECTIONS: usize = 512;
-/// Open connections from one address (IPv6: from one /64); loopback is exempt.
-pub(super) const MAX_PER_ADDRESS: usize = 32;
-/// From the first byte of a head to its last.
-pub(super) const HEAD_WITHIN: Duration = Duration::from_secs(10);
-/// How long a client may take nothing of what is sent.
-pub(super) const WRITE_STALL: Duration = Duration::from_secs(30);
+/// What a client may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Limits {
+    /// Open connections in all.
+    pub(super) connections: usize,
+    /// Open connections from one address (IPv6: from one /64); loopback is exempt.
+    pub(super) per_address: usize,
+    /// From the first byte of a head to its last.
+    pub(super) head_within: Duration,
+    /// Between two requests.
+    pub(super) idle: Duration,
+    /// How long a client may take nothing of what is sent.
+    pub(super) write_stall: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections: 512,
+            per_address: 32,
+            head_within: Duration::from_secs(10),
+            idle: Duration::from_secs(30),
+            write_stall: Duration::from_secs(30),
+        }
+    }
+}
 
 /// Counts the open connections.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub(super) struct Admission {
+    limits: Limits,
     open: Arc<Mutex<Open>>,
 }
 
@@ -49,18 +68,22 @@ pub(super) struct Ticket {
 }
 
 impl Admission {
+    pub(super) fn new(limits: Limits) -> Self {
+        Self { limits, open: Arc::default() }
+    }
+
     /// A ticket for a connection from `address`, or `None` when too many are open.
     pub(super) fn admit(&self, address: IpAddr) -> Option<Ticket> {
         let address = network_of(address);
         let mut open = self.locked();
-        if open.total >= MAX_CONNECTIONS {
+        if open.total >= self.limits.connections {
             return None;
         }
-        let of_address = open.by_address.entry(address).or_default();
-        if *of_address >= MAX_PER_ADDRESS && !address.is_loopback() {
+        let of_address = open.by_address.get(&address).copied().unwrap_or_default();
+        if of_address >= self.limits.per_address && !address.is_loopback() {
             return None;
         }
-        *of_address += 1;
+        open.by_address.insert(address, of_address + 1);
         open.total += 1;
         Some(Ticket { admission: self.clone(), address })
     }
@@ -111,13 +134,14 @@ impl Phase {
 pub(super) struct Guarded {
     stream: TcpStream,
     phase: Phase,
+    limits: Limits,
     head: Option<Pin<Box<Sleep>>>,
     write: Option<Pin<Box<Sleep>>>,
 }
 
 impl Guarded {
-    pub(super) fn new(stream: TcpStream, phase: Phase) -> Self {
-        Self { stream, phase, head: None, write: None }
+    pub(super) fn new(stream: TcpStream, phase: Phase, limits: Limits) -> Self {
+        Self { stream, phase, limits, head: None, write: None }
     }
 
     fn progress_of_write<T>(&mut self, cx: &mut Context<'_>, poll: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
@@ -125,13 +149,10 @@ impl Guarded {
             self.write = None;
             return poll;
         }
-        let stall = self.write.get_or_insert_with(|| timer(WRITE_STALL));
+        let wait = self.limits.write_stall;
+        let stall = self.write.get_or_insert_with(|| Box::pin(sleep(wait)));
         stall.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into()))
     }
-}
-
-fn timer(wait: Duration) -> Pin<Box<Sleep>> {
-    Box::pin(sleep(wait))
 }
 
 impl AsyncRead for Guarded {
@@ -143,7 +164,8 @@ impl AsyncRead for Guarded {
         let before = buf.filled().len();
         let poll = Pin::new(&mut this.stream).poll_read(cx, buf);
         if buf.filled().len() > before {
-            this.head.get_or_insert_with(|| timer(HEAD_WITHIN));
+            let wait = this.limits.head_within;
+            this.head.get_or_insert_with(|| Box::pin(sleep(wait)));
         }
         match (&poll, this.head.as_mut()) {
             (Poll::Pending, Some(head)) => head.as_mut().poll(cx).map(|()| Err(io::ErrorKind::TimedOut.into())),
@@ -177,5 +199,48 @@ impl AsyncWrite for Guarded {
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admission(connections: usize) -> Admission {
+        Admission::new(Limits { connections, per_address: 3, ..Limits::default() })
+    }
+
+    #[test]
+    fn an_address_has_its_share_and_gets_it_back() {
+        let admission = admission(100);
+        let address: IpAddr = "192.0.2.1".parse().unwrap();
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let mut tickets: Vec<_> = (0..3).filter_map(|_| admission.admit(address)).collect();
+        assert_eq!(tickets.len(), 3);
+        assert!(admission.admit(address).is_none());
+        assert!(admission.admit(mapped).is_none(), "the same address");
+        assert!(admission.admit("192.0.2.2".parse().unwrap()).is_some(), "another address");
+        tickets.pop();
+        assert!(admission.admit(address).is_some());
+        drop(tickets);
+        assert!(admission.locked().by_address.is_empty(), "nothing is kept of who has left");
+    }
+
+    #[test]
+    fn a_network_of_ipv6_is_one_address() {
+        let admission = admission(100);
+        let from = |host: u16| admission.admit(Ipv6Addr::new(0x2001, 0xdb8, 0, 1, 0, 0, 0, host).into());
+        let tickets: Vec<_> = (0..10).filter_map(from).collect();
+        assert_eq!(tickets.len(), 3);
+        assert!(admission.admit("2001:db8:0:2::1".parse().unwrap()).is_some());
+    }
+
+    #[test]
+    fn loopback_has_no_share_but_the_total_holds() {
+        for address in ["127.0.0.1", "127.9.9.9", "::1", "::ffff:127.0.0.1"] {
+            let admission = admission(10);
+            let tickets: Vec<_> = (0..20).filter_map(|_| admission.admit(address.parse().unwrap())).collect();
+            assert_eq!(tickets.len(), 10, "{address}");
+        }
     }
 }
