@@ -14,6 +14,8 @@ pub mod config;
 #[cfg(feature = "edges")]
 pub mod disk;
 #[cfg(feature = "edges")]
+pub mod http;
+#[cfg(feature = "edges")]
 pub mod ipfs;
 #[cfg(feature = "edges")]
 pub mod streamer;

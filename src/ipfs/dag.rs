@@ -185,10 +185,16 @@ pub fn decode(cid: Cid, block: Bytes) -> Result<Target, Error> {
 
 /// Walks `path` down from `root`. `None` when an entry or a block on the way is not here; the network is never asked.
 pub async fn resolve(blocks: &impl Blocks, root: Cid, path: &[&str]) -> Result<Option<Target>, Error> {
+    let Some(way) = locate(blocks, root, path).await? else { return Ok(None) };
+    load(blocks, *way.last().unwrap_or(&root)).await
+}
+
+/// The names of the nodes along `path`, `root` first, without reading the last one. `None` as for [`resolve`].
+pub async fn locate(blocks: &impl Blocks, root: Cid, path: &[&str]) -> Result<Option<Vec<Cid>>, Error> {
     if path.len() > MAX_DEPTH {
         return Err(Error::TooLarge("a path has at most 16 parts"));
     }
-    let mut cid = root;
+    let (mut cid, mut way) = (root, vec![root]);
     for name in path {
         // A raw block has no entries: it need not be read to know that the path ends nowhere.
         if cid.codec() == RAW {
@@ -197,8 +203,14 @@ pub async fn resolve(blocks: &impl Blocks, root: Cid, path: &[&str]) -> Result<O
         let Some(Target::Directory(_, directory)) = load(blocks, cid).await? else { return Ok(None) };
         let Some(entry) = directory.get(name) else { return Ok(None) };
         cid = entry.cid;
+        way.push(cid);
     }
-    load(blocks, cid).await
+    Ok(Some(way))
+}
+
+/// Reads the node of that name; `None` if it is not here.
+pub async fn load(blocks: &impl Blocks, cid: Cid) -> Result<Option<Target>, Error> {
+    block(blocks, cid).await?.map(|bytes| decode(cid, bytes)).transpose()
 }
 
 /// A block of our own; an identity CID carries its own bytes. CIDv0 is read as the CIDv1 it stands for.
@@ -207,10 +219,6 @@ pub async fn block(blocks: &impl Blocks, cid: Cid) -> Result<Option<Bytes>, Erro
         return Ok(Some(Bytes::copy_from_slice(cid.hash().digest())));
     }
     Ok(blocks.get(as_v1(cid)).await?)
-}
-
-async fn load(blocks: &impl Blocks, cid: Cid) -> Result<Option<Target>, Error> {
-    block(blocks, cid).await?.map(|bytes| decode(cid, bytes)).transpose()
 }
 
 fn as_v1(cid: Cid) -> Cid {
