@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub mod key;
+pub mod lab;
 pub mod memory;
 pub mod name;
 pub mod node;
