@@ -31,15 +31,16 @@ const DHT: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
 const IDENTIFY: &str = "/ipfs/0.1.0";
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(20);
-/// A connection that nobody uses is closed after it: longer than the pause between two segments of one listener.
-const IDLE: Duration = Duration::from_secs(60);
+/// A connection that nobody uses is closed after it: longer than the pause between two segments of one listener, and
+/// short, since each look-up in the public DHT leaves some thirty connections behind.
+const IDLE: Duration = Duration::from_secs(35);
 /// A single query of the DHT ends after it.
 const QUERY: Duration = Duration::from_secs(60);
 
 const MAX_PENDING_IN: u32 = 64;
 const MAX_PENDING_OUT: u32 = 256;
 const MAX_IN: u32 = 512;
-const MAX_OUT: u32 = 512;
+const MAX_OUT: u32 = 768;
 const MAX_PER_PEER: u32 = 8;
 
 /// What the peer speaks.

@@ -33,7 +33,7 @@ use crate::ipfs::{Error, Name, Record};
 const TICK: Duration = Duration::from_secs(1);
 /// How long a start waits for the listeners to tell their addresses.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Idle connections are closed after a minute and come back within seconds; that is no loss of the DHT.
+/// Idle connections are closed after half a minute and come back within seconds; that is no loss of the DHT.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What the handle asks for.
