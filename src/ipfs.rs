@@ -9,6 +9,7 @@ use cid::Cid;
 
 pub mod dag;
 pub mod key;
+pub mod lab;
 pub mod memory;
 pub mod name;
 pub mod node;
