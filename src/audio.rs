@@ -1,5 +1,7 @@
 //! From recordings to segments: decode, resample, level, encode, cut, mux. CPU only; bytes and PCM in and out.
 
+pub mod synth;
+
 use std::{io, sync::atomic::AtomicBool};
 
 /// What shapes the bytes of every segment. A change of any of these makes other segments.
