@@ -61,15 +61,6 @@ pub enum Error {
     Accept(#[source] io::Error),
 }
 
-/// The last signed IPNS record of each name, as it was published; none before the first.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Records {
-    /// The record of the station name: the root directory.
-    pub station: Option<Bytes>,
-    /// The record of the stream name: the live list.
-    pub stream: Option<Bytes>,
-}
-
 /// What the port serves.
 #[derive(Clone, Debug)]
 pub struct Site<B> {
