@@ -34,7 +34,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::{
-    ipfs::Blocks,
+    ipfs::{Blocks, Records},
     radio::{
         segment::{RAW, cid_of},
         status::OnAir,

@@ -90,7 +90,8 @@ fn settings(
 ) -> anyhow::Result<Settings> {
     let seconds = setup.audio.segment_seconds;
     let (station, stream) = (identity.station.name().to_string(), identity.stream.name().to_string());
-    let page = http::page(&http::Station { title: &streaming.name, station: &station, stream: &stream }, &[]);
+    let page =
+        http::page::page(&http::page::Station { title: &streaming.name, station: &station, stream: &stream }, &[]);
     let keep_segments = Span::seconds(streaming.retention_seconds(seconds));
     let listed = u64::from((streaming.window_size + streaming.look_ahead) * seconds);
     let lifetime = u64::from(streaming.lifetime_seconds);
@@ -116,10 +117,7 @@ fn settings(
         ttl: Span::seconds(streaming.ttl_seconds.into()),
         keep_segments,
         keep_lists: Span::seconds(listed + lifetime + 3_600),
-        staleness_seconds: (
-            streaming.tolerated_staleness(seconds) as f64,
-            streaming.needed_staleness(seconds) as f64,
-        ),
+        staleness_seconds: (streaming.tolerated_staleness(seconds) as f64, streaming.needed_staleness(seconds) as f64),
         binary: std::env::current_exe().context("where this program is")?,
         sources: vec![layout.dir().join(&setup.source), layout.dir().join(&setup.jingles_folder)],
         setup: !no_setup,
