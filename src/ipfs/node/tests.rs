@@ -161,6 +161,14 @@ async fn what_is_not_here_is_not_fetched_for_others() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn it_serves_no_dht_even_with_a_public_address() {
+    let ours = station(options(&[LOOPBACK], &["/ip4/127.0.0.1/tcp/4001"], &[])).await;
+    let address = ours.node.status().listening.remove(0);
+    let asked = lab::providers(&address, &cids(0..1)[0], Duration::from_secs(1)).await;
+    assert!(matches!(asked, Err(Error::Network(_))), "{asked:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_block_that_is_put_late_reaches_who_waits_for_it() {
     let ours = station(options(&[LOOPBACK], &[], &[])).await;
     let address = ours.node.status().addresses().remove(0);
