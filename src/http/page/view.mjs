@@ -69,9 +69,12 @@ export function start(config, document, window) {
   function words({ playing, buffered, lag, air }) {
     if (refused) return "This browser cannot play the stream. Open the list in a player instead.";
     if (!feed.list) return feed.failures > 1 ? "Waiting for the station…" : "Connecting…";
+    const { start, duration } = feed.list.segments.at(-1);
+    const silence = Date.now() - start - duration * 1000;
+    if (silence > 30_000 && feed.quiet + feed.failures > 2) return `No news from the station for ${clock(silence)}`;
     if (!player.wanted) return "Press play to listen";
     if (!playing || !(air > 0) || buffered < 0.1) return "Tuning in…";
-    const behind = Math.abs(lag) < 3600 ? ` · ${Math.round(lag)} s behind the air` : "";
+    const behind = lag >= 0 && lag < 3600 ? ` · ${Math.round(lag)} s behind the air` : "";
     return `${Math.round(buffered)} s in the buffer${behind}`;
   }
 
@@ -128,7 +131,8 @@ export function start(config, document, window) {
   $("volume").value = String(recalled());
   audio.volume = recalled();
   $("volume").addEventListener("input", (event) => remember(Number(event.target.value)));
-  audio.addEventListener("pause", () => (player.wanted &&= !audio.paused || audio.error !== null || !player.heard));
+  // The browser may pause too: a headset is pulled, a call comes in.
+  audio.addEventListener("pause", () => (player.wanted &&= !audio.paused || audio.error !== null));
   $("list").href = feed.lists[0];
   const session = window.navigator.mediaSession;
   session?.setActionHandler("play", play);
