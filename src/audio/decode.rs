@@ -100,6 +100,8 @@ struct Reader {
     errors: u64,
     /// Why the reading ended before the end.
     broken: Option<String>,
+    /// Whether the checksum of all samples is wrong (FLAC has one).
+    altered: bool,
 }
 
 impl Reader {
@@ -116,14 +118,17 @@ impl Reader {
         };
         let (track, declared) = (track.id, track.num_frames);
         let trim = trim.unwrap_or_default();
-        Ok(Self { format, track, decoder, declared, decoded: 0, trim, errors: 0, broken: None })
+        Ok(Self { format, track, decoder, declared, decoded: 0, trim, errors: 0, broken: None, altered: false })
     }
 
     /// The next packet as a block, which is empty when the packet holds no audio of the track.
     fn read(&mut self) -> Result<Option<Block>, Error> {
         let packet = match self.format.next_packet() {
             Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                self.altered = self.decoder.finalize().verify_ok == Some(false);
+                return Ok(None);
+            }
             Err(Fault::ResetRequired) => {
                 self.restart()?;
                 return Ok(Some(Block::default()));
@@ -191,6 +196,9 @@ impl Stream for Reader {
         if let Some(reason) = &self.broken {
             warnings.push(format!("it breaks off: {reason}"));
         }
+        if self.altered {
+            warnings.push("it is damaged: the checksum of its samples is wrong".to_owned());
+        }
         if let (Some(missing), Some(declared)) = (self.missing(), self.declared) {
             warnings.push(format!("{missing} of {declared} samples are missing"));
         }
@@ -222,7 +230,7 @@ fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
 }
 
 fn decoder(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, Error> {
-    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default()).map_err(unreadable)
+    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true)).map_err(unreadable)
 }
 
 /// What a failed reading means: a disk that fails is not a file that is damaged.
