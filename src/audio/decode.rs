@@ -133,11 +133,13 @@ impl Reader {
                 self.restart()?;
                 return Ok(Some(Block::default()));
             }
-            Err(Fault::IoError(error)) if error.kind() != ErrorKind::UnexpectedEof => return Err(Error::Read(error)),
-            Err(fault) => {
-                self.broken = Some(fault.to_string());
-                return Ok(None);
-            }
+            Err(fault) => match unreadable(fault) {
+                Error::Format(reason) => {
+                    self.broken = Some(reason);
+                    return Ok(None);
+                }
+                error => return Err(error),
+            },
         };
         if packet.track_id != self.track {
             return Ok(Some(Block::default()));
@@ -235,8 +237,9 @@ fn decoder(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, E
 
 /// What a failed reading means: a disk that fails is not a file that is damaged.
 fn unreadable(fault: Fault) -> Error {
+    use ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match fault {
-        Fault::IoError(error) if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other) => {
+        Fault::IoError(error) if !matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | Other) => {
             Error::Read(error)
         }
         fault => Error::Format(fault.to_string()),
@@ -247,4 +250,23 @@ fn unreadable(fault: Fault) -> Error {
 fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::Format("the decoder gave up on it in panic".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_decoder_is_one_bad_file() {
+        let result: Result<(), Error> = guarded(|| panic!("on purpose"));
+        assert!(matches!(result, Err(Error::Format(_))));
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_not_a_damaged_file() {
+        let failed = |kind: ErrorKind| unreadable(Fault::IoError(kind.into()));
+        assert!(matches!(failed(ErrorKind::UnexpectedEof), Error::Format(_)));
+        assert!(matches!(failed(ErrorKind::PermissionDenied), Error::Read(_)));
+        assert!(matches!(unreadable(Fault::IoError(io::Error::from_raw_os_error(5))), Error::Read(_)), "EIO");
+    }
 }

@@ -149,6 +149,15 @@ fn surround_is_mixed_to_stereo() {
 }
 
 #[test]
+fn a_chain_of_recordings_is_read_to_its_end() {
+    let (_folder, file) = written(&[bytes_of("stereo.ogg"), bytes_of("stereo.opus")].concat(), "chain.ogg");
+    let (rate, _, samples, warnings) = pcm(&file).unwrap();
+    assert_eq!((rate, samples.len(), warnings.len()), (48_000, 2 * (30_870 + 33_600), 0));
+    let (report, _) = encoded(&file, &plain());
+    assert_eq!(report.samples, (1 + (2 * 30_870_u64).div_ceil(FRAME)) * FRAME);
+}
+
+#[test]
 fn a_wrong_ending_changes_nothing() {
     for (name, wrong) in
         [("stereo.mp3", "a.flac"), ("mono.flac", "a.mp3"), ("stereo.ogg", "a.wav"), ("stereo.m4a", "a")]
