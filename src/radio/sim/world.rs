@@ -188,6 +188,9 @@ impl World {
         loop {
             let clocks = self.clocks();
             let action = self.life().timeline.poll(clocks);
+            if std::env::var_os("SIM_TRACE").is_some() {
+                eprintln!("{} station {} media_now {} {}", self.now, clocks.station.0, self.observer.media_now(clocks.station), format!("{action:?}").chars().take(120).collect::<String>());
+            }
             if let Action::Wait(until, why) = action {
                 self.check_wait(until, why, clocks);
                 let wait = until.0 - clocks.station.0;
@@ -241,7 +244,14 @@ impl World {
                 let cids: Vec<Cid> = segments.iter().map(|segment| segment.cid).collect();
                 self.store(&cids, lists)
             }
-            Action::Record(bodies) => self.record(&bodies, clocks),
+            Action::Record(bodies) => {
+                if std::env::var_os("SIM_TRACE").is_some() {
+                    for b in &bodies {
+                        match b { Body::Segment(b) => eprintln!("  seg {} part {}/{} air {} disc {} {}", b.media_seq, b.part, b.parts, b.air_samples, b.disc, b.samples), b => eprintln!("  {b:?}") }
+                    }
+                }
+                self.record(&bodies, clocks)
+            }
             Action::Show(_) | Action::Wait(..) => unreachable!("nothing to be done"),
         };
         if matches!(event, Event::NotFetched(..) | Event::NotStored(_) | Event::NotRecorded(_) | Event::Missing(..)) {

@@ -48,7 +48,11 @@ impl World {
         }
         let long = self.chance.around(200 * SECOND);
         let until = self.now + long;
-        match self.chance.pick(self.config.faults) {
+        let fault = self.chance.pick(self.config.faults);
+        if std::env::var_os("SIM_TRACE").is_some() {
+            eprintln!("{} FAULT {fault:?} until {until}", self.now);
+        }
+        match fault {
             Fault::Edit => self.edit(),
             Fault::Crash => self.crash(None),
             Fault::Step => {
