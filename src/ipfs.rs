@@ -7,7 +7,9 @@ use std::{future::Future, path::PathBuf};
 use bytes::Bytes;
 use cid::Cid;
 
+pub mod dag;
 pub mod key;
+pub mod lab;
 pub mod memory;
 pub mod name;
 pub mod node;
@@ -17,9 +19,9 @@ pub mod store;
 
 pub use key::Key;
 pub use name::Name;
-pub use node::Node;
+pub use node::{Findable, Node};
 pub use options::Options;
-pub use record::Record;
+pub use record::{Numbers, Record, Records, View};
 pub use store::Store;
 
 /// Why the peer could not do it.

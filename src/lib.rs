@@ -8,8 +8,16 @@ pub mod radio;
 #[cfg(feature = "edges")]
 pub mod audio;
 #[cfg(feature = "edges")]
+pub mod clock;
+#[cfg(feature = "edges")]
 pub mod config;
 #[cfg(feature = "edges")]
 pub mod disk;
 #[cfg(feature = "edges")]
+pub mod http;
+#[cfg(feature = "edges")]
 pub mod ipfs;
+#[cfg(feature = "edges")]
+pub mod streamer;
+#[cfg(feature = "edges")]
+pub mod watch;

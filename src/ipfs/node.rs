@@ -3,7 +3,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use cid::Cid;
-use libp2p::kad;
 use tokio::{
     sync::{Mutex, mpsc, oneshot, watch},
     task::JoinHandle,
@@ -14,8 +13,10 @@ use super::{Error, Key, Name, Options, Record, Store};
 
 mod provides;
 mod redial;
-mod swarm;
+pub(super) mod swarm;
 mod task;
+#[cfg(test)]
+mod tests;
 
 pub use provides::Provided;
 use task::{Command, Task};
@@ -78,11 +79,7 @@ impl Node {
     /// Starts a peer that serves the blocks of `store`. It listens before this returns; an address that does not work
     /// is logged and is an error only if none does.
     pub async fn start(options: Options, identity: &Key, store: &Store) -> Result<Self, Error> {
-        Self::start_as(kad::Mode::Client, options, identity, store).await
-    }
-
-    async fn start_as(mode: kad::Mode, options: Options, identity: &Key, store: &Store) -> Result<Self, Error> {
-        let mut swarm = swarm::build(identity.pair(), store.repo(), &options, mode)?;
+        let mut swarm = swarm::build(identity.pair(), store.repo(), &options)?;
         let listeners = swarm::listen(&mut swarm, &options.listen)?;
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
         let (tell, status) = watch::channel(Status::default());

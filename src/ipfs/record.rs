@@ -22,6 +22,15 @@ pub struct Numbers {
     pub discontinuity_sequence: u64,
 }
 
+/// The last signed record of each of the station's names; none before the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Records {
+    /// The record of the station name: the root directory.
+    pub station: Option<Bytes>,
+    /// The record of the stream name: the live list.
+    pub stream: Option<Bytes>,
+}
+
 /// What a record says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct View {

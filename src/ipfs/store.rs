@@ -49,7 +49,9 @@ impl Store {
         let folder = folder.to_owned();
         tokio::fs::create_dir_all(&folder).await.map_err(failed)?;
         let repo = Repo::new_fs(&folder);
-        repo.init().await.map_err(failed)?;
+        repo.init()
+            .await
+            .map_err(|error| failed(format!("{}: {error}; is another process at it?", folder.display())))?;
         let swept = files::sweep(folder.clone()).await?;
         if swept > 0 {
             tracing::info!(files = swept, "swept what an interrupted write left in the block store");
@@ -160,7 +162,8 @@ mod tests {
         let blocks = blocks(50, 1_000);
         let store = Store::open(folder.path()).await.unwrap();
         store.put(blocks.clone()).await.unwrap();
-        assert!(Store::open(folder.path()).await.is_err(), "another process holds the folder");
+        let refused = Store::open(folder.path()).await.unwrap_err().to_string();
+        assert!(refused.contains("another process") && refused.contains(folder.path().to_str().unwrap()), "{refused}");
         store.close().await;
         assert!(matches!(store.put(vec![]).await, Err(Error::Stopped)));
         drop(store);
@@ -254,6 +257,28 @@ mod tests {
         let store = Store::open(folder.path()).await.unwrap();
         assert!(!stray.exists());
         assert_eq!(store.get(block.0).await.unwrap(), Some(block.1));
+    }
+
+    #[tokio::test]
+    async fn blocks_in_memory_and_on_disk_behave_alike() {
+        let folder = tempfile::tempdir().unwrap();
+        behaves(Store::open(folder.path()).await.unwrap()).await;
+        behaves(crate::ipfs::memory::Memory::default()).await;
+    }
+
+    async fn behaves(store: impl Blocks) {
+        let blocks = blocks(3, 64);
+        let (cid, bytes) = blocks[0].clone();
+        assert_eq!(store.get(cid).await.unwrap(), None);
+        for _ in 0..2 {
+            store.put(blocks.clone()).await.unwrap();
+            assert_eq!(store.get(cid).await.unwrap().as_ref(), Some(&bytes));
+        }
+        let false_name = vec![(cid, Bytes::from_static(b"other"))];
+        assert!(matches!(store.put(false_name).await, Err(Error::Corrupt(named)) if named == cid));
+        store.remove(vec![cid, cid_of(RAW, b"not here")]).await.unwrap();
+        assert_eq!(store.get(cid).await.unwrap(), None);
+        assert!(store.get(blocks[1].0).await.unwrap().is_some());
     }
 
     #[tokio::test]

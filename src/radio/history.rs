@@ -98,6 +98,11 @@ impl History {
         self.listed.push(aired);
     }
 
+    /// The dates of the station.
+    pub fn axis(&self) -> Option<&Axis> {
+        self.axis.as_ref()
+    }
+
     /// The largest IPNS sequence that may have been used.
     pub fn reserved(&self) -> u64 {
         self.reserved

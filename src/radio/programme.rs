@@ -4,16 +4,7 @@ use std::sync::Arc;
 
 use super::segment::Kind;
 
-/// One line of the running order, resolved.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Entry {
-    /// The path of the source relative to the station's folder.
-    pub path: String,
-    /// Track, jingle or filler.
-    pub kind: Kind,
-    /// The id of its item.
-    pub id: String,
-}
+pub use super::manifest::Entry;
 
 /// A running order as it was accepted: looped as it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,9 +65,8 @@ impl Programme {
         self.order = Some(order);
     }
 
-    /// Takes another filler.
+    /// Takes another filler; its place stays, for it only ever grows.
     pub(super) fn fill_with(&mut self, filler: Arc<Order>) {
-        self.next_filler = 0;
         self.filler = Some(filler);
     }
 

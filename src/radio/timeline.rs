@@ -218,6 +218,11 @@ impl Timeline {
         &self.rules
     }
 
+    /// The last segment that is frozen.
+    pub fn last(&self) -> Option<&Aired> {
+        self.listed.back()
+    }
+
     /// The media position of now.
     fn media_now(&self, clocks: Clocks) -> i64 {
         self.axis.position(clocks.station) - self.offset

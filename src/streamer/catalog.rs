@@ -8,9 +8,9 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    disk,
+    disk::{self, Store},
     radio::{
-        manifest::{self, Manifest, Meta},
+        manifest::{self, Manifest, meta},
         playlist,
         programme::{Entry, Order, Slot},
         segment::{Item, Segment, chunk_name, is_of},
@@ -20,7 +20,7 @@ use crate::{
 /// A folder laid out like `processed/`.
 #[derive(Clone, Debug)]
 pub(super) struct Catalog {
-    dir: PathBuf,
+    store: Store,
 }
 
 /// A running order that was read, and what was noticed.
@@ -53,18 +53,17 @@ pub(super) enum Error {
 }
 
 impl Catalog {
-    pub(super) const fn new(dir: PathBuf) -> Self {
-        Self { dir }
+    pub(super) const fn new(store: Store) -> Self {
+        Self { store }
     }
 
-    pub(super) fn dir(&self) -> &Path {
-        &self.dir
+    pub(super) fn root(&self) -> &Path {
+        self.store.root()
     }
 
     /// Reads manifest and order. Blocking.
     pub(super) fn load(&self) -> Result<Loaded, Error> {
-        let manifest_path = self.dir.join("manifest.json");
-        let order_path = self.dir.join("playlist.m3u");
+        let (manifest_path, order_path) = (self.store.manifest(), self.store.playlist());
         let manifest = disk::read_if_there(&manifest_path, manifest::LONGEST)?.ok_or(Error::Nothing)?;
         let text = disk::read_if_there(&order_path, playlist::LONGEST)?.ok_or(Error::Nothing)?;
         let manifest = Manifest::parse(&manifest).map_err(|error| Error::Manifest(manifest_path, error))?;
@@ -86,10 +85,10 @@ impl Catalog {
         if !plain {
             return Err(format!("{id:?} is not the id of an item"));
         }
-        let path = self.dir.join("tracks/audio").join(id).join("meta.json");
-        let bytes = disk::read_if_there(&path, manifest::META_LONGEST).map_err(|error| error.to_string())?;
+        let path = self.store.meta(id);
+        let bytes = disk::read_if_there(&path, meta::LONGEST).map_err(|error| error.to_string())?;
         let bytes = bytes.ok_or_else(|| format!("{} is missing", path.display()))?;
-        let meta = Meta::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let meta = meta::Meta::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         if meta.rate != rate {
             return Err(format!("it was encoded at {} Hz, the station runs at {rate} Hz", meta.rate));
         }
@@ -98,7 +97,7 @@ impl Catalog {
 
     /// Reads the chunk of a segment; `None` if it is not here or not what its name says. Blocking.
     pub(super) fn chunk(&self, segment: &Segment) -> Option<Bytes> {
-        let path = self.dir.join("chunks").join(format!("{}.ts", chunk_name(&segment.cid)));
+        let path = self.store.chunk(&chunk_name(&segment.cid));
         let bytes = disk::read_if_there(&path, u64::from(segment.bytes)).ok().flatten()?;
         is_of(&segment.cid, &bytes).then(|| bytes.into())
     }

@@ -78,8 +78,7 @@ impl Identity {
             Ok(BASE64.encode(&fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?))
         };
         let receipts = secrets(dir)?.context("there are no receipt keys yet: start the station once")?;
-        let backup =
-            Backup { peer: read("peer")?, stream: read("stream")?, station: read("station")?, receipts };
+        let backup = Backup { peer: read("peer")?, stream: read("stream")?, station: read("station")?, receipts };
         Ok(format!(
             "# The private keys of an ipfs-radio station. Whoever has them is the station: keep this file secret.\n{}",
             toml::to_string(&backup)?
@@ -99,7 +98,7 @@ impl Identity {
         for (name, encoded) in KEYS.into_iter().zip([&backup.peer, &backup.stream, &backup.station]) {
             let bytes = BASE64.decode(encoded.as_bytes()).with_context(|| format!("the {name} key is damaged"))?;
             Key::from_protobuf(&bytes).map_err(|error| anyhow::anyhow!("the {name} key is damaged: {error}"))?;
-            disk::replace_private(&dir.join(format!("{name}.key")), &bytes)?;
+            disk::create_private(&dir.join(format!("{name}.key")), &bytes)?;
         }
         save(dir, &backup.receipts)
     }
@@ -138,7 +137,7 @@ fn secrets(dir: &Path) -> anyhow::Result<Option<Secrets>> {
 
 fn save(dir: &Path, secrets: &Secrets) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-    disk::replace_private(&dir.join(SECRETS), toml::to_string(secrets)?.as_bytes())?;
+    disk::create_private(&dir.join(SECRETS), toml::to_string(secrets)?.as_bytes())?;
     Ok(())
 }
 

@@ -81,7 +81,6 @@ pub(super) struct Publisher {
     pub(super) retention: Retention,
     pub(super) keep_segments: Span,
     pub(super) keep_lists: Span,
-    pub(super) behind: Span,
     pub(super) ttl: Span,
     pub(super) lifetime: Span,
     pub(super) status: Status,
@@ -176,7 +175,8 @@ impl Work {
     async fn take_over(&mut self, shown: &Shown) {
         let axis = shown.snapshot.axis;
         let mut fresh = Vec::new();
-        for aired in shown.snapshot.segments.iter().filter(|aired| aired.media_seq > self.last_seq) {
+        let known = self.last_seq;
+        for aired in shown.snapshot.segments.iter().filter(|aired| aired.media_seq > known) {
             let until = axis.date(aired.air_end());
             let cid = aired.segment.cid;
             self.publisher.retention.keep(cid, until.plus(self.publisher.keep_segments));
@@ -230,8 +230,8 @@ impl Work {
         let peer = self.publisher.node.status();
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
-        status.addresses = peer.listening.iter().chain(&peer.external).cloned().collect();
-        status.findable = self.publisher.node.findable() == Findable::Yes;
+        status.addresses = peer.addresses();
+        status.findable = peer.findable() == Findable::Yes;
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
         status.setup = self.publisher.setup.borrow().clone();

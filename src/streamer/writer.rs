@@ -1,6 +1,10 @@
 //! The one writer of the ledger: a thread of its own, because a sync may take as long as the disk likes.
 
-use std::{path::PathBuf, thread};
+use std::{
+    path::PathBuf,
+    sync::{Arc, OnceLock},
+    thread,
+};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -36,8 +40,8 @@ pub(super) enum Desk {
         dir: PathBuf,
         /// By whom.
         signer: Signer,
-        /// With which constants.
-        constants: Body,
+        /// With which constants; known once the timeline has begun.
+        constants: Arc<OnceLock<Body>>,
         /// What is to be said first.
         preface: Vec<Body>,
     },
@@ -47,6 +51,7 @@ impl Desk {
     fn append(&mut self, bodies: &[Body]) -> Result<(), Error> {
         let now = clock::wall();
         if let Self::Begin { dir, signer, constants, preface } = self {
+            let Some(constants) = constants.get() else { return Ok(()) };
             let mut ledger = Ledger::create(dir, signer.clone(), constants.clone())?;
             let first: Vec<Body> = preface.iter().chain(bodies).cloned().collect();
             ledger.append(&first, now)?;

@@ -14,7 +14,7 @@ const ENOUGH: usize = 4;
 const PAUSE: Duration = Duration::from_secs(1);
 const MAX_PAUSE: Duration = Duration::from_secs(60);
 /// A connection that held so long was a good one: the pauses start anew.
-const GOOD: Duration = Duration::from_secs(30);
+const GOOD: Duration = Duration::from_secs(20);
 
 #[derive(Debug)]
 enum State {
@@ -112,7 +112,7 @@ mod tests {
     #[tokio::test]
     async fn a_good_connection_forgives_and_a_short_one_does_not() {
         let (peer, mut redial, mut now) = one();
-        for (held, pause) in [(1, 1), (1, 2), (1, 4), (30, 1), (1, 2)] {
+        for (held, pause) in [(1, 1), (1, 2), (1, 4), (20, 1), (1, 2)] {
             assert_eq!(redial.due(0, now).len(), 1);
             redial.connected(&peer, now);
             now += Duration::from_secs(held);

@@ -31,33 +31,33 @@ const DHT: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
 const IDENTIFY: &str = "/ipfs/0.1.0";
 /// A handshake that takes longer is given up.
 const HANDSHAKE: Duration = Duration::from_secs(20);
-/// A connection that nobody uses is closed after it: longer than the pause between two segments of one listener.
-const IDLE: Duration = Duration::from_secs(60);
+/// A connection that nobody uses is closed after it: longer than the pause between two segments of one listener, and
+/// short, since each look-up in the public DHT leaves some thirty connections behind.
+const IDLE: Duration = Duration::from_secs(35);
 /// A single query of the DHT ends after it.
 const QUERY: Duration = Duration::from_secs(60);
 
 const MAX_PENDING_IN: u32 = 64;
 const MAX_PENDING_OUT: u32 = 256;
 const MAX_IN: u32 = 512;
-const MAX_OUT: u32 = 512;
+const MAX_OUT: u32 = 768;
 const MAX_PER_PEER: u32 = 8;
 
 /// What the peer speaks.
 #[derive(NetworkBehaviour)]
-pub(super) struct Protocols {
+pub(in crate::ipfs) struct Protocols {
     limits: connection_limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
-    pub(super) kad: kad::Behaviour<MemoryStore>,
-    pub(super) bitswap: bitswap::Behaviour,
+    pub(in crate::ipfs) kad: kad::Behaviour<MemoryStore>,
+    pub(in crate::ipfs) bitswap: bitswap::Behaviour,
 }
 
 /// A swarm that listens nowhere yet. Must be called within a Tokio runtime.
-pub(super) fn build(
+pub(in crate::ipfs) fn build(
     identity: &Keypair,
     repo: &Repo<DefaultStorage>,
     options: &Options,
-    mode: kad::Mode,
 ) -> Result<Swarm<Protocols>, Error> {
     let peer = identity.public().to_peer_id();
     let protocols = Protocols {
@@ -67,7 +67,7 @@ pub(super) fn build(
                 .with_agent_version(concat!("ipfs-radio/", env!("CARGO_PKG_VERSION")).into()),
         ),
         ping: ping::Behaviour::default(),
-        kad: dht(peer, mode),
+        kad: dht(peer),
         bitswap: bitswap::Behaviour::new(repo, bitswap::Config::default()),
     };
     let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
@@ -79,7 +79,7 @@ pub(super) fn build(
 }
 
 /// Begins to listen wherever it can; an error only if it was asked to and can nowhere.
-pub(super) fn listen(swarm: &mut Swarm<Protocols>, addresses: &[Multiaddr]) -> Result<usize, Error> {
+pub(in crate::ipfs) fn listen(swarm: &mut Swarm<Protocols>, addresses: &[Multiaddr]) -> Result<usize, Error> {
     let mut failures = Vec::new();
     for address in addresses {
         if let Err(error) = swarm.listen_on(address.clone()) {
@@ -95,7 +95,7 @@ pub(super) fn listen(swarm: &mut Swarm<Protocols>, addresses: &[Multiaddr]) -> R
 
 /// A client keeps to itself what others want stored; nothing that we put is repeated behind our back, since each
 /// repetition here has one owner.
-fn dht(peer: PeerId, mode: kad::Mode) -> kad::Behaviour<MemoryStore> {
+fn dht(peer: PeerId) -> kad::Behaviour<MemoryStore> {
     let mut config = kad::Config::new(DHT);
     config
         .set_query_timeout(QUERY)
@@ -105,7 +105,7 @@ fn dht(peer: PeerId, mode: kad::Mode) -> kad::Behaviour<MemoryStore> {
         .set_provider_publication_interval(None);
     let store = MemoryStoreConfig { max_provided_keys: MAX_PROVIDED, ..MemoryStoreConfig::default() };
     let mut kad = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), config);
-    kad.set_mode(Some(mode));
+    kad.set_mode(Some(kad::Mode::Client));
     kad
 }
 

@@ -11,7 +11,6 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     kad::{self, QueryId, QueryResult, QueryStats},
-    multiaddr::Protocol,
     swarm::{
         SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -34,7 +33,7 @@ use crate::ipfs::{Error, Name, Record};
 const TICK: Duration = Duration::from_secs(1);
 /// How long a start waits for the listeners to tell their addresses.
 const SETTLE: Duration = Duration::from_secs(2);
-/// Idle connections are closed after a minute and come back within seconds; that is no loss of the DHT.
+/// Idle connections are closed after half a minute and come back within seconds; that is no loss of the DHT.
 const GRACE: Duration = Duration::from_secs(30);
 
 /// What the handle asks for.
@@ -268,7 +267,7 @@ impl Task {
 
     fn tell(&mut self) {
         let own = *self.swarm.local_peer_id();
-        let text = |address: &Multiaddr| address.clone().with(Protocol::P2p(own)).to_string();
+        let text = |address: &Multiaddr| address.clone().with_p2p(own).unwrap_or_else(|other| other).to_string();
         let dht_peers = self.dht_peers();
         let now = Status {
             listening: self.swarm.listeners().map(text).collect(),
