@@ -25,3 +25,6 @@ pub mod segment;
 pub mod status;
 pub mod time;
 pub mod timeline;
+
+#[cfg(test)]
+mod sim;

@@ -228,6 +228,11 @@ impl Timeline {
         self.axis.position(clocks.station) - self.offset
     }
 
+    /// How many samples of the look-ahead are not planned yet.
+    fn overdue(&self, clocks: Clocks) -> i64 {
+        self.media_now(clocks) + self.rules.look_ahead() as i64 - self.media_end as i64
+    }
+
     /// The segment on air, if any is.
     pub fn on_air(&self, clocks: Clocks) -> Option<&Aired> {
         let mut end = self.listed_end() as i64;
@@ -382,8 +387,7 @@ impl Timeline {
         if std::mem::take(&mut self.show) {
             return Action::Show(self.snapshot());
         }
-        let wanted = self.media_now(clocks) + self.rules.look_ahead() as i64;
-        while (self.media_end as i64) < wanted && self.planned.len() < BATCH_MAX {
+        while self.overdue(clocks) > 0 && self.planned.len() < BATCH_MAX {
             if self.current.as_ref().is_none_or(|current| current.next_part >= current.item.segments.len()) {
                 self.current = None;
                 let Some(slot) = self.programme.next() else { break };
@@ -395,7 +399,7 @@ impl Timeline {
         if !self.planned.is_empty() {
             return self.store();
         }
-        let overdue = wanted - self.media_end as i64;
+        let overdue = self.overdue(clocks);
         if overdue > 0 {
             return Action::Wait(clocks.station.plus(RETRY), Why::Nothing);
         }
