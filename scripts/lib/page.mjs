@@ -21,7 +21,9 @@ const browser = await chromium.launch({
 const page = await browser.newPage({ viewport: { width: 900, height: 700 } });
 const problems = [];
 page.on('pageerror', (error) => problems.push(`page: ${error.message}`));
-page.on('console', (line) => line.type() === 'error' && problems.push(`console: ${line.text()}`));
+page.on('console', (line) => {
+  if (line.type() === 'error' && !line.location().url.endsWith('/favicon.ico')) problems.push(`console: ${line.text()}`);
+});
 
 const pcm = fs.createWriteStream(`${prefix}.pcm`);
 const stamps = [];
@@ -74,8 +76,11 @@ await page.evaluate(async (code) => {
   window.waits = [];
   window.began = null;
   element.addEventListener('playing', () => { window.began ??= performance.now(); });
-  for (const kind of ['waiting', 'stalled', 'error', 'ended']) {
-    element.addEventListener(kind, () => window.began !== null && window.waits.push([Math.round(performance.now() - window.began), kind]));
+  for (const kind of ['waiting', 'error', 'ended']) {
+    element.addEventListener(kind, () => {
+      const at = window.began === null ? 0 : Math.round(performance.now() - window.began);
+      if (at > 1000) window.waits.push([at, kind]);
+    });
   }
   context.createMediaElementSource(element).connect(tap);
   await context.resume();

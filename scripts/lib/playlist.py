@@ -116,7 +116,10 @@ def faults(text, now=None, slack=0.0):
             say(f"EXT-X-{tag} has no place in a live list")
     if wrong:
         return wrong
-    live = parse(text)
+    try:
+        live = parse(text)
+    except (AttributeError, ValueError) as why:
+        return [f"cannot be read: {why}"]
     if not live.segments:
         return ["lists no segment"]
     if not 3 * live.target <= live.hold_back == -live.start:
