@@ -149,7 +149,9 @@ def page(gateway, seconds, prefix, pcm, pauses, queue):
         if gap > 0.001:
             gaps.append(((at - told["first"]) / 1000, gap))
     problems = told["problems"] + [f"the element said {kind} at {at / 1000:.1f} s" for at, kind in told["waits"]]
-    queue.put({"first": told["first"] and told["first"] / 1000, "gaps": gaps, "problems": problems, "radio": told["radio"]})
+    radio = told["radio"] or {}
+    problems += [f"the page counts {radio[what]} {what}" for what in ("stalls", "skipped") if radio.get(what)]
+    queue.put({"first": told["first"] and told["first"] / 1000, "gaps": gaps, "problems": problems})
 
 
 def listen(gateway, stream, names, seconds, out, pauses=(), after=lambda: None, keep=False):
