@@ -2,5 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
+mod air;
 mod config;
+mod station;
 mod tidy;
