@@ -13,3 +13,5 @@ pub mod config;
 pub mod disk;
 #[cfg(feature = "edges")]
 pub mod ipfs;
+#[cfg(feature = "edges")]
+pub mod setup;

@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod config;
+mod setup;
