@@ -108,3 +108,64 @@ fn weight(position: Position) -> Weight {
         _ => [0.5; 2],
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_frame_with_an_insane_sample_is_muted_as_a_whole() {
+        let mut samples = [0.1, 0.2, f32::NAN, 0.3, 0.4, f32::NEG_INFINITY, 3.98, -3.98, 0.5, 3.982];
+        assert_eq!(mute(&mut samples, 2), 3);
+        assert_eq!(samples, [0.1, 0.2, 0.0, 0.0, 0.0, 0.0, 3.98, -3.98, 0.0, 0.0]);
+    }
+
+    #[test]
+    fn mono_and_stereo_are_not_folded() {
+        for layout in [Position::FRONT_CENTER, Position::FRONT_LEFT | Position::FRONT_RIGHT] {
+            assert_eq!(Fold::for_layout(&Channels::Positioned(layout)).unwrap(), None);
+        }
+        assert_eq!(Fold::for_layout(&Channels::Discrete(2)).unwrap(), None);
+    }
+
+    #[test]
+    fn full_scale_everywhere_stays_full_scale() {
+        for count in 3..=18 {
+            let fold = Fold::for_layout(&Channels::Discrete(count)).unwrap().unwrap();
+            let [left, right] = fold.apply(&vec![1.0; usize::from(count)])[..] else { panic!("one frame") };
+            assert!(left <= 1.000_001 && right <= 1.000_001 && left.max(right) > 0.999_999, "{count}: {left} {right}");
+        }
+    }
+
+    #[test]
+    fn sides_stay_on_their_side_and_low_effects_are_dropped() {
+        let layout = Position::from_wave_channel_count(18).unwrap() | Position::LFE2;
+        let fold = Fold::for_layout(&Channels::Positioned(layout)).unwrap().unwrap();
+        for (index, position) in layout.iter().enumerate() {
+            let mut frame = vec![0.0; layout.iter().count()];
+            frame[index] = 1.0;
+            let [left, right] = fold.apply(&frame)[..] else { panic!("one frame") };
+            let name = position.to_string();
+            match name.trim_matches(['[', ']']) {
+                "LFE1" | "LFE2" => assert_eq!((left, right), (0.0, 0.0)),
+                name if name.contains('L') => assert!(left > 0.0 && right == 0.0, "{name}"),
+                name if name.ends_with('R') || name == "FRC" => assert!(left == 0.0 && right > 0.0, "{name}"),
+                name => assert!(left > 0.0 && left == right, "{name}"),
+            }
+        }
+    }
+
+    #[test]
+    fn insanity_in_one_channel_of_many_is_not_hidden_by_the_fold() {
+        let fold = Fold::for_layout(&Channels::Discrete(6)).unwrap().unwrap();
+        let mut folded = fold.apply(&[0.0, 0.0, 0.0, 0.0, 0.0, 4.0]);
+        assert_eq!(mute(&mut folded, 2), 1);
+    }
+
+    #[test]
+    fn a_layout_nobody_knows_is_refused() {
+        for layout in [Channels::None, Channels::Discrete(64), Channels::Ambisonic(1)] {
+            assert!(matches!(Fold::for_layout(&layout), Err(Error::Format(_))));
+        }
+    }
+}

@@ -156,3 +156,81 @@ impl<R: Read + Seek> Boxes<R> {
 fn invalid() -> io::Error {
     ErrorKind::InvalidData.into()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Cursor;
+
+    use super::*;
+
+    fn atom(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+        [&(content.len() as u32 + 8).to_be_bytes()[..], name, content].concat()
+    }
+
+    fn numbers(numbers: &[u32]) -> Vec<u8> {
+        numbers.iter().flat_map(|number| number.to_be_bytes()).collect()
+    }
+
+    fn track(handler: &[u8; 4], edits: &[u8]) -> Vec<u8> {
+        let header = atom(b"mdhd", &numbers(&[0, 0, 0, 44_100, 99_999]));
+        let handler = atom(b"hdlr", &[&numbers(&[0, 0])[..], handler].concat());
+        let media = atom(b"mdia", &[header, handler].concat());
+        atom(b"trak", &[atom(b"edts", &atom(b"elst", edits)), media].concat())
+    }
+
+    fn movie(tracks: &[Vec<u8>]) -> Vec<u8> {
+        let header = atom(b"mvhd", &numbers(&[0, 0, 0, 1_000, 700]));
+        [atom(b"ftyp", b"M4A "), atom(b"moov", &[header, tracks.concat()].concat())].concat()
+    }
+
+    fn trim(file: Vec<u8>) -> Option<Trim> {
+        Boxes::new(Cursor::new(file)).and_then(|mut boxes| boxes.trim(44_100)).unwrap_or_default()
+    }
+
+    const EDIT: [u32; 5] = [0, 1, 700, 1_024, 1 << 16];
+
+    #[test]
+    fn an_edit_list_says_what_to_skip_and_keep() {
+        let wanted = Some(Trim { skip: 1_024, keep: Some(30_915) });
+        assert_eq!(trim(movie(&[track(b"soun", &numbers(&EDIT))])), wanted);
+        let wide = numbers(&[1 << 24, 1, 0, 700, 0, 1_024, 1 << 16]);
+        assert_eq!(trim(movie(&[track(b"soun", &wide)])), wanted);
+        let delayed = numbers(&[0, 2, 50, u32::MAX, 1 << 16, 700, 1_024, 1 << 16]);
+        assert_eq!(trim(movie(&[track(b"vide", &[]), track(b"soun", &delayed)])), wanted);
+    }
+
+    #[test]
+    fn what_is_no_priming_or_makes_no_sense_is_left_alone() {
+        let sound = |edits: &[u32]| track(b"soun", &numbers(edits));
+        assert_eq!(trim(movie(&[sound(&[0, 1, 700, 50_000, 1 << 16])])), None);
+        assert_eq!(trim(movie(&[sound(&[0, 2, 300, 0, 1 << 16, 300, 9_000, 1 << 16])])), None);
+        assert_eq!(trim(movie(&[sound(&[0, 9, 700])])), None);
+        assert_eq!(trim(movie(&[sound(&EDIT), sound(&EDIT)])), None);
+        let whole = movie(&[sound(&EDIT)]);
+        for len in 0..whole.len() {
+            assert_eq!(trim(whole[..len].to_vec()), None, "cut to {len} bytes");
+        }
+        assert_eq!(trim(atom(b"free", &[]).repeat(MOST_BOXES + 1)), None);
+    }
+
+    #[test]
+    fn itunes_comments_are_read() {
+        let comment = " 00000000 00000840 000001CA 00000000003F31F6 00000000 00000000";
+        assert_eq!(Trim::of_itunes(comment), Some(Trim { skip: 0x840, keep: Some(0x3f_31f6) }));
+        for wrong in ["", "0 840 1CA", "0 840 1CA 0", "0 FFFFFF 1CA 3F31F6", "0 x 1CA 3F31F6"] {
+            assert_eq!(Trim::of_itunes(wrong), None, "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_trim_cuts_across_blocks() {
+        let trim = Trim { skip: 3, keep: Some(4) };
+        let mut kept = Vec::new();
+        for at in [0, 2, 4, 6, 8] {
+            let mut block = vec![at as f32, at as f32, at as f32 + 1.0, at as f32 + 1.0];
+            trim.apply(at, 2, &mut block);
+            kept.extend(block);
+        }
+        assert_eq!(kept, [3.0, 3.0, 4.0, 4.0, 5.0, 5.0, 6.0, 6.0]);
+    }
+}

@@ -163,3 +163,42 @@ fn cover(picture: &Visual) -> Option<Cover> {
     };
     (picture.data.len() <= LARGEST_COVER).then(|| Cover { mime, bytes: picture.data.to_vec() })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_are_made_fit_to_show() {
+        assert_eq!(text(" A\tB\u{7} ").as_deref(), Some("A B"));
+        assert_eq!(text(" \0\n "), None);
+        assert_eq!(text(&"é".repeat(900)).unwrap().chars().count(), LONGEST_TEXT);
+    }
+
+    #[test]
+    fn a_year_is_the_start_of_a_date() {
+        assert_eq!(year("2024-05-01"), Some(2_024));
+        assert_eq!(year(" 1999"), Some(1_999));
+        assert_eq!(year("May 1999"), None);
+        assert_eq!(year("99"), None);
+        assert_eq!(year("199é"), None);
+    }
+
+    #[test]
+    fn a_picture_is_what_its_bytes_say() {
+        let picture = |data: &[u8]| Visual {
+            media_type: Some("image/png".to_owned()),
+            dimensions: None,
+            color_mode: None,
+            usage: None,
+            tags: Vec::new(),
+            data: data.into(),
+        };
+        assert_eq!(cover(&picture(b"\xff\xd8\xff\xe0")).unwrap().mime, "image/jpeg");
+        assert_eq!(cover(&picture(b"RIFF\x10\0\0\0WEBPVP8 ")).unwrap().mime, "image/webp");
+        assert_eq!(cover(&picture(b"<svg onload='x'>")), None);
+        let mut large = vec![0; LARGEST_COVER + 1];
+        large[..4].copy_from_slice(b"GIF8");
+        assert_eq!(cover(&picture(&large)), None);
+    }
+}

@@ -1,0 +1,280 @@
+//! Recordings in many formats: `tests/fixtures/make.sh` made them.
+
+use std::{fs, path::Path};
+
+use super::{super::decode::*, *};
+
+fn fixture(name: &str) -> File {
+    File { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name) }
+}
+
+/// A file decoded: its rate, its channels, its samples and what was odd.
+fn pcm(file: &File) -> Result<(u32, u16, Vec<f32>, Vec<String>), Error> {
+    let mut stream = file.open()?;
+    let (mut rate, mut channels, mut samples) = (0, 0, Vec::new());
+    while let Some(block) = stream.next()? {
+        if !block.samples.is_empty() {
+            (rate, channels) = (block.rate, block.channels);
+        }
+        samples.extend(block.samples);
+    }
+    let warnings = stream.warnings();
+    Ok((rate, channels, samples, warnings))
+}
+
+/// The sweeps of the fixtures.
+fn original(rate: u32, samples: u64) -> Pcm {
+    let tone = |height: f64, from: f64, slope: f64| move |t: f64| height * (TAU * (from * t + slope * t * t)).cos();
+    stereo(rate, samples, tone(0.5, 300.0, 900.0), tone(0.4, 500.0, 400.0))
+}
+
+/// Writes a file into a folder of its own.
+fn written(bytes: &[u8], name: &str) -> (tempfile::TempDir, File) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, bytes).unwrap();
+    (folder, File { path })
+}
+
+fn bytes_of(name: &str) -> Vec<u8> {
+    fs::read(fixture(name).path).unwrap()
+}
+
+#[test]
+fn lossless_formats_are_decoded_sample_by_sample() {
+    let left = channel(&original(16_000, 8_800).0.samples, 2, 0);
+    let exact: Vec<f32> = left.iter().map(|sample| (sample * 32_768.0).round() / 32_768.0).collect();
+    for name in ["mono.wav", "mono.aiff", "mono.flac", "mono-alac.m4a"] {
+        let (rate, channels, samples, warnings) = pcm(&fixture(name)).unwrap();
+        assert_eq!((rate, channels, samples.len(), warnings.len()), (16_000, 1, 8_800, 0), "{name}");
+        assert!(largest_difference(&samples, &exact) <= 1.0 / 32_768.0, "{name}");
+        assert_eq!(samples, pcm(&fixture("mono.wav")).unwrap().2, "{name}");
+    }
+}
+
+#[test]
+fn lossy_formats_start_where_the_recording_starts() {
+    let matrix = [
+        // name, rate, samples too many, lag: Matroska's padding is not stated in a way that is read, a bare MP3 and
+        // ADTS say nothing of their priming.
+        ("stereo.mp3", 44_100, 0, 0),
+        ("stereo.ogg", 44_100, 0, 0),
+        ("stereo.opus", 48_000, 0, 0),
+        ("stereo.m4a", 44_100, 45, 0),
+        ("stereo.webm", 48_000, 648, 0),
+        ("bare.mp3", 44_100, 2_538, 1_105),
+        ("stereo.aac", 44_100, 1_898, 1_024),
+    ];
+    for (name, rate, surplus, expected) in matrix {
+        let (found, channels, samples, warnings) = pcm(&fixture(name)).unwrap();
+        let wanted = u64::from(rate) * 7 / 10;
+        assert_eq!((found, channels, warnings.len()), (rate, 2, 0), "{name}");
+        let original = original(rate, wanted).0.samples;
+        for side in [0, 1] {
+            let (source, decoded) = (channel(&original, 2, side), channel(&samples, 2, side));
+            assert_eq!(lag(&source, &decoded), expected, "{name}");
+        }
+        let surplus_found = samples.len() as i64 / 2 - wanted as i64;
+        assert!((0..=surplus).contains(&surplus_found), "{name}: {surplus_found} samples too many");
+    }
+}
+
+#[test]
+fn every_format_becomes_segments() {
+    let names = ["mono.wav", "mono.aiff", "mono.flac", "mono-alac.m4a", "stereo.mp3", "bare.mp3", "stereo.ogg"];
+    for name in names.into_iter().chain(["stereo.opus", "stereo.m4a", "stereo.webm", "stereo.aac", "surround.flac"]) {
+        let (report, parts) = encoded(&fixture(name), &plain());
+        assert_eq!(report.warnings, [""; 0], "{name}");
+        assert_eq!(frames(&parts, 44_100).len() as u64 * FRAME, report.samples, "{name}");
+    }
+}
+
+#[test]
+fn tags_and_covers_are_read() {
+    let full = |name: &str| {
+        let tags = probe(&fixture(name).path).unwrap().tags;
+        assert_eq!(tags.title.as_deref(), Some("Sweep"), "{name}");
+        assert_eq!(tags.artist.as_deref(), Some("The Fixtures"), "{name}");
+        tags
+    };
+    for name in ["mono.flac", "stereo.mp3", "stereo.m4a"] {
+        let tags = full(name);
+        assert_eq!((tags.album.as_deref(), tags.year), (Some("Test Tones"), Some(2024)), "{name}");
+    }
+    for name in ["stereo.mp3", "stereo.m4a"] {
+        let cover = full(name).cover.unwrap();
+        assert_eq!((cover.mime, &cover.bytes[..4]), ("image/png", &b"\x89PNG"[..]), "{name}");
+    }
+    assert_eq!(full("mono.flac").isrc.as_deref(), Some("AABB12345678"));
+    full("stereo.ogg");
+    full("stereo.opus");
+    assert_eq!(probe(&fixture("mono.wav").path).unwrap().tags, Tags::default());
+}
+
+#[test]
+fn a_probe_names_codec_container_and_length() {
+    let matrix = [
+        ("mono.flac", "flac", "flac", 16_000, 1, Some(8_800)),
+        ("mono.wav", "pcm_s16le", "wave", 16_000, 1, Some(8_800)),
+        ("mono-alac.m4a", "alac", "isomp4", 16_000, 1, Some(8_800)),
+        ("stereo.mp3", "mp3", "mp3", 44_100, 2, Some(30_870)),
+        ("stereo.ogg", "vorbis", "ogg", 44_100, 2, Some(30_870)),
+        ("stereo.opus", "opus", "ogg", 48_000, 2, Some(33_912)),
+        ("surround.flac", "flac", "flac", 8_000, 6, Some(4_800)),
+    ];
+    for (name, codec, container, rate, channels, samples) in matrix {
+        let probe = probe(&fixture(name).path).unwrap();
+        assert_eq!((probe.codec.as_str(), probe.container.as_str()), (codec, container), "{name}");
+        assert_eq!((probe.rate, probe.channels), (Some(rate), Some(channels)), "{name}");
+        assert_eq!(probe.declared_samples, samples, "{name}");
+    }
+}
+
+#[test]
+fn surround_is_mixed_to_stereo() {
+    let (rate, channels, samples, _) = pcm(&fixture("surround.flac")).unwrap();
+    assert_eq!((rate, channels, samples.len()), (8_000, 2, 9_600));
+    let height = |slot: usize, side: usize| {
+        let slot = &samples[slot * 1_600..(slot + 1) * 1_600];
+        f64::from(channel(slot, 2, side).iter().copied().fold(0.0, f32::max)) / 0.5
+    };
+    // Left, right, centre, LFE, left behind, right behind; scaled by 1 + √½ + √½.
+    let (front, other) = (1.0 / (1.0 + 2.0_f64.sqrt()), 0.5_f64.sqrt() / (1.0 + 2.0_f64.sqrt()));
+    let expected = [[front, 0.0], [0.0, front], [other, other], [0.0, 0.0], [other, 0.0], [0.0, other]];
+    for (slot, sides) in expected.iter().enumerate() {
+        for (side, expected) in sides.iter().enumerate() {
+            assert!((height(slot, side) - expected).abs() < 1e-3, "channel {slot}, side {side}");
+        }
+    }
+}
+
+#[test]
+fn a_chain_of_recordings_is_read_to_its_end() {
+    let (_folder, file) = written(&[bytes_of("stereo.ogg"), bytes_of("stereo.opus")].concat(), "chain.ogg");
+    let (rate, _, samples, warnings) = pcm(&file).unwrap();
+    assert_eq!((rate, samples.len(), warnings.len()), (48_000, 2 * (30_870 + 33_600), 0));
+    let (report, _) = encoded(&file, &plain());
+    assert_eq!(report.samples, (1 + (2 * 30_870_u64).div_ceil(FRAME)) * FRAME);
+}
+
+#[test]
+fn a_wrong_ending_changes_nothing() {
+    for (name, wrong) in
+        [("stereo.mp3", "a.flac"), ("mono.flac", "a.mp3"), ("stereo.ogg", "a.wav"), ("stereo.m4a", "a")]
+    {
+        let (_folder, file) = written(&bytes_of(name), wrong);
+        assert_eq!(pcm(&file).unwrap().2, pcm(&fixture(name)).unwrap().2, "{name} as {wrong}");
+        assert_eq!(probe(&file.path).unwrap(), probe(&fixture(name).path).unwrap(), "{name} as {wrong}");
+    }
+}
+
+#[test]
+fn what_is_no_recording_is_refused() {
+    let noise: Vec<u8> = (0..20_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+    let text = "This is not a recording.\n".repeat(500).into_bytes();
+    let png = probe(&fixture("stereo.mp3").path).unwrap().tags.cover.unwrap().bytes;
+    for (bytes, name) in
+        [(vec![], "a.mp3"), (noise, "b.flac"), (text, "c.ogg"), (png, "d.mp3"), (vec![0; 50_000], "e.wav")]
+    {
+        let (_folder, file) = written(&bytes, name);
+        let refused = encode_all(&file, &plain(), 0);
+        assert!(matches!(refused, Err(Error::Format(_))), "{name}: {refused:?}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let missing = File { path: folder.path().join("missing.mp3") };
+    assert!(matches!(encode_all(&missing, &plain(), 0), Err(Error::Read(_))));
+    let folder = File { path: folder.path().to_owned() };
+    assert!(matches!(encode_all(&folder, &plain(), 0), Err(Error::Read(_))));
+}
+
+#[test]
+fn what_is_missing_of_a_file_is_named() {
+    for name in ["mono.wav", "mono.flac", "stereo.mp3", "stereo.ogg", "stereo.opus"] {
+        let whole = bytes_of(name);
+        let (_folder, file) = written(&whole[..whole.len() * 4 / 5], name);
+        let (_, _, samples, warnings) = pcm(&file).unwrap();
+        assert!(!samples.is_empty(), "{name}");
+        assert!(!warnings.is_empty(), "{name}");
+    }
+    for name in ["stereo.m4a", "mono.aiff", "stereo.webm"] {
+        let whole = bytes_of(name);
+        let (_folder, file) = written(&whole[..whole.len() / 2], name);
+        assert!(matches!(pcm(&file), Err(Error::Format(_))), "{name} says where its audio is at its end");
+    }
+}
+
+#[test]
+fn a_damaged_flac_is_named_though_its_decoder_reports_nothing() {
+    let mut bytes = bytes_of("mono.flac");
+    let middle = bytes.len() / 2;
+    bytes[middle..middle + 20].fill(0x55);
+    let (_folder, file) = written(&bytes, "damaged.flac");
+    let (_, _, samples, warnings) = pcm(&file).unwrap();
+    assert_eq!(samples.len(), 8_800 - 1_024, "a frame is lost in silence");
+    let expected = ["it is damaged: the checksum of its samples is wrong", "1024 of 8800 samples are missing"];
+    assert_eq!(warnings, expected);
+}
+
+#[test]
+fn a_files_own_warnings_come_with_the_encoded_item() {
+    let whole = bytes_of("stereo.ogg");
+    let (_folder, file) = written(&whole[..whole.len() * 9 / 10], "cut.ogg");
+    let (report, _) = encoded(&file, &plain());
+    assert!(report.warnings.iter().any(|warning| warning.starts_with("it breaks off")), "{report:?}");
+}
+
+#[test]
+fn itunes_comment_trims_an_mp4_file() {
+    let (skip, keep) = (1_500, 20_000);
+    let comment = format!(" 00000000 {skip:08X} 00000100 {keep:016X} 00000000 00000000");
+    let (_folder, file) = written(&with_itunes_comment(bytes_of("stereo.m4a"), &comment), "itunes.m4a");
+    let (_, _, trimmed, warnings) = pcm(&file).unwrap();
+    assert_eq!(warnings, [""; 0]);
+    let (_, _, by_edit_list, _) = pcm(&fixture("stereo.m4a")).unwrap();
+    let shift = 2 * (skip - 1_024);
+    assert_eq!(trimmed, by_edit_list[shift..shift + 2 * keep]);
+}
+
+/// Adds a comment to the tags of an MP4 file whose index is at its end.
+fn with_itunes_comment(mut file: Vec<u8>, comment: &str) -> Vec<u8> {
+    let atom = |name: &[u8; 4], content: &[u8]| [&(content.len() as u32 + 8).to_be_bytes()[..], name, content].concat();
+    let mean = atom(b"mean", b"\0\0\0\0com.apple.iTunes");
+    let name = atom(b"name", b"\0\0\0\0iTunSMPB");
+    let data = atom(b"data", &[b"\0\0\0\x01\0\0\0\0", comment.as_bytes()].concat());
+    let added = atom(b"----", &[mean, name, data].concat());
+    let find = |file: &[u8], name: &[u8]| file.windows(4).rposition(|window| window == name).unwrap() - 4;
+    for name in [b"moov", b"udta", b"meta", b"ilst"] {
+        let at = find(&file, name);
+        let size = u32::from_be_bytes(file[at..at + 4].try_into().unwrap()) + added.len() as u32;
+        file[at..at + 4].copy_from_slice(&size.to_be_bytes());
+    }
+    let list = find(&file, b"ilst");
+    file.splice(list + 8..list + 8, added);
+    file
+}
+
+#[test]
+fn damage_anywhere_neither_hangs_nor_panics() {
+    let mut random = 1_u32;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as usize % below
+    };
+    for name in ["mono.wav", "mono.flac", "mono-alac.m4a", "stereo.mp3", "stereo.ogg", "stereo.opus", "stereo.m4a"] {
+        let whole = bytes_of(name);
+        for _ in 0..40 {
+            let mut damaged = whole.clone();
+            for _ in 0..1 + next(20) {
+                let at = next(damaged.len());
+                damaged[at] = next(256) as u8;
+            }
+            damaged.truncate(damaged.len() - next(damaged.len() / 4));
+            let (_folder, file) = written(&damaged, name);
+            let _ = probe(&file.path);
+            match pcm(&file) {
+                Err(Error::Format(reason)) => assert!(!reason.contains("panic"), "{name}: {reason}"),
+                other => assert!(other.is_ok(), "{name}: {:?}", other.err()),
+            }
+        }
+    }
+}
