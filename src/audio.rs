@@ -26,6 +26,7 @@ mod pass;
 mod resample;
 mod rung;
 mod shape;
+pub mod synth;
 mod tags;
 
 /// PCM of at most this size is kept between the passes; what is longer is decoded again.

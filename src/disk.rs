@@ -152,7 +152,10 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
-/// The way to write. Cheap to clone; with a [`Fuse`] it fails when it is told to.
+/// The way to write. Cheap to clone.
+///
+/// With a [`Fuse`] it fails when it is told to, and does not wait for the hardware: a fuse stands for a killed process,
+/// and what that has written is there without a sync.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     fuse: Option<Arc<Fuse>>,
@@ -184,8 +187,8 @@ impl Disk {
 
     /// Makes the names in a folder durable.
     pub fn sync_folder(&self, folder: &Path) -> Result<()> {
-        let sync = || File::open(folder)?.sync_all();
-        self.step().and_then(|()| sync()).map_err(Error::io("sync", folder))
+        let sync = || self.sync(&File::open(folder)?);
+        sync().map_err(Error::io("sync", folder))
     }
 
     /// Makes a folder and those above it.
@@ -213,7 +216,7 @@ impl Disk {
             Ok(()) => file.write_all(bytes),
             Err(blown) => file.write_all(&bytes[..bytes.len() / 2]).and(Err(blown)),
         };
-        let written = write.and_then(|()| self.step()).and_then(|()| file.sync_all());
+        let written = write.and_then(|()| self.sync(&file));
         match written {
             Ok(()) => Ok(temporary),
             Err(error) => {
@@ -239,6 +242,13 @@ impl Disk {
     fn give_up(&self, temporary: &Path) {
         if self.step().is_ok() {
             let _ = fs::remove_file(temporary);
+        }
+    }
+
+    fn sync(&self, file: &File) -> io::Result<()> {
+        match &self.fuse {
+            Some(fuse) => fuse.step(),
+            None => file.sync_all(),
         }
     }
 

@@ -11,6 +11,7 @@ use world::{Station, job, tree};
 
 mod crash;
 mod damage;
+mod generator;
 mod keeping;
 mod order;
 mod size;

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ipfs_radio::{
-    audio::{self, Encoded, Part, Settings, Source},
+    audio::{self, Block, Encoded, Part, Settings, Source, Stream},
     disk::{Disk, Fuse, Layout},
     radio::{
         manifest::{Manifest, Meta},
@@ -115,14 +115,21 @@ impl Station {
     }
 
     pub(crate) fn try_run(&self, job: &Job, options: &Options) -> Result<Report, Error> {
-        self.run_on(Disk::default(), job, options)
+        self.with_tools(Disk::default(), |tools| setup::run(&self.layout, job, options, tools, &self.stop))
     }
 
+    /// A run that goes through `fuse`, jobs one by one.
     pub(crate) fn run_with_fuse(&self, fuse: &Arc<Fuse>, job: &Job) -> Result<Report, Error> {
-        self.run_on(Disk::with_fuse(Arc::clone(fuse)), job, &Options::default())
+        let (disk, options) = (Disk::with_fuse(Arc::clone(fuse)), Options::default());
+        self.with_tools(disk, |tools| setup::run(&self.layout, job, &options, tools, &self.stop))
     }
 
-    fn run_on(&self, disk: Disk, job: &Job, options: &Options) -> Result<Report, Error> {
+    /// Renders the generator's pieces, of each the first second.
+    pub(crate) fn generate(&self, seed: u64, settings: &Settings) -> Result<Report, Error> {
+        self.with_tools(Disk::default(), |tools| setup::generated(&self.layout, settings, 3, seed, tools, &self.stop))
+    }
+
+    fn with_tools<T>(&self, disk: Disk, work: impl FnOnce(&Tools<'_>) -> T) -> T {
         let encode = |source: &dyn Source,
                       settings: &Settings,
                       stop: &AtomicBool,
@@ -132,11 +139,11 @@ impl Station {
             if let Some(before) = &*self.before_encode.lock().unwrap() {
                 before();
             }
-            audio::encode(source, settings, stop, sink)
+            audio::encode(&Beginning(source), settings, stop, sink)
         };
         let tell = |progress: &setup::Progress<'_>| self.told.lock().unwrap().push(format!("{progress:?}"));
         let tools = Tools { disk, encode: &encode, now: &self.now, tell: &tell };
-        setup::run(&self.layout, job, options, &tools, &self.stop)
+        work(&tools)
     }
 
     /// How many encodes were begun so far.
@@ -172,6 +179,38 @@ impl Station {
             .filter(|path| *path != lock)
             .map(|path| (path.clone(), stamp(&path)))
             .collect()
+    }
+}
+
+/// The first five seconds of a source: enough for every recording here, and of the generator's pieces the beginning.
+struct Beginning<'a>(&'a dyn Source);
+
+struct BeginningStream<'a> {
+    stream: Box<dyn Stream + 'a>,
+    left: usize,
+}
+
+impl Source for Beginning<'_> {
+    fn open(&self) -> Result<Box<dyn Stream + '_>, audio::Error> {
+        Ok(Box::new(BeginningStream { stream: self.0.open()?, left: 2 * 5 * 44_100 }))
+    }
+}
+
+impl Stream for BeginningStream<'_> {
+    fn next(&mut self) -> Result<Option<Block>, audio::Error> {
+        if self.left == 0 {
+            return Ok(None);
+        }
+        let mut block = self.stream.next()?;
+        if let Some(block) = &mut block {
+            block.samples.truncate(self.left);
+            self.left -= block.samples.len();
+        }
+        Ok(block)
+    }
+
+    fn warnings(&self) -> Vec<String> {
+        self.stream.warnings()
     }
 }
 
