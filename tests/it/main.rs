@@ -4,5 +4,6 @@
 
 mod air;
 mod config;
+mod setup;
 mod station;
 mod tidy;
