@@ -20,11 +20,12 @@ use crate::{
 };
 
 pub use check::{Damage, check};
-pub use generated::{Piece, generated};
+pub use generated::generated;
 pub use progress::{Progress, Teller};
 pub use report::{OrderFate, Report, Skipped};
 
 mod check;
+mod desk;
 mod files;
 mod generated;
 mod item;
@@ -134,6 +135,9 @@ pub enum Error {
     /// What was made does not make a manifest.
     #[error("the manifest would not be valid: {0}")]
     Manifest(#[source] manifest::Error),
+    /// The generator has nothing for these settings.
+    #[error("no music can be generated: {0}")]
+    Generator(#[from] audio::synth::Error),
     /// Two segments share a short name and differ.
     #[error(
         "chunk {name} is there with other bytes that have the same short name; remove its file and run setup again"
@@ -142,6 +146,18 @@ pub enum Error {
         /// The short name.
         name: String,
     },
+}
+
+impl Error {
+    /// The exit code of a command that ends with it (contract §8).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Disk(disk::Error::Busy { .. }) => 75,
+            Self::Disk(_) => 4,
+            Self::Constant { .. } | Self::Generator(_) => 78,
+            Self::TooMany { .. } | Self::Manifest(_) | Self::Collision { .. } => 1,
+        }
+    }
 }
 
 /// Makes every item that is not there yet and puts the programme together.

@@ -56,14 +56,15 @@ impl History {
     pub fn take(&mut self, receipt: &Receipt) -> Option<Kept> {
         match &receipt.body {
             Body::LedgerOpen(constants) => {
-                self.axis = Axis::from_constants(constants).or(self.axis);
+                let axis = Axis::from_constants(constants).or(self.axis);
+                if axis != self.axis {
+                    self.listed.clear(); // Other dates: another chain.
+                    self.axis = axis;
+                }
                 None
             }
             Body::ItemStarted(body) => {
                 let run = Arc::new(Run::from_body(body));
-                if run.kind != Kind::Filler {
-                    self.begun = Some((run.entry.clone(), run.position as usize));
-                }
                 let until = self.axis.map(|axis| axis.date(run.air_samples + run.samples));
                 let cid = run.list.0;
                 self.run = Some(run);
@@ -73,6 +74,10 @@ impl History {
                 let until = self.axis?.date(body.air_samples + body.samples);
                 // The beginning of the first item may lie further back than what was read.
                 if let Some(run) = self.run.clone() {
+                    // An item has begun when a segment of it is durable: a crash may come before that.
+                    if run.kind != Kind::Filler {
+                        self.begun = Some((run.entry.clone(), run.position as usize));
+                    }
                     self.list(Aired::from_body(body, run));
                 }
                 Some(Kept { cid: body.cid.0, until })

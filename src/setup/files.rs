@@ -3,47 +3,31 @@
 use std::{
     collections::{HashMap, HashSet},
     ops::ControlFlow,
-    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
-    thread,
-    time::Duration,
+    sync::atomic::AtomicBool,
 };
 
 use super::{
     Error, Job, Options, Progress, Report, Skipped, Tools, check,
-    item::{Bench, Failure, Work, described},
+    desk::{Desk, Outcome},
+    item::{Bench, Failure},
     listing::{Listing, fits, leaving},
     pool, prune,
     publish::{Publisher, read_manifest},
-    stat_cache::{Stamp, StatCache, sha256_of},
     stopped,
     walk::{Folder, Found, walk},
 };
 use crate::{
-    audio::decode,
-    disk::{Layout, Store},
+    disk::{self, Layout, Store},
     radio::{
         manifest::{Entry, ItemLine, Manifest},
+        rotation::rotate,
         segment::Kind,
         time::{Span, Time},
     },
 };
 
-/// A file that was written to more recently may still be being copied.
-const SETTLE: Span = Span::seconds(2);
-/// How often a file that settles is looked at.
-const LOOK: Duration = Duration::from_millis(100);
 /// Between two publishes of what is ready so far.
 const PUBLISH_EVERY: Span = Span::seconds(30);
-
-/// What became of one file.
-enum Outcome {
-    /// Its item is there; `encoded` if it was made just now.
-    Item { line: ItemLine, encoded: bool },
-    /// It has the same bytes as a file that another thread deals with.
-    Same { id: String },
-    /// It cannot become an item.
-    Failed { id: Option<String>, failure: Failure },
-}
 
 /// Does the work. The lock is held and the folders are there.
 pub(super) fn make(
@@ -54,18 +38,11 @@ pub(super) fn make(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = if options.repair { check::suspects(&store)? } else { HashSet::new() };
-    let bench = Bench::new(&store, &tools.disk, &job.settings, tools.encode, suspects)?;
-    let desk = Desk {
-        bench,
-        cache: Mutex::new(StatCache::load(&layout.stat_cache())),
-        claimed: Mutex::default(),
-        tools,
-        stop,
-        encode: true,
-    };
+    let bench = Bench::new(&store, &tools.disk, &job.settings, tools.encode, suspects(&store, options)?)?;
+    let desk = Desk::new(bench, layout, tools, stop, true);
+    disk::sweep_beside(&layout.stat_cache())?;
     let mut run = Run::new(layout, job, options, tools, &store)?;
-    run.work(&desk, job.jobs, tools)?;
+    run.work(&desk, job.jobs)?;
     if let Err(error) = desk.save(layout, run.files()) {
         tracing::warn!(%error, "what was read is not remembered; the next run reads it again");
     }
@@ -85,134 +62,17 @@ pub(super) fn plan(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = if options.repair { check::suspects(&store)? } else { HashSet::new() };
-    let bench = Bench::looking(&store, &tools.disk, &job.settings, tools.encode, suspects)?;
-    let desk = Desk {
-        bench,
-        cache: Mutex::new(StatCache::load(&layout.stat_cache())),
-        claimed: Mutex::default(),
-        tools,
-        stop,
-        encode: false,
-    };
+    let bench = Bench::looking(&store, &tools.disk, &job.settings, tools.encode, suspects(&store, options)?)?;
+    let desk = Desk::new(bench, layout, tools, stop, false);
     let mut run = Run::new(layout, job, options, tools, &store)?;
-    run.dry = true;
-    run.work(&desk, job.jobs, tools)?;
+    run.work(&desk, job.jobs)?;
     run.report.stopped = stopped(stop);
     run.tell_leaving();
     Ok(run.report)
 }
 
-/// What the threads share.
-struct Desk<'a> {
-    bench: Bench<'a>,
-    cache: Mutex<StatCache>,
-    /// The items that some thread deals with or has dealt with.
-    claimed: Mutex<HashSet<String>>,
-    tools: &'a Tools<'a>,
-    stop: &'a AtomicBool,
-    /// Whether items are made or only counted.
-    encode: bool,
-}
-
-impl Desk<'_> {
-    fn deal_with(&self, found: &Found) -> Outcome {
-        let (stamp, sha256) = match self.name(found) {
-            Ok(named) => named,
-            Err(failure) => return Outcome::Failed { id: None, failure },
-        };
-        let id = sha256[..32].to_owned();
-        if !locked(&self.claimed).insert(id.clone()) {
-            return Outcome::Same { id };
-        }
-        if let Some(meta) = self.bench.ready(&id) {
-            return Outcome::Item { line: meta.line(), encoded: false };
-        }
-        match self.encode_file(found, &id, sha256, stamp) {
-            Ok(line) => Outcome::Item { line, encoded: true },
-            Err(failure) => Outcome::Failed { id: Some(id), failure },
-        }
-    }
-
-    /// The stamp of the settled file and the SHA-256 of its bytes in hex.
-    fn name(&self, found: &Found) -> Result<(Stamp, String), Failure> {
-        let stamp = self.settled(found)?;
-        if let Some(known) = locked(&self.cache).get(&found.path, &stamp) {
-            return Ok((stamp, known.to_owned()));
-        }
-        let unreadable = |error: std::io::Error| Failure::Unreadable(error.to_string());
-        let sha256 = sha256_of(&found.file, self.stop).map_err(unreadable)?.ok_or(Failure::Stopped)?;
-        if Stamp::of(&found.file).map_err(unreadable)? != stamp {
-            return Err(Failure::Changing);
-        }
-        locked(&self.cache).insert(found.path.clone(), stamp, sha256.clone());
-        Ok((stamp, sha256))
-    }
-
-    /// Waits a moment for a file that has just been written. One that is dated in the future counts as settled.
-    fn settled(&self, found: &Found) -> Result<Stamp, Failure> {
-        let mut waited = Duration::ZERO;
-        loop {
-            let stamp = Stamp::of(&found.file).map_err(|error| Failure::Unreadable(error.to_string()))?;
-            if is_settled(stamp.modified(), (self.tools.now)()) {
-                return Ok(stamp);
-            }
-            if stopped(self.stop) {
-                return Err(Failure::Stopped);
-            }
-            if waited > Duration::from_micros(SETTLE.0) {
-                return Err(Failure::Changing);
-            }
-            thread::sleep(LOOK);
-            waited += LOOK;
-        }
-    }
-
-    fn encode_file(&self, found: &Found, id: &str, sha256: String, stamp: Stamp) -> Result<ItemLine, Failure> {
-        let probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
-        let (tags, cover, origin) = described(probe, sha256, stamp.size());
-        if !self.encode {
-            return Ok(unmade(id));
-        }
-        (self.tools.tell)(&Progress::Encoding { path: &found.path });
-        let source = decode::File { path: found.file.clone() };
-        let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
-        let work = Work { id: id.to_owned(), source: &source, tags, cover, origin, unchanged: &unchanged };
-        Ok(self.bench.make(work, self.stop)?.line())
-    }
-
-    fn save(&self, layout: &Layout, files: &[Found]) -> Result<(), Error> {
-        let mut cache = locked(&self.cache);
-        let paths: HashSet<&str> = files.iter().map(|found| found.path.as_str()).collect();
-        if !paths.is_empty() {
-            cache.retain(|path| paths.contains(path));
-        }
-        Ok(cache.save(&self.tools.disk, &layout.stat_cache())?)
-    }
-}
-
-fn is_settled(modified: Time, now: Time) -> bool {
-    now.since(modified) >= SETTLE || modified.since(now) > SETTLE
-}
-
-/// Stands for an item that a dry run does not make.
-fn unmade(id: &str) -> ItemLine {
-    ItemLine {
-        id: id.to_owned(),
-        samples: 0,
-        rate: 1,
-        renditions: Vec::new(),
-        title: String::new(),
-        artist: String::new(),
-        album: String::new(),
-        year: None,
-        isrc: String::new(),
-        cover: None,
-    }
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+fn suspects(store: &Store, options: &Options) -> Result<HashSet<String>, Error> {
+    if options.repair { check::suspects(store) } else { Ok(HashSet::new()) }
 }
 
 /// One run: what was there, what is found, what becomes of it.
@@ -232,7 +92,8 @@ struct Run<'a> {
     held: HashSet<String>,
     published: Option<Time>,
     report: Report,
-    dry: bool,
+    /// Nothing is published before the end: an order airs of which the manifest does not tell, or nothing is written.
+    only_at_end: bool,
 }
 
 impl<'a> Run<'a> {
@@ -250,7 +111,7 @@ impl<'a> Run<'a> {
         let mut tracks = walk(layout.dir(), &job.source, Kind::Track)?;
         let taken: HashSet<&str> = jingles.found.iter().map(|found| found.path.as_str()).collect();
         tracks.found.retain(|found| !taken.contains(found.path.as_str()));
-        let files = crate::radio::rotation::rotate(&tracks.found, &jingles.found, job.cycle);
+        let files = rotate(&tracks.found, &jingles.found, job.cycle);
         let mut seen = HashSet::new();
         let files: Vec<Found> = files.into_iter().filter(|found| seen.insert(found.path.clone())).collect();
         let pipeline = super::pipeline(&job.settings);
@@ -269,8 +130,9 @@ impl<'a> Run<'a> {
             held: HashSet::new(),
             published: None,
             report: Report::default(),
-            dry: false,
+            only_at_end: false,
         };
+        run.only_at_end = options.dry_run || (run.old.is_none() && store.playlist().exists());
         run.add_idle_jingles();
         let skipped = [&run.tracks.skipped, &run.jingles.skipped];
         run.report.skipped = skipped.into_iter().flatten().cloned().collect();
@@ -288,8 +150,8 @@ impl<'a> Run<'a> {
         &self.files
     }
 
-    fn work(&mut self, desk: &Desk<'_>, jobs: usize, tools: &Tools<'_>) -> Result<(), Error> {
-        (tools.tell)(&Progress::Found { files: self.files.len() });
+    fn work(&mut self, desk: &Desk<'_>, jobs: usize) -> Result<(), Error> {
+        (self.tools.tell)(&Progress::Found { files: self.files.len() });
         let files = std::mem::take(&mut self.files);
         let mut fatal = None;
         let mut done = 0;
@@ -301,7 +163,7 @@ impl<'a> Run<'a> {
                 done += 1;
                 let dealt = self.take(found, outcome, done, files.len()).and_then(|()| self.publish_so_far());
                 match dealt {
-                    Ok(()) if !stopped(desk.stop) => ControlFlow::Continue(()),
+                    Ok(()) if !desk.is_stopped() => ControlFlow::Continue(()),
                     Ok(()) => ControlFlow::Break(()),
                     Err(error) => {
                         fatal = Some(error);
@@ -357,7 +219,7 @@ impl<'a> Run<'a> {
             None => self.listing.samples() >= self.options.first_samples,
         };
         let nothing_new = self.report.encoded == 0 && self.old.is_some();
-        if self.dry || !due || nothing_new {
+        if self.only_at_end || !due || nothing_new {
             return Ok(());
         }
         let mut listing = self.listing.clone().playable();
@@ -366,7 +228,7 @@ impl<'a> Run<'a> {
         }
         self.published = Some(now);
         let entries = listing.len();
-        self.publisher.publish(listing)?;
+        self.publisher.publish(listing, self.old.as_ref())?;
         (self.tools.tell)(&Progress::Published { entries, complete: false });
         Ok(())
     }
@@ -387,7 +249,7 @@ impl<'a> Run<'a> {
         }
         let (entries, items) = listing.clone().into_parts();
         (self.report.entries, self.report.items) = (entries.len(), items.len());
-        self.report.order = self.publisher.publish(listing)?;
+        self.report.order = self.publisher.publish(listing, self.old.as_ref())?;
         (self.tools.tell)(&Progress::Published { entries: self.report.entries, complete: true });
         if self.options.prune {
             prune::prune(self.publisher.store, &self.tools.disk)?;
@@ -422,9 +284,7 @@ impl<'a> Run<'a> {
     fn settle(&mut self) -> Listing {
         let mut listing = self.listing.clone().playable();
         let Some(old) = self.old.clone() else { return listing };
-        for entry in old.entries().iter().filter(|entry| self.held.contains(&entry.path)) {
-            listing.keep(entry, &old);
-        }
+        old.entries().iter().filter(|entry| self.is_held(&entry.path)).for_each(|entry| listing.keep(entry, &old));
         if self.options.prune {
             return listing;
         }
@@ -454,6 +314,14 @@ impl<'a> Run<'a> {
             ));
         }
         listing
+    }
+
+    /// Whether nobody could see what is at this path now.
+    fn is_held(&self, path: &str) -> bool {
+        let inside =
+            |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let unseen = self.tracks.skipped.iter().chain(&self.jingles.skipped);
+        self.held.contains(path) || unseen.into_iter().any(|skipped| inside(&skipped.path))
     }
 
     /// By kind: whether its folder holds recordings, and what it is called.

@@ -8,56 +8,35 @@ use super::{
     Error, Progress, Report, Skipped, Tools, audio,
     item::{Bench, Failure, Work},
     listing::Listing,
-    publish::Publisher,
+    publish::{Publisher, read_manifest},
     stopped,
 };
 use crate::{
-    audio::Source,
+    audio::synth::{Piece, PieceKind, programme},
     disk::{self, Layout, Lock},
     radio::{
         manifest::{
             Entry, Meta,
             meta::{Origin, Tags},
         },
+        playlist::spell,
         rotation::rotate,
         segment::Kind,
     },
 };
 
-/// A piece that is rendered when it is wanted.
-#[derive(Clone)]
-pub struct Piece<'a> {
-    /// Its path in the manifest; no such file exists.
-    pub path: String,
-    /// Track or jingle.
-    pub kind: Kind,
-    /// What it is called.
-    pub title: String,
-    /// Who plays it.
-    pub artist: String,
-    /// Everything that its sound depends on: generator, version, seed, name. Stands for the bytes of a recording.
-    pub identity: String,
-    /// The sound.
-    pub source: &'a dyn Source,
-}
-
-impl std::fmt::Debug for Piece<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Piece").field("path", &self.path).field("identity", &self.identity).finish_non_exhaustive()
-    }
-}
-
-/// Renders the pieces that are not there yet into `state/generated/` and publishes after each.
+/// Renders what the generator has for `seed` and is not there yet into `state/generated/`; publishes after each piece.
 ///
-/// Holds the lock of that folder meanwhile; `processed/` is left alone.
+/// Holds the lock of that folder meanwhile; `processed/` is left alone. The rate is that of `settings`.
 pub fn generated(
     layout: &Layout,
     settings: &audio::Settings,
     cycle: usize,
-    pieces: &[Piece<'_>],
+    seed: u64,
     tools: &Tools<'_>,
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
+    let pieces = named(programme(seed, settings.rate)?);
     let store = layout.generated();
     layout.create_state()?;
     tools.disk.create_folder(&store.chunks())?;
@@ -68,8 +47,9 @@ pub fn generated(
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
 
+    let old = read_manifest(&store);
     let (mut report, mut listing, mut missing) = (Report::default(), Listing::default(), Vec::new());
-    for piece in in_rotation(pieces, cycle) {
+    for piece in in_rotation(&pieces, cycle) {
         match bench.ready(&piece.id()) {
             Some(meta) => list(&mut listing, piece, &meta),
             None => missing.push(piece),
@@ -92,21 +72,43 @@ pub fn generated(
             Err(Failure::Changing) => continue,
         }
         report.encoded += 1;
-        report.order = publisher.publish(listing.clone())?;
+        report.order = publisher.publish(listing.clone(), old.as_ref())?;
         (tools.tell)(&Progress::Published { entries: listing.len(), complete: listing.len() == pieces.len() });
     }
     report.stopped = stopped(stop);
     let (entries, items) = listing.clone().into_parts();
     (report.entries, report.items) = (entries.len(), items.len());
     if report.encoded == 0 && !listing.is_empty() && !report.stopped {
-        report.order = publisher.publish(listing)?;
+        report.order = publisher.publish(listing, old.as_ref())?;
     }
     Ok(report)
 }
 
-impl Piece<'_> {
+/// A piece of the generator and its place in the programme.
+struct Named {
+    /// Its path in the manifest; no such file exists.
+    path: String,
+    kind: Kind,
+    piece: Piece,
+}
+
+/// Gives each piece a path that sorts as the generator meant it.
+fn named(pieces: Vec<Piece>) -> Vec<Named> {
+    let name = |(index, piece): (usize, Piece)| {
+        let kind = match piece.kind {
+            PieceKind::Track => Kind::Track,
+            PieceKind::Jingle => Kind::Jingle,
+        };
+        let path = spell(format!("generated/{} {}", index + 1, piece.title).as_bytes());
+        Named { path, kind, piece }
+    };
+    pieces.into_iter().enumerate().map(name).collect()
+}
+
+impl Named {
+    /// The SHA-256 of what the samples depend on, in hex: stands for the bytes of a recording.
     fn sha256(&self) -> String {
-        data_encoding::HEXLOWER.encode(&Sha256::digest(&self.identity))
+        data_encoding::HEXLOWER.encode(&Sha256::digest(self.piece.fingerprint()))
     }
 
     fn id(&self) -> String {
@@ -114,23 +116,30 @@ impl Piece<'_> {
     }
 
     fn work(&self) -> Work<'_> {
-        let tags = Tags { title: self.title.clone(), artist: self.artist.clone(), ..Tags::default() };
-        let origin = Origin { sha256: self.sha256(), container: "generator".into(), ..Origin::default() };
-        Work { id: self.id(), source: self.source, tags, cover: None, origin, unchanged: &|| true }
+        let tags = Tags { title: self.piece.title.clone(), artist: self.piece.artist.clone(), ..Tags::default() };
+        let origin = Origin {
+            sha256: self.sha256(),
+            bytes: 0,
+            container: "generator".into(),
+            codec: self.piece.fingerprint(),
+            rate: Some(self.piece.rate()),
+            channels: Some(2),
+        };
+        Work { id: self.id(), source: &self.piece, tags, cover: None, origin, unchanged: &|| true }
     }
 }
 
 /// The pieces in the order in which they air, each once.
-fn in_rotation<'a, 'b>(pieces: &'a [Piece<'b>], cycle: usize) -> Vec<&'a Piece<'b>> {
-    let of = |kind: Kind| pieces.iter().filter(|piece| piece.kind == kind).collect::<Vec<_>>();
+fn in_rotation(pieces: &[Named], cycle: usize) -> Vec<&Named> {
+    let of = |kind: Kind| pieces.iter().filter(|named| named.kind == kind).collect::<Vec<_>>();
     let mut order = rotate(&of(Kind::Track), &of(Kind::Jingle), cycle);
     order.extend(pieces);
     let mut seen = HashSet::new();
-    order.retain(|piece| seen.insert(piece.path.as_str()));
+    order.retain(|named| seen.insert(named.path.as_str()));
     order
 }
 
-fn list(listing: &mut Listing, piece: &Piece<'_>, meta: &Meta) {
+fn list(listing: &mut Listing, piece: &Named, meta: &Meta) {
     listing.add_item(meta.line());
     listing.add_entry(Entry { path: piece.path.clone(), kind: piece.kind, id: meta.id.clone() });
 }

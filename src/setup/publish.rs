@@ -26,8 +26,9 @@ impl Publisher<'_> {
     ///
     /// While entries leave, the manifest holds them until the order without them is written, so that no reader finds
     /// an order whose entries are gone. An order counts as edited if it is neither the generated one nor the one that
-    /// the manifest announces: so a crash between any two writes is not taken for an edit.
-    pub(super) fn publish(&self, listing: Listing) -> Result<OrderFate, Error> {
+    /// the manifest announces: so a crash between any two writes is not taken for an edit. `before` is the manifest
+    /// from which on entries count as new.
+    pub(super) fn publish(&self, listing: Listing, before: Option<&Manifest>) -> Result<OrderFate, Error> {
         let current = read_manifest(self.store);
         let (manifest, order) = self.compose(listing.clone())?;
         let on_air = disk::read_if_there(&self.store.playlist(), playlist::LONGEST)?;
@@ -35,7 +36,7 @@ impl Publisher<'_> {
         let edited = !self.reorder && is_edited(on_air.as_deref(), generated.as_deref(), current.as_ref());
 
         let fate = match on_air {
-            Some(text) if edited => compared(&text, &manifest, current.as_ref()),
+            Some(text) if edited => compared(&text, &manifest, before),
             Some(text) if text == order.as_bytes() => OrderFate::Unchanged,
             _ => OrderFate::Written,
         };

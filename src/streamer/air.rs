@@ -100,7 +100,6 @@ pub(super) struct Rendered {
     pub(super) list: String,
     pub(super) list_cid: Cid,
     pub(super) root_cid: Cid,
-    pub(super) now_json: String,
     pub(super) blocks: Vec<(Cid, Bytes)>,
 }
 
@@ -134,5 +133,5 @@ pub(super) fn render(
     let root = Directory::new(entries)?.encode()?;
     blocks.push((folder.cid, folder.bytes));
     blocks.push((root.cid, root.bytes));
-    Ok(Some(Rendered { list, list_cid, root_cid: root.cid, now_json, blocks }))
+    Ok(Some(Rendered { list, list_cid, root_cid: root.cid, blocks }))
 }

@@ -59,6 +59,8 @@ const DEPTH_MAX: u32 = 8;
 pub struct Settings {
     /// Its folder.
     pub layout: Layout,
+    /// The lock on its state, held until it has stopped.
+    pub lock: Lock,
     /// Its rules; segment duration and rate hold only for a station without a ledger.
     pub rules: Rules,
     /// Its keys.
@@ -131,7 +133,6 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let clock = clock::System::start();
     let notes = Notes::default();
     let layout = settings.layout.clone();
-    let lock = Lock::take(&layout.state_lock())?;
     let signer = Signer {
         keys: settings.identity.receipts.clone(),
         node_id: settings.identity.peer.peer_id(),
@@ -190,6 +191,7 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         written,
         rendering,
     };
+    let lock = settings.lock;
     let names = [settings.identity.stream.name(), settings.identity.station.name()];
     let calls = settings.calls;
     let (floors, floor) = watch::channel(None);

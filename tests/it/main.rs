@@ -2,5 +2,8 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
+mod air;
 mod config;
+mod setup;
+mod station;
 mod tidy;

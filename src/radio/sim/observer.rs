@@ -139,7 +139,8 @@ impl Observer {
         } else if wall < first.air as i64 {
             last.media_end() - self.rules.look_ahead() as i64
         } else {
-            let on_air = self.frozen.iter().rev().find(|one| one.air as i64 <= wall).expect("the first one airs before");
+            let on_air =
+                self.frozen.iter().rev().find(|one| one.air as i64 <= wall).expect("the first one airs before");
             on_air.media + (wall - on_air.air as i64).min(on_air.samples as i64)
         };
         self.now = (clocks.station, media);

@@ -189,7 +189,13 @@ impl World {
             let clocks = self.clocks();
             let action = self.life().timeline.poll(clocks);
             if std::env::var_os("SIM_TRACE").is_some() {
-                eprintln!("{} station {} media_now {} {}", self.now, clocks.station.0, self.observer.media_now(clocks.station), format!("{action:?}").chars().take(120).collect::<String>());
+                eprintln!(
+                    "{} station {} media_now {} {}",
+                    self.now,
+                    clocks.station.0,
+                    self.observer.media_now(clocks.station),
+                    format!("{action:?}").chars().take(120).collect::<String>()
+                );
             }
             if let Action::Wait(until, why) = action {
                 self.check_wait(until, why, clocks);
@@ -247,7 +253,13 @@ impl World {
             Action::Record(bodies) => {
                 if std::env::var_os("SIM_TRACE").is_some() {
                     for b in &bodies {
-                        match b { Body::Segment(b) => eprintln!("  seg {} part {}/{} air {} disc {} {}", b.media_seq, b.part, b.parts, b.air_samples, b.disc, b.samples), b => eprintln!("  {b:?}") }
+                        match b {
+                            Body::Segment(b) => eprintln!(
+                                "  seg {} part {}/{} air {} disc {} {}",
+                                b.media_seq, b.part, b.parts, b.air_samples, b.disc, b.samples
+                            ),
+                            b => eprintln!("  {b:?}"),
+                        }
                     }
                 }
                 self.record(&bodies, clocks)
@@ -300,11 +312,7 @@ impl World {
             self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
         }
         let begun = self.life().cycle.take().unwrap_or(clocks.station);
-        let moment = Moment {
-            clocks,
-            making: self.samples(clocks.station.since(begun).0),
-            calm: !self.life().touched,
-        };
+        let moment = Moment { clocks, making: self.samples(clocks.station.since(begun).0), calm: !self.life().touched };
         self.observer.record(&bodies[known..], !down, moment);
         let count = bodies[known..].iter().filter(|body| matches!(body, Body::Segment(_))).count();
         self.expect.recorded(count);
@@ -335,7 +343,10 @@ impl World {
 
     /// Where the visible list ends.
     fn visible_end(&self) -> Option<i64> {
-        let visible = self.observer.visible.filter(|visible| self.observer.last().is_some_and(|_| visible.last < self.observer.next_seq()))?;
+        let visible = self
+            .observer
+            .visible
+            .filter(|visible| self.observer.last().is_some_and(|_| visible.last < self.observer.next_seq()))?;
         Some(self.observer.at(visible.last).media_end())
     }
 

@@ -8,10 +8,12 @@ use super::super::super::{
     programme::{Entry, Slot},
     receipt::{Body, Receipt},
     segment::{Item, Kind},
-
     timeline::{Action, Clocks, Timeline},
 };
-use super::super::{catalogue, expect::{Begun, Expect}};
+use super::super::{
+    catalogue,
+    expect::{Begun, Expect},
+};
 use super::{Life, SECOND, World};
 
 impl World {
@@ -141,4 +143,3 @@ fn begun(receipts: &[Receipt]) -> Begun {
         _ => None,
     })
 }
-
