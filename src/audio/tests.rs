@@ -2,8 +2,6 @@
 
 use std::{f64::consts::TAU, sync::OnceLock};
 
-use data_encoding::HEXLOWER;
-use sha2::{Digest as _, Sha256};
 use symphonia::core::{
     codecs::audio::AudioDecoderOptions,
     formats::{FormatOptions, TrackType, probe::Hint},
@@ -244,9 +242,14 @@ fn the_bytes_are_the_same_kept_or_decoded_again_and_on_any_thread() {
     });
 }
 
-/// A change of these bytes is a change of every segment of every station: it wants a new pipeline version.
+/// A change of these bytes is a change of every segment of every station: it wants a new pipeline version. FDK computes
+/// in whole numbers; no other machines than x86-64 have been compared.
 #[test]
+#[cfg(target_arch = "x86_64")]
 fn the_bytes_of_whole_numbers_are_known() {
+    use data_encoding::HEXLOWER;
+    use sha2::{Digest as _, Sha256};
+
     let mut random = 1_u32;
     let mut sample = |at: i64| {
         random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
