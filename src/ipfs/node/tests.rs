@@ -151,6 +151,17 @@ async fn blocks_travel_over_tcp_and_quic() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_largest_block_travels() {
+    let ours = station(options(&[LOOPBACK], &[], &[])).await;
+    let bytes = vec![1; crate::ipfs::store::MAX_BLOCK_BYTES];
+    let block = (cid_of(RAW, &bytes), Bytes::from(bytes));
+    ours.store.put(vec![block.clone()]).await.unwrap();
+    let address = ours.node.status().addresses().remove(0);
+    let fetched = bounded(lab::fetch(&address, &[block.0], BOUND)).await.unwrap();
+    assert!(fetched == [block], "the largest block did not come");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_here_is_not_fetched_for_others() {
     let ours = station(options(&[LOOPBACK], &[], &[])).await;
     let address = ours.node.status().addresses().remove(0);
