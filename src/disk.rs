@@ -6,6 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
+    os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -20,6 +21,7 @@ pub use lock::Lock;
 
 mod fuse;
 mod layout;
+pub mod ledger;
 mod lock;
 
 /// How names of files that are being written begin.
@@ -90,6 +92,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 /// Replaces the content of a file at once and durably: temp in the same folder, fsync, rename, fsync of the folder.
 pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
     Disk::default().replace(path, bytes)
+}
+
+/// Writes a file that only its owner may read: never there half, never replaced once it is there.
+pub fn create_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let disk = Disk::default();
+    let temporary = disk.write_beside(path, bytes)?;
+    let private = fs::Permissions::from_mode(0o600);
+    let placed = fs::set_permissions(&temporary, private).and_then(|()| fs::hard_link(&temporary, path));
+    disk.give_up(&temporary);
+    placed.map_err(Error::io("create", path))?;
+    disk.sync_folder(parent(path))
 }
 
 /// The whole file, if it is a file and not longer than `limit` bytes.

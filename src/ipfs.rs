@@ -1,11 +1,28 @@
 //! The embedded peer. The only room that names `rust_ipfs`, `rust_ipns` and `libp2p`.
+//!
+//! A [`Store`] keeps the blocks, a [`Node`] brings them to others, a [`Record`] says what a [`Name`] points to.
 
-use std::future::Future;
+use std::{future::Future, path::PathBuf};
 
 use bytes::Bytes;
 use cid::Cid;
 
+pub mod dag;
+pub mod key;
+pub mod lab;
 pub mod memory;
+pub mod name;
+pub mod node;
+pub mod options;
+pub mod record;
+pub mod store;
+
+pub use key::Key;
+pub use name::Name;
+pub use node::{Findable, Node};
+pub use options::Options;
+pub use record::{Numbers, Record, Records, View};
+pub use store::Store;
 
 /// Why the peer could not do it.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +40,38 @@ pub enum Error {
     /// The peer has stopped.
     #[error("the peer has stopped")]
     Stopped,
+    /// An address in the configuration that cannot be used.
+    #[error("{field}: {value:?} {reason}")]
+    Option {
+        /// The configuration key.
+        field: &'static str,
+        /// What was given.
+        value: String,
+        /// What is wrong with it, and what to write instead.
+        reason: String,
+    },
+    /// None of the addresses to listen on could be had.
+    #[error("peer.listen: no address works: {0}")]
+    Listen(String),
+    /// A key file that cannot be read, written or understood.
+    #[error("key {path:?}: {reason}")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, and what to do.
+        reason: String,
+    },
+    /// A text that is no IPNS name of an Ed25519 key.
+    #[error("{text:?} is no IPNS name: {reason}")]
+    Name {
+        /// What was given.
+        text: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// An IPNS record that cannot be made or does not hold.
+    #[error("IPNS record: {0}")]
+    Record(String),
 }
 
 /// Blocks kept by this node: the narrow edge that the streamer and the gateway stand on.
@@ -30,7 +79,8 @@ pub trait Blocks: Clone + Send + Sync + 'static {
     /// Stores, pins and reads back every block; on success all of them are durable and hash to their names.
     fn put(&self, blocks: Vec<(Cid, Bytes)>) -> impl Future<Output = Result<(), Error>> + Send;
 
-    /// A block of our own, verified; `None` if it is not here. Never asks the network.
+    /// A block of our own, verified; `None` if it is not here. Never asks the network. A block that no longer hashes
+    /// to its name is deleted and reported as [`Error::Corrupt`] once; to put it again heals it.
     fn get(&self, cid: Cid) -> impl Future<Output = Result<Option<Bytes>, Error>> + Send;
 
     /// Unpins and deletes; what is not here is no error.

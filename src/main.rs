@@ -1,2 +1,7 @@
-//! The command.
-fn main() {}
+//! The command `ipfs-radio`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ipfs_radio::cli::main()
+}

@@ -9,9 +9,22 @@
 //! done goes out as a value. Nothing here imports from outside this folder, so that it can become a crate by a
 //! rename; a test in `tests/it/tidy.rs` keeps it so.
 
+pub mod aired;
+pub mod canonical;
+pub mod history;
+pub mod hls;
 pub mod manifest;
+pub mod naming;
 pub mod playlist;
+pub mod programme;
+pub mod receipt;
+pub mod retention;
 pub mod rotation;
+pub mod rules;
 pub mod segment;
 pub mod status;
 pub mod time;
+pub mod timeline;
+
+#[cfg(test)]
+mod sim;

@@ -1,0 +1,181 @@
+//! The command line (contract §8): words in, exit codes out.
+
+use std::{
+    io::{self, Write},
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use anyhow::Context;
+use clap::{Args, Parser, Subcommand};
+
+use crate::{config, disk, streamer};
+
+mod preview;
+mod run;
+mod setup;
+
+/// Done, green, verified.
+const OK: u8 = 0;
+const FAILED: u8 = 1;
+const DISK: u8 = 4;
+const USAGE: u8 = 64;
+const BUSY: u8 = 75;
+const CONFIGURATION: u8 = 78;
+
+/// A radio station on IPFS: puts it on the air and keeps it there.
+#[derive(Debug, Parser)]
+#[command(name = "ipfs-radio", version, max_term_width = 100)]
+struct Cli {
+    /// The station's folder.
+    #[arg(long, global = true, default_value = ".", value_name = "FOLDER")]
+    dir: PathBuf,
+    /// Say more: once for what happens, twice for everything.
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    verbose: u8,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Go on air (the default): from what is ready, with setup beside it.
+    Run {
+        /// Air what is in processed/ and leave the sources alone.
+        #[arg(long)]
+        no_setup: bool,
+    },
+    /// Encode music and jingles into processed/ and write the running order.
+    Setup(setup::Options),
+    /// Say what will air, to the second.
+    Preview {
+        /// How far ahead.
+        #[arg(long, default_value_t = 1, value_name = "H", value_parser = clap::value_parser!(u32).range(1..=8_784))]
+        hours: u32,
+        /// One JSON object a line.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Back up or restore the station's keys.
+    Key(KeyArgs),
+}
+
+#[derive(Debug, Args)]
+struct KeyArgs {
+    #[command(subcommand)]
+    action: KeyAction,
+}
+
+#[derive(Debug, Subcommand)]
+enum KeyAction {
+    /// Write all keys into one file; whoever has it is the station.
+    Export {
+        /// The file to write; it must not exist.
+        file: PathBuf,
+    },
+    /// Take the keys from such a file; keys that are there are never overwritten.
+    Import {
+        /// The file to read.
+        file: PathBuf,
+    },
+}
+
+/// Runs the command that the arguments name.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(if error.use_stderr() { USAGE } else { OK });
+        }
+    };
+    listen_to_logs(cli.verbose);
+    match dispatch(cli) {
+        Ok(code) => ExitCode::from(code),
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "ipfs-radio: {error:#}");
+            ExitCode::from(code_of(&error))
+        }
+    }
+}
+
+fn dispatch(cli: Cli) -> anyhow::Result<u8> {
+    let dir = cli.dir;
+    match cli.command.unwrap_or(Command::Run { no_setup: false }) {
+        Command::Run { no_setup } => run::run(&dir, no_setup),
+        Command::Setup(options) => setup::run(&dir, options),
+        Command::Preview { hours, json } => preview::run(&dir, hours, json),
+        Command::Key(KeyArgs { action: KeyAction::Export { file } }) => export(&dir, &file),
+        Command::Key(KeyArgs { action: KeyAction::Import { file } }) => import(&dir, &file),
+    }
+}
+
+fn export(dir: &Path, file: &Path) -> anyhow::Result<u8> {
+    let layout = disk::Layout::new(dir);
+    let backup = streamer::Identity::export(&layout.keys())?;
+    disk::create_private(file, backup.as_bytes())?;
+    Ok(OK)
+}
+
+fn import(dir: &Path, file: &Path) -> anyhow::Result<u8> {
+    let layout = disk::Layout::new(dir);
+    layout.create_state()?;
+    let _lock = disk::Lock::take(&layout.state_lock())?;
+    let bytes = disk::read(file, BACKUP_BYTES_MAX)?;
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
+    streamer::Identity::import(&layout.keys(), &text)?;
+    Ok(OK)
+}
+
+/// No backup of keys is longer.
+const BACKUP_BYTES_MAX: u64 = 1 << 20;
+
+/// The exit code of an error: what it is at the root decides.
+fn code_of(error: &anyhow::Error) -> u8 {
+    for cause in error.chain() {
+        if cause.is::<config::Error>() {
+            return CONFIGURATION;
+        }
+        match cause.downcast_ref::<disk::Error>() {
+            Some(disk::Error::Busy { .. }) => return BUSY,
+            Some(_) => return DISK,
+            None => {}
+        }
+        if cause.is::<disk::ledger::Error>() {
+            return DISK;
+        }
+    }
+    FAILED
+}
+
+fn listen_to_logs(verbose: u8) {
+    let ours = match verbose {
+        0 => "ipfs_radio=warn,error",
+        1 => "ipfs_radio=info,warn",
+        _ => "ipfs_radio=debug,info",
+    };
+    let filter = tracing_subscriber::EnvFilter::try_from_default_env();
+    let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(ours));
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+}
+
+/// Prints to standard output; a reader that has gone away ends nothing.
+fn say(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = writeln!(out, "{text}");
+    let _ = out.flush();
+}
+
+/// Raised by SIGINT or SIGTERM in commands that are not asynchronous.
+static STOP: AtomicBool = AtomicBool::new(false);
+
+/// A runtime that watches for signals while blocking work goes on.
+fn stop_on_signal() -> anyhow::Result<tokio::runtime::Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
+    runtime.spawn(async {
+        run::signalled().await;
+        STOP.store(true, Ordering::Relaxed);
+    });
+    Ok(runtime)
+}

@@ -1,0 +1,203 @@
+//! `run`: the station, its listener port, and what the operator is told.
+
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+
+use anyhow::Context;
+use tokio::{net::TcpListener, signal::unix, sync::watch, time};
+use tokio_util::sync::CancellationToken;
+
+use super::{OK, say};
+use crate::{
+    config::{self, Receipts},
+    disk::{Layout, Lock},
+    http,
+    ipfs::Options,
+    radio::{naming::NamingRules, rules::Rules, status::OnAir, time::Span},
+    streamer::{self, Identity, Settings},
+};
+
+/// From the stop signal to the end, at most; a clean stop takes less.
+const STOP_MAX: Duration = Duration::from_secs(4);
+/// Gateways by whose software the stream was heard; `{}` is the name.
+const PATH_GATEWAYS: [&str; 2] = ["https://ipfs.io/ipns/{}", "https://dweb.link/ipns/{}"];
+const SUBDOMAIN_GATEWAYS: [&str; 2] = ["https://{}.ipns.dweb.link/", "https://{}.ipns.inbrowser.link/"];
+
+/// Goes on air and stays there until a signal.
+pub(super) fn run(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
+    let outcome = runtime.block_on(on_air(dir, no_setup));
+    runtime.shutdown_timeout(Duration::from_millis(500));
+    outcome
+}
+
+async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
+    let layout = Layout::new(std::path::absolute(dir).context("the station's folder")?);
+    let streaming = config::Streaming::load(&layout.streaming_toml())?;
+    let setup = config::Setup::load(&layout.setup_toml())?;
+    layout.create_state()?;
+    layout.create_keys()?;
+    let lock = Lock::take(&layout.state_lock())?;
+    let known = layout.stream_key().exists();
+    let identity = Identity::load(&layout.keys(), !layout.ledger().exists())?;
+    for warning in streaming.warnings(setup.audio.segment_seconds) {
+        tracing::warn!("{warning}");
+    }
+    let listener = TcpListener::bind(streaming.http_listen)
+        .await
+        .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
+    let here = listener.local_addr().unwrap_or(streaming.http_listen);
+    let names = [identity.station.name().to_string(), identity.stream.name().to_string()];
+    let peer = identity.peer.peer_id();
+    let stop = CancellationToken::new();
+    let settings = settings((layout, lock), &streaming, &setup, identity, known, here, no_setup)?;
+    announce(&settings, &names, here);
+    let station = streamer::start(settings, stop.clone()).await?;
+    let site = http::Site {
+        station: names[0].clone(),
+        stream: names[1].clone(),
+        peer,
+        title: streaming.name.clone(),
+        blocks: station.store.clone(),
+        on_air: station.on_air.clone(),
+        records: station.records.clone(),
+    };
+    let serving = tokio::spawn(http::serve(listener, site, stop.clone()));
+    let telling = tokio::spawn(tell(station.on_air.clone()));
+    let mut running = station.running;
+    let ended_early = tokio::select! {
+        () = signalled() => None,
+        ended = &mut running => Some(ended),
+    };
+    stop.cancel();
+    telling.abort();
+    if let Some(ended) = ended_early {
+        return ended.context("the station ended")?.map(|()| OK);
+    }
+    let ended = time::timeout(STOP_MAX, async { tokio::join!(running, serving) }).await;
+    if ended.is_err() {
+        tracing::warn!("not everything stopped in time");
+    }
+    Ok(OK)
+}
+
+fn settings(
+    (layout, lock): (Layout, Lock),
+    streaming: &config::Streaming,
+    setup: &config::Setup,
+    identity: Identity,
+    known: bool,
+    here: SocketAddr,
+    no_setup: bool,
+) -> anyhow::Result<Settings> {
+    let seconds = setup.audio.segment_seconds;
+    let (station, stream) = (identity.station.name().to_string(), identity.stream.name().to_string());
+    let page = http::page::page(&http::page::Station {
+        title: &streaming.name,
+        station: &station,
+        stream: &stream,
+        gateways: &[],
+    });
+    let keep_segments = Span::seconds(streaming.retention_seconds(seconds));
+    let listed = u64::from((streaming.window_size + streaming.look_ahead) * seconds);
+    let lifetime = u64::from(streaming.lifetime_seconds);
+    Ok(Settings {
+        rules: Rules {
+            rate: setup.audio.rate,
+            segment_seconds: seconds,
+            window_size: streaming.window_size,
+            look_ahead: streaming.look_ahead,
+            receipts_required: streaming.receipts == Receipts::Required,
+        },
+        identity,
+        known,
+        name: streaming.name.clone(),
+        page,
+        gateways: gateways(here, &station, &stream),
+        peer: Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?,
+        calls: !streaming.bootstrap.is_empty(),
+        naming: NamingRules {
+            interval: Span::seconds(streaming.publish_interval_seconds.into()),
+            lifetime: Span::seconds(lifetime),
+        },
+        ttl: Span::seconds(streaming.ttl_seconds.into()),
+        keep_segments,
+        keep_lists: Span::seconds(listed + lifetime + 3_600),
+        staleness_seconds: (streaming.tolerated_staleness(seconds) as f64, streaming.needed_staleness(seconds) as f64),
+        binary: std::env::current_exe().context("where this program is")?,
+        sources: vec![layout.dir().join(&setup.source), layout.dir().join(&setup.jingles_folder)],
+        setup: !no_setup,
+        auto_setup: streaming.auto_setup,
+        layout,
+        lock,
+    })
+}
+
+fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
+    let fill = |pattern: &&str, name: &str| pattern.replace("{}", name);
+    let own = [format!("{}/", own_url(here)), format!("{}/ipns/{stream}", own_url(here))];
+    own.into_iter()
+        .chain(PATH_GATEWAYS.iter().map(|pattern| fill(pattern, stream)))
+        .chain(SUBDOMAIN_GATEWAYS.iter().map(|pattern| fill(pattern, station)))
+        .collect()
+}
+
+/// The own gateway as a browser on this machine reaches it.
+fn own_url(here: SocketAddr) -> String {
+    match here {
+        SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("http://127.0.0.1:{}", v4.port()),
+        SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("http://[::1]:{}", v6.port()),
+        address => format!("http://{address}"),
+    }
+}
+
+fn announce(settings: &Settings, names: &[String; 2], here: SocketAddr) {
+    let [station, stream] = names;
+    say(&format!("{} is going on air", settings.name));
+    say(&format!("  station  {station}"));
+    say(&format!("  stream   {stream}"));
+    say(&format!("  page     {}/", own_url(here)));
+    say(&format!("  listen   {}/ipns/{stream}", own_url(here)));
+    for url in &settings.gateways[2..] {
+        say(&format!("  public   {url}"));
+    }
+    let (tolerated, needed) = settings.staleness_seconds;
+    say(&format!("  a list may be {tolerated} s old unheard; public gateways need {needed} s"));
+}
+
+/// Tells when the station is on air, and whether it can be found, each time that changes.
+async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
+    let mut told = (false, None);
+    loop {
+        let now = on_air.borrow_and_update().as_ref().map(|air| {
+            let title = air.status.now.as_ref().map(|now| now.title.clone()).unwrap_or_default();
+            (air.status.findable, title)
+        });
+        if let Some((findable, title)) = now {
+            if !told.0 {
+                say(&format!("on air: {title}"));
+            }
+            if told.1 != Some(findable) {
+                say(if findable {
+                    "findable: others can reach this node"
+                } else {
+                    "not findable: no peer of the network knows an address of this node; \
+                     open port 4001 (TCP and UDP) and set `[peer] announce` in streaming.toml"
+                });
+            }
+            told = (true, Some(findable));
+        }
+        if on_air.changed().await.is_err() {
+            return;
+        }
+    }
+}
+
+/// Waits for SIGINT or SIGTERM. Without handlers it waits for ever, and the default action ends the process.
+pub(super) async fn signalled() {
+    let handlers = (unix::signal(unix::SignalKind::interrupt()), unix::signal(unix::SignalKind::terminate()));
+    let (Ok(mut interrupt), Ok(mut terminate)) = handlers else { return std::future::pending().await };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}

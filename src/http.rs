@@ -1,0 +1,263 @@
+//! The listener port: a gateway for the station's own blocks and names, the page, and what the station says of itself.
+//!
+//! Everything is answered from memory and the block store; the network is never asked on behalf of a listener.
+//! Routes: contract §7. Headers: the path gateway specification (<https://specs.ipfs.tech/http-gateways/>).
+
+mod address;
+mod entity;
+mod gateway;
+mod guard;
+mod kind;
+pub mod page;
+mod range;
+mod refusal;
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts as Head},
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use bytes::Bytes;
+use hyper::{body::Incoming, server::conn::http1, service::service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    task::JoinSet,
+};
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use tracing::{debug, warn};
+
+use crate::{
+    ipfs::{Blocks, Records},
+    radio::{
+        segment::{RAW, cid_of},
+        status::OnAir,
+    },
+};
+use entity::Entity;
+use guard::{Admission, Guarded, Limits, Phase};
+use refusal::Refusal;
+
+/// The longest request target.
+const MAX_URI_BYTES: usize = 2 * 1024;
+const MAX_HEADERS: usize = 64;
+const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// How long open connections may finish their answer after a stop.
+const LAST_ANSWERS: Duration = Duration::from_secs(2);
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
+/// Why the listener port ends.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The socket can accept no more.
+    #[error("the listener port failed: {0}")]
+    Accept(#[source] io::Error),
+}
+
+/// What the port serves.
+#[derive(Clone, Debug)]
+pub struct Site<B> {
+    /// The station name, `k51…`.
+    pub station: String,
+    /// The stream name, `k51…`.
+    pub stream: String,
+    /// The peer id.
+    pub peer: String,
+    /// What the station is called.
+    pub title: String,
+    /// The blocks that may be served.
+    pub blocks: B,
+    /// The air; `None` before the first list.
+    pub on_air: watch::Receiver<Option<Arc<OnAir>>>,
+    /// The IPNS records.
+    pub records: watch::Receiver<Records>,
+}
+
+impl<B> Site<B> {
+    fn air(&self) -> Result<Arc<OnAir>, Refusal> {
+        self.on_air.borrow().clone().ok_or(Refusal::NotOnAir)
+    }
+}
+
+/// Serves until `stop`; then open connections may finish their answer, for two seconds at most.
+pub async fn serve<B: Blocks>(listener: TcpListener, site: Site<B>, stop: CancellationToken) -> Result<(), Error> {
+    serve_within(Limits::default(), listener, router(site), stop).await
+}
+
+async fn serve_within(
+    limits: Limits,
+    listener: TcpListener,
+    router: Router,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let admission = Admission::new(limits);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            () = stop.cancelled() => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((stream, address)) => {
+                let Some(ticket) = admission.admit(address.ip()) else {
+                    debug!(%address, "connection refused: too many are open");
+                    continue;
+                };
+                let (router, stop) = (router.clone(), stop.clone());
+                connections.spawn(async move {
+                    converse(limits, stream, address, router, stop).await;
+                    drop(ticket);
+                });
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) if is_shortage(&error) => {
+                warn!(%error, "cannot accept a listener now");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            Err(error) => return Err(Error::Accept(error)),
+        }
+    }
+    let _ = tokio::time::timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
+    Ok(())
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut};
+    matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
+}
+
+/// Out of file descriptors, buffers or memory: it passes when connections close.
+fn is_shortage(error: &io::Error) -> bool {
+    const ENOMEM: i32 = 12;
+    const ENFILE: i32 = 23;
+    const EMFILE: i32 = 24;
+    const ENOBUFS: i32 = 105;
+    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
+}
+
+/// One connection, from its first byte to its last.
+async fn converse(limits: Limits, stream: TcpStream, address: SocketAddr, router: Router, stop: CancellationToken) {
+    let phase = Phase::default();
+    let io = TokioIo::new(Guarded::new(stream, phase.clone(), limits));
+    let service = service_fn(move |request| {
+        phase.head_is_complete();
+        let router = router.clone();
+        async move { Ok::<_, std::convert::Infallible>(answer(router, request).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_headers(MAX_HEADERS)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_buf_size(MAX_HEAD_BYTES)
+        .serve_connection(io, service);
+    tokio::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        debug!(%address, %error, "connection ended early");
+    }
+}
+
+/// One request: what holds for all routes, then the route.
+async fn answer(router: Router, request: Request<Incoming>) -> Response {
+    let (method, path) = (request.method().clone(), request.uri().path().to_owned());
+    let mut response = match admissible(&request) {
+        Err(refusal) => refusal.into_response(),
+        Ok(()) if method == Method::OPTIONS => axum::http::StatusCode::NO_CONTENT.into_response(),
+        Ok(()) => router.oneshot(request).await.into_response(),
+    };
+    allow_all_origins(response.headers_mut());
+    debug!(%method, path, status = response.status().as_u16(), "answered");
+    response
+}
+
+fn admissible(request: &Request<Incoming>) -> Result<(), Refusal> {
+    if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
+        return Err(Refusal::Method);
+    }
+    if request.uri().to_string().len() > MAX_URI_BYTES {
+        return Err(Refusal::LongUri);
+    }
+    if request.version() == Version::HTTP_11 && request.headers().get_all(header::HOST).iter().count() != 1 {
+        return Err(Refusal::Bad("one Host header is needed".into()));
+    }
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    if request.headers().contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0") {
+        return Err(Refusal::Body);
+    }
+    Ok(())
+}
+
+/// The port gives only what is public, so any page may read it.
+fn allow_all_origins(headers: &mut HeaderMap) {
+    let mut set = |name: &'static str, value: &'static str| {
+        headers.insert(name, HeaderValue::from_static(value));
+    };
+    set("access-control-allow-origin", "*");
+    set("access-control-allow-methods", METHODS);
+    set("access-control-allow-headers", "Content-Type, If-None-Match, Range, User-Agent, X-Requested-With");
+    set("access-control-expose-headers", "Content-Length, Content-Range, ETag, X-Ipfs-Path, X-Ipfs-Roots");
+    set("access-control-max-age", "86400");
+    set("x-content-type-options", "nosniff");
+}
+
+fn router<B: Blocks>(site: Site<B>) -> Router {
+    Router::new()
+        .route("/", get(home))
+        .route("/ipfs/{*path}", get(gateway::ipfs))
+        .route("/ipns/{*path}", get(gateway::ipns))
+        .route("/now.json", get(now))
+        .route("/status.json", get(status))
+        .route("/health", get(health))
+        .fallback(async || Refusal::NotHere)
+        .with_state(Arc::new(site))
+}
+
+async fn home<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Response {
+    let Site { title, station, stream, .. } = &*site;
+    let text = page::page(&page::Station { title, station, stream, gateways: &[] });
+    fresh(&head, "text/html; charset=utf-8", text.into())
+}
+
+async fn now<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Result<Response, Refusal> {
+    let text = site.air()?.now_json.clone();
+    Ok(fresh(&head, "application/json", text.into()))
+}
+
+async fn status<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Result<Response, Refusal> {
+    let text = serde_json::to_vec(&site.air()?.status).map_err(|error| Refusal::Failed(error.to_string()))?;
+    Ok(fresh(&head, "application/json", text.into()))
+}
+
+async fn health<B: Blocks>(State(site): State<Arc<Site<B>>>) -> Result<Response, Refusal> {
+    let air = site.air()?;
+    if air.status.health != "ok" {
+        return Err(Refusal::Unhealthy(air.status.health.clone()));
+    }
+    Ok(([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response())
+}
+
+/// Something that may be different the next time: to be asked for again, and answered by 304 while it is the same.
+fn fresh(head: &Head, content_type: &'static str, bytes: Bytes) -> Response {
+    let mut headers = HeaderMap::new();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    Entity::of_bytes(&cid_of(RAW, &bytes).to_string(), headers, bytes).answer(head)
+}
+
+#[cfg(test)]
+mod tests;

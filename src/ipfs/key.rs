@@ -1,0 +1,179 @@
+//! Ed25519 keys: who the peer is, and what signs its names.
+
+use std::{
+    fmt, fs,
+    io::{self, Read, Write},
+    os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt},
+    path::Path,
+};
+
+use libp2p::identity::{KeyType, Keypair};
+
+use super::{Error, Name};
+
+/// A key file is 68 bytes long; what is longer is something else.
+const MAX_FILE_BYTES: u64 = 1_024;
+
+/// A private Ed25519 key in the encoding that libp2p and Kubo share (specs: peer-ids, "Keys"). `Debug` shows the name only.
+#[derive(Clone)]
+pub struct Key {
+    pair: Keypair,
+    name: Name,
+}
+
+impl Key {
+    /// A new key from the randomness of the operating system.
+    pub fn generate() -> Self {
+        Self::of(Keypair::generate_ed25519())
+    }
+
+    /// Reads the protobuf encoding of a private key. Says in words why not.
+    pub fn from_protobuf(bytes: &[u8]) -> Result<Self, String> {
+        let pair = Keypair::from_protobuf_encoding(bytes)
+            .map_err(|error| format!("these {} bytes are no libp2p private key: {error}", bytes.len()))?;
+        if pair.key_type() != KeyType::Ed25519 {
+            return Err(format!("an Ed25519 key is wanted, this is {:?}", pair.key_type()));
+        }
+        Ok(Self::of(pair))
+    }
+
+    /// The protobuf encoding of the private key: as secret as the key.
+    pub fn to_protobuf(&self) -> Vec<u8> {
+        self.pair.to_protobuf_encoding().expect("an Ed25519 key always has an encoding")
+    }
+
+    /// The key as a peer id, `12D3KooW…`.
+    pub fn peer_id(&self) -> String {
+        self.pair.public().to_peer_id().to_string()
+    }
+
+    /// The IPNS name that this key signs for.
+    pub fn name(&self) -> Name {
+        self.name
+    }
+
+    /// Reads the key at `path`; when there is none and `may_create` says so, makes one. A new file is durable before
+    /// this returns, is readable by its owner alone, and never replaces another. With `may_create` false a missing
+    /// file is refused: a station that has state must not come back under another name.
+    pub fn load_or_create(path: &Path, may_create: bool) -> Result<Self, Error> {
+        let refuse = |reason: String| Error::Key { path: path.to_owned(), reason };
+        match read(path) {
+            Ok(bytes) => return Self::from_protobuf(&bytes).map_err(refuse),
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refuse(error.to_string())),
+            Err(_) if !may_create => {
+                return Err(refuse("is missing, but this station has been on air: put it back from a backup".into()));
+            }
+            Err(_) => {}
+        }
+        match write_new(path, &Self::generate().to_protobuf()) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refuse(error.to_string())),
+            _ => Self::load_or_create(path, false),
+        }
+    }
+
+    pub(super) fn pair(&self) -> &Keypair {
+        &self.pair
+    }
+
+    fn of(pair: Keypair) -> Self {
+        let name = Name::of(pair.public().to_peer_id());
+        Self { pair, name }
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_seed(seed: u8) -> Self {
+        Self::of(Keypair::ed25519_from_bytes([seed; 32]).expect("32 bytes are a seed"))
+    }
+}
+
+impl fmt::Debug for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Key({})", self.name)
+    }
+}
+
+fn read(path: &Path) -> io::Result<Vec<u8>> {
+    let file = fs::File::open(path)?;
+    let open_to_others = file.metadata()?.permissions().mode() & 0o077 != 0;
+    if open_to_others {
+        tracing::warn!(?path, "the key file was readable by others; it is closed to them now");
+        file.set_permissions(fs::Permissions::from_mode(0o600))?;
+    }
+    let mut bytes = Vec::new();
+    file.take(MAX_FILE_BYTES).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+/// Writes beside, then links into place: unlike a rename, a link never replaces what is there.
+fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let folder = path.parent().unwrap_or_else(|| Path::new("."));
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+    let beside = path.with_extension(format!("key.{}.tmp", std::process::id()));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    let linked = fs::hard_link(&beside, path);
+    fs::remove_file(&beside)?;
+    linked?;
+    fs::File::open(folder)?.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_encoding_is_the_one_of_libp2p() {
+        let key = Key::of_seed(7);
+        let bytes = key.to_protobuf();
+        assert_eq!(bytes[..4], [0x08, 0x01, 0x12, 0x40], "type Ed25519, 64 bytes of data");
+        assert_eq!(bytes[4..36], [7; 32]);
+        assert_eq!(bytes.len(), 68);
+        assert_eq!(Key::from_protobuf(&bytes).unwrap().peer_id(), key.peer_id());
+    }
+
+    #[test]
+    fn another_kind_of_key_is_refused_in_words() {
+        let other = Keypair::generate_secp256k1().to_protobuf_encoding().unwrap();
+        assert!(Key::from_protobuf(&other).unwrap_err().contains("Secp256k1"));
+        assert!(Key::from_protobuf(b"nonsense").unwrap_err().contains("8 bytes"));
+        assert!(Key::from_protobuf(&[]).is_err());
+    }
+
+    #[test]
+    fn debug_keeps_the_secret() {
+        let key = Key::of_seed(7);
+        assert_eq!(format!("{key:?}"), format!("Key({})", key.name()));
+    }
+
+    #[test]
+    fn a_key_file_is_made_once_and_never_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("keys/stream.key");
+        let refused = Key::load_or_create(&path, false).unwrap_err().to_string();
+        assert!(refused.contains("stream.key") && refused.contains("backup"), "{refused}");
+
+        let made = Key::load_or_create(&path, true).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+        for may_create in [true, false] {
+            assert_eq!(Key::load_or_create(&path, may_create).unwrap().peer_id(), made.peer_id());
+        }
+        assert_eq!(write_new(&path, b"another").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(fs::read(&path).unwrap(), made.to_protobuf());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+    }
+
+    #[test]
+    fn a_damaged_key_file_is_named_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("peer.key");
+        fs::write(&path, b"").unwrap();
+        let refused = Key::load_or_create(&path, true).unwrap_err().to_string();
+        assert!(refused.contains("peer.key"), "{refused}");
+        assert_eq!(fs::read(&path).unwrap(), b"");
+    }
+}

@@ -1,0 +1,149 @@
+//! The parts of the swarm: transports, protocols, limits.
+
+use std::time::Duration;
+
+use futures::future::Either;
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
+    connection_limits::{self, ConnectionLimits},
+    core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
+    dns, identify,
+    identity::Keypair,
+    kad::{
+        self,
+        store::{MemoryStore, MemoryStoreConfig},
+    },
+    noise, ping, quic,
+    swarm::NetworkBehaviour,
+    tcp, yamux,
+};
+use rust_ipfs::{
+    p2p::bitswap,
+    repo::{DefaultStorage, Repo},
+};
+
+use super::provides::MAX_PROVIDED;
+use crate::ipfs::{Error, Options};
+
+/// The protocol of Amino, the public DHT of IPFS.
+const DHT: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
+/// The protocol version that IPFS peers tell each other.
+const IDENTIFY: &str = "/ipfs/0.1.0";
+/// A handshake that takes longer is given up.
+const HANDSHAKE: Duration = Duration::from_secs(20);
+/// A connection that nobody uses is closed after it: longer than the pause between two segments of one listener, and
+/// short, since each look-up in the public DHT leaves some thirty connections behind.
+const IDLE: Duration = Duration::from_secs(35);
+/// A single query of the DHT ends after it.
+const QUERY: Duration = Duration::from_secs(60);
+
+const MAX_PENDING_IN: u32 = 64;
+const MAX_PENDING_OUT: u32 = 256;
+const MAX_IN: u32 = 512;
+const MAX_OUT: u32 = 768;
+const MAX_PER_PEER: u32 = 8;
+
+/// What the peer speaks.
+#[derive(NetworkBehaviour)]
+pub(in crate::ipfs) struct Protocols {
+    limits: connection_limits::Behaviour,
+    identify: identify::Behaviour,
+    ping: ping::Behaviour,
+    pub(in crate::ipfs) kad: kad::Behaviour<MemoryStore>,
+    pub(in crate::ipfs) bitswap: bitswap::Behaviour,
+}
+
+/// A swarm that listens nowhere yet. Must be called within a Tokio runtime.
+pub(in crate::ipfs) fn build(
+    identity: &Keypair,
+    repo: &Repo<DefaultStorage>,
+    options: &Options,
+) -> Result<Swarm<Protocols>, Error> {
+    let peer = identity.public().to_peer_id();
+    let protocols = Protocols {
+        limits: limits(options.bootstrap.keys()),
+        identify: identify::Behaviour::new(
+            identify::Config::new(IDENTIFY.into(), identity.public())
+                .with_agent_version(concat!("ipfs-radio/", env!("CARGO_PKG_VERSION")).into()),
+        ),
+        ping: ping::Behaviour::default(),
+        kad: dht(peer),
+        bitswap: bitswap::Behaviour::new(repo, bitswap::Config::default()),
+    };
+    let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
+    let mut swarm = Swarm::new(transport(identity)?, protocols, peer, config);
+    for address in &options.announce {
+        swarm.add_external_address(address.clone());
+    }
+    Ok(swarm)
+}
+
+/// Begins to listen wherever it can; an error only if it was asked to and can nowhere.
+pub(in crate::ipfs) fn listen(swarm: &mut Swarm<Protocols>, addresses: &[Multiaddr]) -> Result<usize, Error> {
+    let mut failures = Vec::new();
+    for address in addresses {
+        if let Err(error) = swarm.listen_on(address.clone()) {
+            tracing::warn!(%address, %error, "cannot listen here");
+            failures.push(format!("{address}: {error}"));
+        }
+    }
+    if !addresses.is_empty() && failures.len() == addresses.len() {
+        return Err(Error::Listen(failures.join("; ")));
+    }
+    Ok(addresses.len() - failures.len())
+}
+
+/// A client keeps to itself what others want stored; nothing that we put is repeated behind our back, since each
+/// repetition here has one owner.
+fn dht(peer: PeerId) -> kad::Behaviour<MemoryStore> {
+    let mut config = kad::Config::new(DHT);
+    config
+        .set_query_timeout(QUERY)
+        .set_record_filtering(kad::StoreInserts::FilterBoth)
+        .set_replication_interval(None)
+        .set_publication_interval(None)
+        .set_provider_publication_interval(None);
+    let store = MemoryStoreConfig { max_provided_keys: MAX_PROVIDED, ..MemoryStoreConfig::default() };
+    let mut kad = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), config);
+    kad.set_mode(Some(kad::Mode::Client));
+    kad
+}
+
+fn limits<'a>(never_refused: impl Iterator<Item = &'a PeerId>) -> connection_limits::Behaviour {
+    let mut limits = connection_limits::Behaviour::new(
+        ConnectionLimits::default()
+            .with_max_pending_incoming(Some(MAX_PENDING_IN))
+            .with_max_pending_outgoing(Some(MAX_PENDING_OUT))
+            .with_max_established_incoming(Some(MAX_IN))
+            .with_max_established_outgoing(Some(MAX_OUT))
+            .with_max_established_per_peer(Some(MAX_PER_PEER)),
+    );
+    never_refused.for_each(|peer| limits.bypass_peer_id(peer));
+    limits
+}
+
+/// TCP (noise, yamux) and QUIC, with names resolved as the system does it. Without a usable resolver configuration
+/// names do not resolve; addresses work all the same.
+fn transport(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
+    let named = dns::tokio::Transport::system(direct(identity)?).or_else(|error| {
+        tracing::warn!(%error, "no resolver configuration; peers are reached by address only");
+        let nobody = (dns::ResolverConfig::new(), dns::ResolverOpts::default());
+        direct(identity).map(|direct| dns::tokio::Transport::custom(direct, nobody.0, nobody.1))
+    })?;
+    Ok(named.boxed())
+}
+
+fn direct(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
+    let noise = noise::Config::new(identity).map_err(|error| Error::Network(error.to_string()))?;
+    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(noise)
+        .multiplex(yamux::Config::default())
+        .timeout(HANDSHAKE);
+    let quic = quic::tokio::Transport::new(quic::Config::new(identity));
+    let either = quic.or_transport(tcp).map(|connection, _| match connection {
+        Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+        Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
+    });
+    Ok(either.boxed())
+}

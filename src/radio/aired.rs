@@ -1,0 +1,232 @@
+//! Segments that have their place on the timeline: frozen as soon as their receipts are durable.
+
+use std::sync::Arc;
+
+use super::{
+    receipt::{Body, CidText, Constants, SegmentBody, StartedBody},
+    segment::{Kind, RAW, Segment, cid_of},
+    time::{Span, Time},
+};
+
+/// The axis on which a station's air times lie.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Axis {
+    /// See [`Constants::epoch`].
+    pub epoch: u64,
+    /// The date of sample 0.
+    pub anchor: Time,
+    /// Samples per second.
+    pub rate: u32,
+    /// Target duration in seconds.
+    pub target_seconds: u32,
+}
+
+impl Axis {
+    /// The date of a position.
+    pub fn date(&self, air_samples: u64) -> Time {
+        self.anchor.plus(Span::of_samples(air_samples, self.rate))
+    }
+
+    /// The position of a date; negative before the anchor.
+    pub fn position(&self, date: Time) -> i64 {
+        if date >= self.anchor {
+            date.since(self.anchor).to_samples(self.rate) as i64
+        } else {
+            -(self.anchor.since(date).to_samples(self.rate) as i64)
+        }
+    }
+
+    /// As the ledger keeps it.
+    pub fn constants(&self) -> Constants {
+        Constants {
+            epoch: self.epoch,
+            anchor: self.anchor.to_string(),
+            target_duration: u64::from(self.target_seconds),
+            rate: u64::from(self.rate),
+        }
+    }
+
+    /// As the ledger has it; `None` where a field makes no sense.
+    pub fn from_constants(constants: &Constants) -> Option<Self> {
+        Some(Self {
+            epoch: constants.epoch,
+            anchor: Time::parse(&constants.anchor)?,
+            rate: u32::try_from(constants.rate).ok().filter(|rate| *rate > 0)?,
+            target_seconds: u32::try_from(constants.target_duration).ok().filter(|seconds| *seconds > 0)?,
+        })
+    }
+}
+
+/// One item's run on air without a jump: what `EXT-X-DATERANGE` tells of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Run {
+    /// Number of its first segment; names it.
+    pub media_seq: u64,
+    /// When it begins, in samples since the anchor.
+    pub air_samples: u64,
+    /// How much of it there was to air when it began, in samples.
+    pub samples: u64,
+    /// Id of the item.
+    pub item: String,
+    /// Path of the entry.
+    pub entry: String,
+    /// Track, jingle or filler.
+    pub kind: Kind,
+    /// Title.
+    pub title: String,
+    /// Artist, may be empty.
+    pub artist: String,
+    /// Album, may be empty.
+    pub album: String,
+    /// ISRC, may be empty.
+    pub isrc: String,
+    /// The block that lists the item's segments.
+    pub list: CidText,
+    /// Index of the first segment that airs in this run.
+    pub part: u32,
+    /// How many segments the item has.
+    pub parts: u32,
+    /// SHA-256 of the order it was taken from.
+    pub order: Arc<str>,
+    /// Its index in that order.
+    pub position: u64,
+}
+
+impl Run {
+    /// `Artist - Title`, or the title alone.
+    pub fn label(&self) -> String {
+        if self.artist.is_empty() { self.title.clone() } else { format!("{} - {}", self.artist, self.title) }
+    }
+
+    /// Its receipt.
+    pub fn body(&self) -> Body {
+        Body::ItemStarted(Box::new(StartedBody {
+            media_seq: self.media_seq,
+            air_samples: self.air_samples,
+            list: self.list,
+            item: self.item.clone(),
+            entry: self.entry.clone(),
+            item_kind: self.kind,
+            title: self.title.clone(),
+            artist: self.artist.clone(),
+            album: self.album.clone(),
+            isrc: self.isrc.clone(),
+            part: u64::from(self.part),
+            parts: u64::from(self.parts),
+            samples: self.samples,
+            order: self.order.to_string(),
+            position: self.position,
+        }))
+    }
+
+    /// What its receipt says.
+    pub fn from_body(body: &StartedBody) -> Self {
+        Self {
+            media_seq: body.media_seq,
+            air_samples: body.air_samples,
+            samples: body.samples,
+            item: body.item.clone(),
+            entry: body.entry.clone(),
+            kind: body.item_kind,
+            title: body.title.clone(),
+            artist: body.artist.clone(),
+            album: body.album.clone(),
+            isrc: body.isrc.clone(),
+            list: body.list,
+            part: body.part as u32,
+            parts: body.parts as u32,
+            order: body.order.as_str().into(),
+            position: body.position,
+        }
+    }
+}
+
+/// A segment on the timeline.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aired {
+    /// Its number.
+    pub media_seq: u64,
+    /// Whether a discontinuity precedes it.
+    pub disc: bool,
+    /// Discontinuities so far, its own included.
+    pub disc_seq: u64,
+    /// When it airs, in samples since the anchor.
+    pub air_samples: u64,
+    /// What it plays.
+    pub segment: Segment,
+    /// Index in its item.
+    pub part: u32,
+    /// The item it belongs to.
+    pub run: Arc<Run>,
+    /// The number of the first segment in the list that this one completes.
+    pub first_seq: u64,
+}
+
+impl Aired {
+    /// Its end, in samples since the anchor.
+    pub fn air_end(&self) -> u64 {
+        self.air_samples + u64::from(self.segment.samples)
+    }
+
+    /// Its receipt.
+    pub fn body(&self, axis: &Axis) -> Body {
+        Body::Segment(Box::new(SegmentBody {
+            media_seq: self.media_seq,
+            disc: self.disc,
+            disc_seq: self.disc_seq,
+            epoch: axis.epoch,
+            air_samples: self.air_samples,
+            pdt: axis.date(self.air_samples).to_string(),
+            samples: u64::from(self.segment.samples),
+            rate: u64::from(axis.rate),
+            cid: CidText(self.segment.cid),
+            sha256_audio: data_encoding::HEXLOWER.encode(self.segment.cid.hash().digest()),
+            byte_count: u64::from(self.segment.bytes),
+            codec: "aac".into(),
+            item: self.run.item.clone(),
+            entry: self.run.entry.clone(),
+            item_kind: self.run.kind,
+            part: u64::from(self.part),
+            parts: u64::from(self.run.parts),
+            order: self.run.order.to_string(),
+            position: self.run.position,
+            title: self.run.title.clone(),
+            artist: self.run.artist.clone(),
+            first_seq: self.first_seq,
+        }))
+    }
+
+    /// What its receipt says; `run` is the item that had begun before it.
+    pub fn from_body(body: &SegmentBody, run: Arc<Run>) -> Self {
+        Self {
+            media_seq: body.media_seq,
+            disc: body.disc,
+            disc_seq: body.disc_seq,
+            air_samples: body.air_samples,
+            segment: Segment { cid: body.cid.0, samples: body.samples as u32, bytes: body.byte_count as u32 },
+            part: body.part as u32,
+            run,
+            first_seq: body.first_seq,
+        }
+    }
+}
+
+/// The block that lists an item's segments: one line `<cid> <samples> <bytes>` each.
+pub fn segment_list(segments: &[Segment]) -> (CidText, String) {
+    let text: String = segments.iter().map(|s| format!("{} {} {}\n", s.cid, s.samples, s.bytes)).collect();
+    (CidText(cid_of(RAW, text.as_bytes())), text)
+}
+
+/// Reads what [`segment_list`] wrote.
+pub fn parse_segment_list(text: &str) -> Option<Vec<Segment>> {
+    let line = |line: &str| {
+        let mut fields = line.split(' ');
+        let segment = Segment {
+            cid: fields.next()?.parse().ok()?,
+            samples: fields.next()?.parse().ok()?,
+            bytes: fields.next()?.parse().ok()?,
+        };
+        fields.next().is_none().then_some(segment)
+    };
+    text.lines().map(line).collect()
+}

@@ -1,0 +1,142 @@
+//! The past, read back from receipts: where the timeline goes on after a restart.
+
+use std::sync::Arc;
+
+use super::{
+    aired::{Aired, Axis, Run},
+    receipt::{Body, Receipt},
+    segment::Kind,
+    time::Time,
+};
+
+/// Where a timeline ends.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Position {
+    /// The dates.
+    pub axis: Axis,
+    /// The segments of the last list, in order.
+    pub listed: Vec<Aired>,
+    /// The number of the next segment.
+    pub next_seq: u64,
+    /// Discontinuities so far.
+    pub next_disc: u64,
+    /// Path and index of the entry of the order that was begun last.
+    pub begun: Option<(String, usize)>,
+}
+
+impl Position {
+    /// The item that had begun and not ended: the run whose list of segments tells how it goes on.
+    pub fn unfinished(&self) -> Option<&Arc<Run>> {
+        self.listed.last().filter(|last| last.part + 1 < last.run.parts).map(|last| &last.run)
+    }
+}
+
+/// Receipts folded into what they amount to.
+#[derive(Clone, Debug, Default)]
+pub struct History {
+    axis: Option<Axis>,
+    listed: Vec<Aired>,
+    run: Option<Arc<Run>>,
+    begun: Option<(String, usize)>,
+    reserved: u64,
+    order: Option<String>,
+}
+
+/// A segment that has aired: what retention needs to know of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept {
+    /// Its block, or the block of a segment list.
+    pub cid: cid::Cid,
+    /// The end of its air time.
+    pub until: Time,
+}
+
+impl History {
+    /// Takes the next receipt. Gives the blocks that it keeps, if any.
+    pub fn take(&mut self, receipt: &Receipt) -> Option<Kept> {
+        match &receipt.body {
+            Body::LedgerOpen(constants) => {
+                let axis = Axis::from_constants(constants).or(self.axis);
+                if axis != self.axis {
+                    self.listed.clear(); // Other dates: another chain.
+                    self.axis = axis;
+                }
+                None
+            }
+            Body::ItemStarted(body) => {
+                let run = Arc::new(Run::from_body(body));
+                let until = self.axis.map(|axis| axis.date(run.air_samples + run.samples));
+                let cid = run.list.0;
+                self.run = Some(run);
+                until.map(|until| Kept { cid, until })
+            }
+            Body::Segment(body) => {
+                let until = self.axis?.date(body.air_samples + body.samples);
+                // The beginning of the first item may lie further back than what was read.
+                if let Some(run) = self.run.clone() {
+                    // An item has begun when a segment of it is durable: a crash may come before that.
+                    if run.kind != Kind::Filler {
+                        self.begun = Some((run.entry.clone(), run.position as usize));
+                    }
+                    self.list(Aired::from_body(body, run));
+                }
+                Some(Kept { cid: body.cid.0, until })
+            }
+            Body::IpnsReserved { until } => {
+                self.reserved = self.reserved.max(*until);
+                None
+            }
+            Body::OrderAccepted { order, .. } => {
+                self.order = Some(order.clone());
+                None
+            }
+            Body::ClockStep { .. } | Body::CatalogChanged { .. } | Body::Repair { .. } => None,
+        }
+    }
+
+    fn list(&mut self, aired: Aired) {
+        if self.listed.last().is_some_and(|last| last.media_seq + 1 != aired.media_seq) {
+            self.listed.clear(); // A new chain after a damaged one: numbers went on from a floor.
+        }
+        let gone = self.listed.iter().take_while(|old| old.media_seq < aired.first_seq).count();
+        self.listed.drain(..gone);
+        self.listed.push(aired);
+    }
+
+    /// The dates of the station.
+    pub fn axis(&self) -> Option<&Axis> {
+        self.axis.as_ref()
+    }
+
+    /// The largest IPNS sequence that may have been used.
+    pub fn reserved(&self) -> u64 {
+        self.reserved
+    }
+
+    /// SHA-256 of the order that was accepted last.
+    pub fn order(&self) -> Option<&str> {
+        self.order.as_deref()
+    }
+
+    /// The largest media sequence seen, if any segment was.
+    pub fn last_seq(&self) -> Option<u64> {
+        self.listed.last().map(|last| last.media_seq)
+    }
+
+    /// The largest discontinuity sequence seen, if any segment was.
+    pub fn last_disc(&self) -> Option<u64> {
+        self.listed.last().map(|last| last.disc_seq)
+    }
+
+    /// Where the timeline goes on, if there was one.
+    pub fn position(self) -> Option<Position> {
+        let last = self.listed.last()?;
+        Some(Position {
+            axis: self.axis?,
+            next_seq: last.media_seq + 1,
+            next_disc: last.disc_seq,
+            begun: self.begun,
+            listed: self.listed,
+        })
+    }
+}

@@ -1,0 +1,129 @@
+//! The live playlist: a snapshot in, text out. Same snapshot, same bytes, same CID.
+//!
+//! RFC 8216bis; what each tag is there for was measured on players (`HOLD-BACK` and `START` keep them 2·TD behind the
+//! air, `VERSION:9` is what AVPlayer wants for `SERVER-CONTROL`).
+
+use std::fmt::Write;
+
+use super::{
+    aired::{Aired, Run},
+    receipt::CidText,
+    time::Span,
+    timeline::Snapshot,
+};
+
+/// The constant file name of every segment: a media extension that FFmpeg accepts and gateways do not mislabel.
+pub const FILE_NAME: &str = "s.mpegts";
+
+/// The URI of a segment: absolute on path gateways, inside the root's `ipfs/` folder on subdomain gateways.
+pub fn segment_uri(cid: CidText) -> String {
+    format!("/ipfs/{}?filename={FILE_NAME}", cid.0)
+}
+
+/// `EXTINF` from samples: six decimals, rounded to nearest, by integers.
+pub fn seconds(samples: u64, rate: u32) -> String {
+    let micros = Span::of_samples(samples, rate).0;
+    format!("{}.{:06}", micros / 1_000_000, micros % 1_000_000)
+}
+
+/// Renders the media playlist of a snapshot. An empty snapshot has no list.
+pub fn render(snapshot: &Snapshot) -> Option<String> {
+    let first = snapshot.segments.first()?;
+    let mut out = String::with_capacity(512 + snapshot.segments.len() * 200);
+    header(snapshot, first, &mut out);
+    let mut told = None;
+    for aired in &snapshot.segments {
+        segment(snapshot, aired, &mut told, &mut out);
+    }
+    Some(out)
+}
+
+fn header(snapshot: &Snapshot, first: &Aired, out: &mut String) {
+    let hold_back = snapshot.hold_back_seconds;
+    let removed = first.disc_seq - u64::from(first.disc);
+    // Writing to a String cannot fail.
+    let _ = write!(
+        out,
+        "#EXTM3U\n\
+         #EXT-X-VERSION:9\n\
+         #EXT-X-TARGETDURATION:{}\n\
+         #EXT-X-SERVER-CONTROL:HOLD-BACK={hold_back}.000\n\
+         #EXT-X-START:TIME-OFFSET=-{hold_back}.000,PRECISE=NO\n\
+         #EXT-X-INDEPENDENT-SEGMENTS\n\
+         #EXT-X-MEDIA-SEQUENCE:{}\n\
+         #EXT-X-DISCONTINUITY-SEQUENCE:{removed}\n",
+        snapshot.axis.target_seconds, first.media_seq,
+    );
+}
+
+fn segment(snapshot: &Snapshot, aired: &Aired, told: &mut Option<u64>, out: &mut String) {
+    if aired.disc {
+        out.push_str("#EXT-X-DISCONTINUITY\n");
+    }
+    if *told != Some(aired.run.media_seq) {
+        *told = Some(aired.run.media_seq);
+        date_range(snapshot, &aired.run, out);
+    }
+    let rate = snapshot.axis.rate;
+    let _ = write!(
+        out,
+        "#EXT-X-PROGRAM-DATE-TIME:{}\n#EXTINF:{},{}\n{}\n",
+        snapshot.axis.date(aired.air_samples),
+        seconds(u64::from(aired.segment.samples), rate),
+        plain(&aired.run.label()),
+        segment_uri(CidText(aired.segment.cid)),
+    );
+}
+
+/// One item's `EXT-X-DATERANGE`: its attributes are those that were frozen when it was scheduled.
+fn date_range(snapshot: &Snapshot, run: &Run, out: &mut String) {
+    let axis = &snapshot.axis;
+    let millis = (Span::of_samples(run.samples, axis.rate).0 + 500) / 1_000;
+    let _ = write!(
+        out,
+        "#EXT-X-DATERANGE:ID=\"{}-{}\",CLASS=\"org.ipfs-radio.{}\",START-DATE=\"{}\",DURATION={}.{:03}",
+        axis.epoch,
+        run.media_seq,
+        run.kind.word(),
+        axis.date(run.air_samples),
+        millis / 1_000,
+        millis % 1_000,
+    );
+    for (key, value) in
+        [("X-TITLE", &run.title), ("X-ARTIST", &run.artist), ("X-ALBUM", &run.album), ("X-ISRC", &run.isrc)]
+    {
+        if !value.is_empty() {
+            let _ = write!(out, ",{key}=\"{}\"", quoted(value));
+        }
+    }
+    out.push('\n');
+}
+
+/// Text without control characters, fit for a title.
+fn plain(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') { ' ' } else { c }).collect()
+}
+
+/// Text fit for a quoted string: RFC 8216 allows neither line breaks nor double quotes, and has no escape.
+fn quoted(text: &str) -> String {
+    plain(text).replace('"', "'")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_printed_from_samples() {
+        assert_eq!(seconds(258 * 1_024, 44_100), "5.990748");
+        assert_eq!(seconds(281 * 1_024, 48_000), "5.994667");
+        assert_eq!(seconds(0, 44_100), "0.000000");
+        assert_eq!(seconds(264_600, 44_100), "6.000000");
+    }
+
+    #[test]
+    fn titles_cannot_break_the_list() {
+        assert_eq!(plain("a\nb\r\u{2028}c"), "a b  c");
+        assert_eq!(quoted("say \"hi\"\u{7}"), "say 'hi' ");
+    }
+}

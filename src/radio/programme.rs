@@ -1,0 +1,190 @@
+//! What is to be aired: the accepted order, and the filler behind it.
+
+use std::sync::Arc;
+
+use super::segment::Kind;
+
+pub use super::manifest::Entry;
+
+/// A running order as it was accepted: looped as it stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// SHA-256 of the text it was read from, in hex.
+    pub sha256: String,
+    /// Its entries; an empty order airs the filler.
+    pub entries: Vec<Entry>,
+}
+
+/// One place in an order that is about to air.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// [`Order::sha256`] of the order it is a place of.
+    pub order: Arc<str>,
+    /// Index in that order.
+    pub position: usize,
+    /// What stands there.
+    pub entry: Entry,
+}
+
+impl Order {
+    /// Where play goes on in this order after the entry `path` that aired from place `index` of another order: behind
+    /// the nearest same entry at or after the old place, going once around, else at the old index modulo the length.
+    pub fn resume(&self, path: &str, index: usize) -> usize {
+        let length = self.entries.len().max(1);
+        let around = (0..length).map(|step| (index + step) % length);
+        let same = around.into_iter().find(|at| self.entries.get(*at).is_some_and(|entry| entry.path == path));
+        same.map_or(index, |at| at + 1) % length
+    }
+}
+
+/// The order on the programme with its place, and the filler with its own.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Programme {
+    order: Option<Arc<Order>>,
+    filler: Option<Arc<Order>>,
+    next: usize,
+    next_filler: usize,
+    /// The last entry that was begun and where it stood, in whatever order that was.
+    begun: Option<(String, usize)>,
+    failures: usize,
+}
+
+/// Failures in a row after which one filler item airs instead of the next try.
+const FAILURES_MAX: usize = 64;
+
+impl Programme {
+    /// Goes on behind `begun` (path and index of the entry that aired last) in whatever order comes.
+    pub(super) fn resuming(begun: Option<(String, usize)>) -> Self {
+        Self { begun, ..Self::default() }
+    }
+
+    /// Takes another order; its place follows from what was begun last.
+    pub(super) fn accept(&mut self, order: Arc<Order>) {
+        self.next = self.begun.as_ref().map_or(0, |(path, index)| order.resume(path, *index));
+        self.failures = 0;
+        self.order = Some(order);
+    }
+
+    /// Takes another filler; its place stays, for it only ever grows.
+    pub(super) fn fill_with(&mut self, filler: Arc<Order>) {
+        self.filler = Some(filler);
+    }
+
+    /// What comes next, if there is anything at all.
+    pub(super) fn next(&self) -> Option<Slot> {
+        let usable = |order: &Option<Arc<Order>>| order.clone().filter(|order| !order.entries.is_empty());
+        let (order, filler) = (usable(&self.order), usable(&self.filler));
+        let exhausted = |order: &Order| self.failures >= order.entries.len().min(FAILURES_MAX);
+        match (order, filler) {
+            (Some(order), filler) if filler.is_none() || !exhausted(&order) => Some(slot(&order, self.next, false)),
+            (_, Some(filler)) => Some(slot(&filler, self.next_filler, true)),
+            (_, None) => None,
+        }
+    }
+
+    /// `slot` has begun to air.
+    pub(super) fn begin(&mut self, slot: &Slot) {
+        self.failures = 0;
+        if slot.entry.kind == Kind::Filler {
+            self.next_filler = slot.position + 1;
+        } else {
+            self.next = slot.position + 1;
+            self.begun = Some((slot.entry.path.clone(), slot.position));
+        }
+    }
+
+    /// `slot` was begun, but its item breaks off: the place goes back to it.
+    pub(super) fn rewind(&mut self, slot: &Slot) {
+        let same = |order: &Option<Arc<Order>>| order.as_ref().is_some_and(|order| *order.sha256 == *slot.order);
+        if slot.entry.kind == Kind::Filler {
+            if same(&self.filler) {
+                self.next_filler = slot.position;
+            }
+        } else if same(&self.order) {
+            self.next = slot.position;
+            self.begun = Some((slot.entry.path.clone(), slot.position));
+        }
+    }
+
+    /// `slot` cannot air: the place moves on, and after a whole round of failures the filler takes over for an item.
+    pub(super) fn skip(&mut self, slot: &Slot) {
+        if slot.entry.kind == Kind::Filler {
+            self.next_filler = slot.position + 1;
+            self.failures = 0;
+        } else {
+            self.next = slot.position + 1;
+            self.failures += 1;
+        }
+    }
+}
+
+fn slot(order: &Order, position: usize, filler: bool) -> Slot {
+    let position = position % order.entries.len();
+    let mut entry = order.entries[position].clone();
+    if filler {
+        entry.kind = Kind::Filler;
+    }
+    Slot { order: order.sha256.as_str().into(), position, entry }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn order(paths: &[&str]) -> Arc<Order> {
+        let entry = |path: &&str| Entry { path: (*path).into(), kind: Kind::Track, id: format!("id-{path}") };
+        Arc::new(Order { sha256: paths.concat(), entries: paths.iter().map(entry).collect() })
+    }
+
+    fn played(programme: &mut Programme, count: usize) -> String {
+        let mut out = String::new();
+        for _ in 0..count {
+            let Some(slot) = programme.next() else { return out };
+            out += &slot.entry.path;
+            programme.begin(&slot);
+        }
+        out
+    }
+
+    #[test]
+    fn an_order_is_looped() {
+        let mut programme = Programme::default();
+        programme.accept(order(&["a", "b", "c"]));
+        assert_eq!(played(&mut programme, 7), "abcabca");
+    }
+
+    #[test]
+    fn an_edit_goes_on_behind_the_same_entry() {
+        for (edited, goes_on) in [
+            (&["a", "b", "c", "d"][..], "cd"), // nothing changed before it
+            (&["x", "a", "b", "c"], "cx"),     // something came before it: b stands at or after the old place
+            (&["b", "a", "c"], "ac"),          // it moved before the old place: found going round
+            (&["a", "x", "c"], "xc"),          // it is gone: the old index
+            (&["z"], "zz"),                    // the old index is beyond the end
+        ] {
+            let mut programme = Programme::default();
+            programme.accept(order(&["a", "b", "c", "d"]));
+            assert_eq!(played(&mut programme, 2), "ab");
+            programme.accept(order(edited));
+            assert_eq!(played(&mut programme, 2), goes_on.chars().take(2).collect::<String>(), "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn the_filler_airs_when_nothing_else_can_and_the_order_comes_back() {
+        let mut programme = Programme::default();
+        assert_eq!(programme.next(), None);
+        programme.fill_with(order(&["f", "g"]));
+        assert_eq!(played(&mut programme, 3), "fgf");
+        programme.accept(order(&["a", "b"]));
+        for _ in 0..2 {
+            let slot = programme.next().unwrap();
+            assert_ne!(slot.entry.kind, Kind::Filler);
+            programme.skip(&slot);
+        }
+        let slot = programme.next().unwrap();
+        assert_eq!((slot.entry.path.as_str(), slot.entry.kind), ("g", Kind::Filler));
+        programme.begin(&slot);
+        assert_eq!(played(&mut programme, 2), "ab");
+    }
+}

@@ -1,0 +1,384 @@
+//! Receipts: what the station did, written down before anybody can see it (contract §5).
+//!
+//! The ledger is the write-ahead log of the timeline and its as-run log in one. A line on disk is
+//! `{"r":<canonical JSON>,"sig":"<64 hex>"}`; the signature is HMAC-SHA256 over a label and the canonical receipt,
+//! and `prev` is the SHA-256 of the line before, so that a line can neither be changed nor taken out unseen.
+
+use std::{fmt, str::FromStr};
+
+use cid::Cid;
+use hmac::{Hmac, Mac};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
+use sha2::{Digest, Sha256};
+
+use super::{
+    canonical::{self, canonical},
+    segment::Kind,
+    time::Time,
+};
+
+/// The version of the receipt format.
+pub const VERSION: u64 = 1;
+/// `prev` of the first receipt of a chain.
+pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
+const LABEL: &[u8] = b"ipfs-radio/receipt/v1\n";
+
+/// A CID as text, for receipts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct CidText(pub Cid);
+
+impl TryFrom<String> for CidText {
+    type Error = cid::Error;
+
+    fn try_from(text: String) -> Result<Self, cid::Error> {
+        Cid::from_str(&text).map(Self)
+    }
+}
+
+impl From<CidText> for String {
+    fn from(text: CidText) -> Self {
+        text.0.to_string()
+    }
+}
+
+/// The constants of a station, fixed when its ledger is opened.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Constants {
+    /// Counts the lives of a station whose segment duration or rate was changed.
+    pub epoch: u64,
+    /// The date of `air_samples` 0, RFC 3339.
+    pub anchor: String,
+    /// Target duration in seconds.
+    pub target_duration: u64,
+    /// Samples per second.
+    pub rate: u64,
+}
+
+/// A segment of the station that goes on air.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SegmentBody {
+    /// Its number on air.
+    pub media_seq: u64,
+    /// Whether a discontinuity precedes it.
+    pub disc: bool,
+    /// How many discontinuities there have been, its own included.
+    pub disc_seq: u64,
+    /// See [`Constants::epoch`].
+    pub epoch: u64,
+    /// When it airs, in samples since the anchor.
+    pub air_samples: u64,
+    /// When it airs, RFC 3339.
+    pub pdt: String,
+    /// Its length in samples.
+    pub samples: u64,
+    /// Samples per second.
+    pub rate: u64,
+    /// The block that holds it.
+    pub cid: CidText,
+    /// SHA-256 of its bytes, hex.
+    pub sha256_audio: String,
+    /// Its size.
+    pub byte_count: u64,
+    /// `aac`.
+    pub codec: String,
+    /// Id of its item.
+    pub item: String,
+    /// Path of its entry.
+    pub entry: String,
+    /// Track, jingle or filler.
+    pub item_kind: Kind,
+    /// Its index in the item.
+    pub part: u64,
+    /// How many segments the item has.
+    pub parts: u64,
+    /// SHA-256 of the accepted order, hex.
+    pub order: String,
+    /// Index of the entry in that order.
+    pub position: u64,
+    /// Title of the item.
+    pub title: String,
+    /// Artist of the item.
+    pub artist: String,
+    /// The number of the first segment in the list that this segment completes.
+    pub first_seq: u64,
+}
+
+/// An item that begins to air, or goes on after an outage.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartedBody {
+    /// Number of its first segment; also names its `EXT-X-DATERANGE`.
+    pub media_seq: u64,
+    /// When it begins, in samples since the anchor.
+    pub air_samples: u64,
+    /// The block that lists its segments.
+    pub list: CidText,
+    /// Id of the item.
+    pub item: String,
+    /// Path of its entry.
+    pub entry: String,
+    /// Track, jingle or filler.
+    pub item_kind: Kind,
+    /// Title.
+    pub title: String,
+    /// Artist, may be empty.
+    pub artist: String,
+    /// Album, may be empty.
+    pub album: String,
+    /// ISRC, may be empty.
+    pub isrc: String,
+    /// Index of the first segment that airs.
+    pub part: u64,
+    /// How many segments the item has.
+    pub parts: u64,
+    /// What there is to air, in samples.
+    pub samples: u64,
+    /// SHA-256 of the accepted order, hex.
+    pub order: String,
+    /// Index of the entry in that order.
+    pub position: u64,
+}
+
+/// What a receipt is about.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// A file of the ledger begins; the station's constants.
+    LedgerOpen(Constants),
+    /// A segment goes on air.
+    Segment(Box<SegmentBody>),
+    /// An item begins.
+    ItemStarted(Box<StartedBody>),
+    /// Another running order holds from the next item on.
+    OrderAccepted {
+        /// SHA-256 of its text, hex.
+        order: String,
+        /// How many entries it has.
+        entries: u64,
+    },
+    /// The dates jump forward by so many samples, at the next segment.
+    ClockStep {
+        /// The jump.
+        samples: u64,
+        /// `outage` or `skew`.
+        reason: String,
+    },
+    /// IPNS sequences up to this one may have been used.
+    IpnsReserved {
+        /// The largest of them.
+        until: u64,
+    },
+    /// An item could not air.
+    CatalogChanged {
+        /// Path of its entry.
+        entry: String,
+        /// Id of the item.
+        item: String,
+        /// Why.
+        reason: String,
+    },
+    /// A new chain follows a damaged one.
+    Repair {
+        /// What was wrong.
+        reason: String,
+    },
+}
+
+/// A receipt with its place in the chain.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Receipt {
+    /// Its number in the chain.
+    pub seq: u64,
+    /// SHA-256 of the line before, hex.
+    pub prev: String,
+    /// Which key signed it.
+    pub key_id: String,
+    /// Which node wrote it: its peer id.
+    pub node_id: String,
+    /// Which stream it is about.
+    pub stream: String,
+    /// When it was written.
+    pub produced_at: Time,
+    /// What it is about.
+    pub body: Body,
+}
+
+/// A signing key of receipts, derived from a master secret.
+#[derive(Clone)]
+pub struct SigningKey {
+    id: String,
+    mac: Hmac<Sha256>,
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey").field("id", &self.id).finish_non_exhaustive()
+    }
+}
+
+impl SigningKey {
+    /// Derives the key for receipts from the master secret called `id`.
+    pub fn derive(id: &str, master: &[u8]) -> Self {
+        let mut outer = hmac(master);
+        outer.update(b"receipt");
+        Self { id: id.into(), mac: hmac(&outer.finalize().into_bytes()) }
+    }
+
+    /// The name of the key.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    fn with(&self, receipt: &str) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        mac.update(LABEL);
+        mac.update(receipt.as_bytes());
+        mac
+    }
+}
+
+fn hmac(key: &[u8]) -> Hmac<Sha256> {
+    Hmac::new_from_slice(key).expect("HMAC takes keys of any length")
+}
+
+/// Why a line is not a receipt of this chain.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// Not a line of the shape `{"r":…,"sig":"…"}`, or with unknown content.
+    #[error("not a receipt: {0}")]
+    Shape(String),
+    /// A value that has no canonical form.
+    #[error(transparent)]
+    Canonical(#[from] canonical::Error),
+    /// The stored bytes are not the canonical ones.
+    #[error("the receipt is not stored in its canonical form")]
+    NotCanonical,
+    /// The signature is wrong.
+    #[error("the signature does not fit")]
+    Signature,
+    /// Signed by a key that is not at hand.
+    #[error("signed by the key {0:?}, which is not at hand")]
+    Key(String),
+    /// It does not follow the line before.
+    #[error("the chain is broken: {0}")]
+    Chain(String),
+}
+
+impl Receipt {
+    fn to_value(&self) -> Value {
+        let body = serde_json::to_value(&self.body).expect("a body is made of strings, integers and booleans");
+        let mut fields = match body {
+            Value::Object(fields) => fields,
+            _ => Map::new(),
+        };
+        fields.insert("v".into(), VERSION.into());
+        fields.insert("seq".into(), self.seq.into());
+        fields.insert("prev".into(), self.prev.clone().into());
+        fields.insert("key_id".into(), self.key_id.clone().into());
+        fields.insert("node_id".into(), self.node_id.clone().into());
+        fields.insert("stream".into(), self.stream.clone().into());
+        fields.insert("produced_at".into(), self.produced_at.to_string().into());
+        Value::Object(fields)
+    }
+
+    fn from_value(value: Value) -> Result<Self, Error> {
+        let text = |key: &str| match value.get(key) {
+            Some(Value::String(text)) => Ok(text.clone()),
+            _ => Err(Error::Shape(format!("no {key:?}"))),
+        };
+        if value.get("v") != Some(&VERSION.into()) {
+            return Err(Error::Shape(format!("its version is not {VERSION}")));
+        }
+        let produced_at = Time::parse(&text("produced_at")?);
+        Ok(Self {
+            seq: value.get("seq").and_then(Value::as_u64).ok_or_else(|| Error::Shape("no \"seq\"".into()))?,
+            prev: text("prev")?,
+            key_id: text("key_id")?,
+            node_id: text("node_id")?,
+            stream: text("stream")?,
+            produced_at: produced_at.ok_or_else(|| Error::Shape("\"produced_at\" is not a date".into()))?,
+            body: serde_json::from_value(value).map_err(|e| Error::Shape(e.to_string()))?,
+        })
+    }
+
+    /// The line without its newline.
+    pub fn sign(&self, key: &SigningKey) -> Result<String, Error> {
+        let receipt = canonical(&self.to_value())?;
+        let signature = data_encoding::HEXLOWER.encode(&key.with(&receipt).finalize().into_bytes());
+        Ok(format!("{{\"r\":{receipt},\"sig\":\"{signature}\"}}"))
+    }
+
+    /// Reads a line without its newline, and checks its form and its signature with the key that `key` finds.
+    pub fn read<'k>(line: &str, key: impl Fn(&str) -> Option<&'k SigningKey>) -> Result<Self, Error> {
+        let shape = || Error::Shape("it is not {\"r\":…,\"sig\":\"…\"}".into());
+        let inner = line.strip_prefix("{\"r\":").and_then(|rest| rest.strip_suffix("\"}")).ok_or_else(shape)?;
+        let (stored, signature) = inner.rsplit_once(",\"sig\":\"").ok_or_else(shape)?;
+        let signature = data_encoding::HEXLOWER.decode(signature.as_bytes()).map_err(|_| shape())?;
+        let value: Value = serde_json::from_str(stored).map_err(|e| Error::Shape(e.to_string()))?;
+        if canonical(&value)? != stored {
+            return Err(Error::NotCanonical);
+        }
+        let id = value.get("key_id").and_then(Value::as_str).unwrap_or_default();
+        let key = key(id).ok_or_else(|| Error::Key(id.into()))?;
+        key.with(stored).verify_slice(&signature).map_err(|_| Error::Signature)?;
+        Self::from_value(value)
+    }
+}
+
+/// SHA-256 of a line, as the next line's `prev` has it.
+pub fn link(line: &str) -> String {
+    data_encoding::HEXLOWER.encode(&Sha256::digest(line.as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn receipt() -> Receipt {
+        Receipt {
+            seq: 7,
+            prev: GENESIS.into(),
+            key_id: "r1".into(),
+            node_id: "12D3KooW".into(),
+            stream: "main".into(),
+            produced_at: Time::from_millis(1_795_252_684_893),
+            body: Body::OrderAccepted { order: "ab".repeat(32), entries: 3 },
+        }
+    }
+
+    #[test]
+    fn a_receipt_has_one_spelling_and_one_signature() {
+        let key = SigningKey::derive("r1", b"a master secret of some length..");
+        let line = receipt().sign(&key).unwrap();
+        // The same line comes from Python's json, hmac and hashlib.
+        let expected = concat!(
+            r#"{"r":{"entries":3,"key_id":"r1","kind":"order_accepted","node_id":"12D3KooW","order":"#,
+            r#""abababababababababababababababababababababababababababababababab","prev":"#,
+            r#""0000000000000000000000000000000000000000000000000000000000000000","produced_at":"#,
+            r#""2026-11-21T09:18:04.893Z","seq":7,"stream":"main","v":1},"sig":"#,
+            r#""853c17885562cd1e38dc50194e2266c29d498c200e68411e0fc3dbbe0c1eee06"}"#
+        );
+        assert_eq!(line, expected);
+        assert_eq!(Receipt::read(&line, |id| (id == "r1").then_some(&key)).unwrap(), receipt());
+    }
+
+    #[test]
+    fn every_changed_byte_is_noticed() {
+        let key = SigningKey::derive("r1", b"secret");
+        let line = receipt().sign(&key).unwrap().into_bytes();
+        for at in 0..line.len() {
+            for change in [1, 0x20, 0x80] {
+                let mut bytes = line.clone();
+                bytes[at] ^= change;
+                let Ok(text) = String::from_utf8(bytes) else { continue };
+                assert!(Receipt::read(&text, |_| Some(&key)).is_err(), "byte {at} ^ {change}: {text}");
+            }
+        }
+        let strange = SigningKey::derive("r1", b"another");
+        let line = String::from_utf8(line).unwrap();
+        assert_eq!(Receipt::read(&line, |_| Some(&strange)), Err(Error::Signature));
+        assert_eq!(Receipt::read(&line, |_| None), Err(Error::Key("r1".into())));
+    }
+}

@@ -1,0 +1,138 @@
+//! What the simulated station may play: items of every shape, and orders of them as operators leave them.
+
+use std::sync::Arc;
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    super::{
+        programme::{Entry, Order},
+        segment::{Item, Kind, RAW, Segment, cid_of},
+    },
+    chance::Chance,
+};
+
+/// What the items of a world are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Shape {
+    /// Some seconds to some minutes.
+    Songs,
+    /// Shorter than one segment, down to half a second.
+    Shorts,
+    /// Three hours each.
+    Long,
+    /// All of these.
+    Mixed,
+}
+
+#[derive(Debug)]
+pub(super) struct Catalogue {
+    items: Vec<Arc<Item>>,
+}
+
+const SECONDS: usize = 44_100 / 1_024;
+
+impl Catalogue {
+    pub(super) fn new(chance: &mut Chance, rate: u32, segment_seconds: u32, count: usize, shape: Shape) -> Self {
+        let longest = segment_seconds as usize * rate as usize / 1_024;
+        let items = (0..count).map(|index| {
+            let shape = if shape == Shape::Mixed && index < 3 {
+                [Shape::Songs, Shape::Shorts, Shape::Songs][index]
+            } else if shape == Shape::Mixed {
+                chance.pick(&[Shape::Songs, Shape::Songs, Shape::Songs, Shape::Shorts, Shape::Long])
+            } else {
+                shape
+            };
+            let frames = match shape {
+                Shape::Shorts => chance.between(22, longest as u64) as usize,
+                Shape::Long => 3 * 3_600 * SECONDS + chance.below(900),
+                Shape::Songs | Shape::Mixed => (5 + chance.below(300)) * SECONDS + chance.below(SECONDS),
+            };
+            Arc::new(item(index, frames, longest))
+        });
+        Self { items: items.collect() }
+    }
+
+    /// Paths of entries: each item has two.
+    pub(super) fn paths(&self) -> usize {
+        2 * self.items.len()
+    }
+
+    /// What stands at a path; every ninth is a jingle.
+    pub(super) fn entry(&self, path: usize) -> Entry {
+        let index = path % self.items.len();
+        let kind = if index % 9 == 8 { Kind::Jingle } else { Kind::Track };
+        Entry { path: format!("music/{path}.mp3"), kind, id: self.items[index].id.clone() }
+    }
+
+    pub(super) fn item(&self, id: &str) -> Arc<Item> {
+        self.items.iter().find(|item| item.id == id).expect("an entry names an item").clone()
+    }
+
+    /// The order of these paths.
+    pub(super) fn order(&self, paths: &[usize]) -> Arc<Order> {
+        let entries: Vec<Entry> = paths.iter().map(|path| self.entry(*path)).collect();
+        let text: String = entries.iter().map(|entry| format!("{}\n", entry.path)).collect();
+        Arc::new(Order { sha256: data_encoding::HEXLOWER.encode(&Sha256::digest(text.as_bytes())), entries })
+    }
+
+    /// A first order.
+    pub(super) fn some(&self, chance: &mut Chance) -> Vec<usize> {
+        let length = chance.pick(&[1, 2, 3, 10, 30]);
+        (0..length).map(|_| chance.below(self.paths())).collect()
+    }
+
+    /// One edit, as an operator may make it.
+    pub(super) fn edit(&self, paths: &[usize], chance: &mut Chance) -> Vec<usize> {
+        let mut paths = paths.to_vec();
+        if paths.is_empty() {
+            return self.some(chance);
+        }
+        let at = chance.below(paths.len());
+        match chance.below(9) {
+            0 | 1 => paths.insert(at, chance.below(self.paths())),
+            2 | 3 => drop(paths.remove(at)),
+            4 => {
+                let moved = paths.remove(at);
+                paths.insert(chance.below(paths.len() + 1), moved);
+            }
+            5 => paths.clear(),
+            6 => paths = self.some(chance),
+            7 => paths = vec![paths[at]; chance.between(1, 6) as usize],
+            _ => paths.extend_from_within(..at),
+        }
+        paths.truncate(60);
+        paths
+    }
+}
+
+/// An item of `frames` AAC frames, cut into equal parts of at most `longest` frames (contract §6).
+pub(super) fn item(index: usize, frames: usize, longest: usize) -> Item {
+    let parts = frames.div_ceil(longest);
+    let cut = |part: usize| frames * part / parts;
+    let segment = |part: usize| {
+        let text = format!("item {index} part {part}");
+        let samples = ((cut(part + 1) - cut(part)) * 1_024) as u32;
+        Segment { cid: cid_of(RAW, text.as_bytes()), samples, bytes: samples / 3 }
+    };
+    let odd = ["", "\"quoted\"", "line\nbreak", "naïve ☃ 𝄞", "a, b=c"][index % 5];
+    Item {
+        id: format!("{index:032x}"),
+        title: format!("Title {index} {odd}"),
+        artist: if index.is_multiple_of(3) { String::new() } else { format!("Artist {index}") },
+        album: if index.is_multiple_of(2) { String::new() } else { "Album".into() },
+        isrc: String::new(),
+        segments: (0..parts).map(segment).collect(),
+    }
+}
+
+/// The filler: three generated pieces.
+pub(super) fn filler_item(index: usize, longest: usize) -> Arc<Item> {
+    Arc::new(Item { id: format!("f{index:031x}"), ..item(1_000 + index, [22, 300, 2_000][index % 3], longest) })
+}
+
+/// The order of the filler.
+pub(super) fn filler() -> Arc<Order> {
+    let entry = |index| Entry { path: format!("generated/{index}"), kind: Kind::Filler, id: format!("f{index:031x}") };
+    Arc::new(Order { sha256: "f".repeat(64), entries: (0..3).map(entry).collect() })
+}

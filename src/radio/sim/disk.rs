@@ -1,0 +1,149 @@
+//! The simulated ledger: real receipts, a chain, files that begin with the station's constants, and a tail that a
+//! crash may lose or tear.
+
+use super::{
+    super::{
+        receipt::{Body, GENESIS, Receipt, SigningKey, link},
+        time::Time,
+    },
+    chance::Chance,
+};
+
+#[derive(Debug)]
+struct Line {
+    text: String,
+    /// What it says, once it was read back.
+    read: Option<Receipt>,
+    opens: bool,
+}
+
+#[derive(Debug)]
+pub(super) struct Disk {
+    key: SigningKey,
+    lines: Vec<Line>,
+    next_seq: u64,
+    prev: String,
+    constants: Option<Body>,
+    in_file: usize,
+    /// A line that a crash tore: no newline at its end.
+    torn: Option<String>,
+    pub(super) crashes: u64,
+    pub(super) tears: u64,
+}
+
+const FILE_LINES: usize = 400;
+/// More than any window and any item of these worlds holds.
+const KEPT_LINES: usize = 20_000;
+
+impl Disk {
+    pub(super) fn new() -> Self {
+        Self {
+            key: SigningKey::derive("r1", b"a secret for simulations"),
+            lines: Vec::new(),
+            next_seq: 0,
+            prev: GENESIS.into(),
+            constants: None,
+            in_file: 0,
+            torn: None,
+            crashes: 0,
+            tears: 0,
+        }
+    }
+
+    /// Begins a file with these constants.
+    pub(super) fn open(&mut self, constants: Body, now: Time) {
+        self.constants = Some(constants.clone());
+        let lines = self.sign(&[constants], now);
+        self.keep(lines, true);
+        self.in_file = 1;
+    }
+
+    fn sign(&self, bodies: &[Body], now: Time) -> Vec<(String, Body)> {
+        let (mut seq, mut prev) = (self.next_seq, self.prev.clone());
+        let sign = |body: &Body| {
+            let receipt = Receipt {
+                seq,
+                prev: std::mem::take(&mut prev),
+                key_id: self.key.id().into(),
+                node_id: "12D3KooWsimulated".into(),
+                stream: "main".into(),
+                produced_at: now,
+                body: body.clone(),
+            };
+            let line = receipt.sign(&self.key).expect("a receipt has a canonical form");
+            seq += 1;
+            prev = link(&line);
+            (line, body.clone())
+        };
+        bodies.iter().map(sign).collect()
+    }
+
+    fn keep(&mut self, lines: Vec<(String, Body)>, opens: bool) {
+        for (text, _) in lines {
+            self.prev = link(&text);
+            self.next_seq += 1;
+            self.in_file += 1;
+            self.lines.push(Line { text, read: None, opens });
+        }
+        if self.lines.len() > 2 * KEPT_LINES {
+            self.lines.drain(..KEPT_LINES);
+        }
+    }
+
+    /// Appends and syncs.
+    pub(super) fn append(&mut self, bodies: &[Body], now: Time) {
+        if self.in_file >= FILE_LINES
+            && let Some(constants) = self.constants.clone()
+        {
+            self.open(constants, now);
+        }
+        let lines = self.sign(bodies, now);
+        self.keep(lines, false);
+    }
+
+    /// A crash while these receipts are being appended: some are durable, the next one may be torn. Tells how many
+    /// are durable.
+    pub(super) fn crash_while_appending(&mut self, bodies: &[Body], now: Time, chance: &mut Chance) -> usize {
+        self.crashes += 1;
+        let mut lines = self.sign(bodies, now);
+        let durable = chance.below(bodies.len() + 1);
+        let rest = lines.split_off(durable);
+        self.keep(lines, false);
+        if let Some((text, _)) = rest.into_iter().next()
+            && chance.one_in(2)
+        {
+            self.tears += 1;
+            self.torn = Some(text[..chance.below(text.len())].into());
+        }
+        durable
+    }
+
+    /// Reads the files that reach back far enough, oldest line first, and checks each line and the chain.
+    pub(super) fn read(&mut self, back: usize) -> Vec<Receipt> {
+        // A last line without its newline was never acknowledged: it is cut off.
+        self.torn = None;
+        let wanted = self.lines.len().saturating_sub(back);
+        let from = self.lines[..=wanted.min(self.lines.len().saturating_sub(1))].iter().rposition(|line| line.opens);
+        let from = from.unwrap_or(0);
+        let mut receipts: Vec<Receipt> = Vec::new();
+        let key = &self.key;
+        let mut last: Option<(u64, String)> = None;
+        for line in &mut self.lines[from..] {
+            let read =
+                || Receipt::read(&line.text, |id| (id == key.id()).then_some(key)).expect("a durable line reads");
+            let receipt = line.read.get_or_insert_with(read);
+            if let Some((seq, prev)) = last {
+                assert_eq!((receipt.seq, &receipt.prev), (seq + 1, &prev), "the chain is broken");
+            }
+            last = Some((receipt.seq, link(&line.text)));
+            receipts.push(receipt.clone());
+        }
+        let (seq, prev) = last.map_or((0, GENESIS.into()), |(seq, prev)| (seq + 1, prev));
+        assert_eq!((self.next_seq, &self.prev), (seq, &prev), "the tail is not where it was left");
+        receipts
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+}

@@ -1,0 +1,183 @@
+//! What must be aired next: the running order followed apart from the core, with the rules of contract §1 and §3.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::super::{
+    programme::{Order, Slot},
+    segment::{Item, Kind, Segment},
+};
+
+/// The entry that was begun last: its path, its index, and the order it is from.
+pub(super) type Begun = Option<(String, usize, String)>;
+
+/// An item of which segments are to be stored next.
+#[derive(Clone, Debug)]
+struct Playing {
+    slot: Slot,
+    item: Arc<Item>,
+    from: usize,
+    to: usize,
+    /// What was begun last when this item was.
+    begun: Begun,
+}
+
+impl Playing {
+    fn breaks_off(&self) -> bool {
+        self.to > 0 && self.to < self.item.segments.len()
+    }
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Expect {
+    order: Option<Arc<Order>>,
+    filler: Option<Arc<Order>>,
+    begun: Begun,
+    /// Entries of the order that were stepped over since.
+    skipped: usize,
+    failures: usize,
+    next_filler: usize,
+    playing: VecDeque<Playing>,
+}
+
+impl Expect {
+    /// After a start: goes on behind `begun`, in the middle of `unfinished` if that is known.
+    pub(super) fn new(begun: Begun, unfinished: Option<(Slot, Arc<Item>, usize)>) -> Self {
+        let mut expect = Self { begun: begun.clone(), ..Self::default() };
+        if let Some((slot, item, from)) = unfinished {
+            let to = item.segments.len();
+            expect.playing.push_back(Playing { slot, item, from, to, begun });
+        }
+        expect
+    }
+
+    pub(super) fn accept(&mut self, order: Arc<Order>) {
+        (self.skipped, self.failures) = (0, 0);
+        self.order = Some(order);
+    }
+
+    pub(super) fn fill_with(&mut self, filler: Arc<Order>) {
+        self.next_filler = 0;
+        self.filler = Some(filler);
+    }
+
+    /// The place that must be asked for now.
+    pub(super) fn next(&self) -> Option<(String, usize, bool)> {
+        let order = self.order.as_ref().filter(|order| !order.entries.is_empty());
+        let filler = self.filler.as_ref().filter(|filler| !filler.entries.is_empty());
+        if let Some(order) = order {
+            let exhausted = self.failures >= order.entries.len().min(64);
+            if !exhausted || filler.is_none() {
+                return Some((order.sha256.clone(), self.place(order), false));
+            }
+        }
+        filler.map(|filler| (filler.sha256.clone(), self.next_filler % filler.entries.len(), true))
+    }
+
+    fn place(&self, order: &Order) -> usize {
+        let length = order.entries.len();
+        let behind = match &self.begun {
+            None => 0,
+            Some((_, index, of)) if *of == order.sha256 => index + 1,
+            Some((path, index, _)) => {
+                let old = index % length;
+                let after = (old..length).chain(0..old).find(|at| order.entries[*at].path == *path);
+                after.map_or(old, |at| at + 1)
+            }
+        };
+        (behind + self.skipped) % length
+    }
+
+    pub(super) fn check_fetch(&self, slot: &Slot) {
+        let (order, place, filler) = self.next().expect("something is fetched although there is nothing to air");
+        let asked = (slot.order.to_string(), slot.position, slot.entry.kind == Kind::Filler);
+        assert_eq!(asked, (order, place, filler), "another place of the order was due, after {:?}", self.begun);
+    }
+
+    fn is_next(&self, slot: &Slot) -> bool {
+        self.next().is_some_and(|(order, place, _)| (&*order, place) == (&*slot.order, slot.position))
+    }
+
+    /// An item was handed over; it counts if its place is still the next one.
+    pub(super) fn fetched(&mut self, slot: &Slot, item: Option<&Arc<Item>>, longest: u64) {
+        if !self.is_next(slot) {
+            return;
+        }
+        let fits = |item: &&Arc<Item>| item.segments.iter().all(|segment| u64::from(segment.samples) <= longest);
+        let Some(item) = item.filter(fits) else { return self.skip(slot) };
+        self.skipped = 0;
+        if slot.entry.kind == Kind::Filler {
+            self.next_filler = slot.position + 1;
+            self.failures = 0;
+        } else {
+            self.begun = Some((slot.entry.path.clone(), slot.position, slot.order.to_string()));
+        }
+        let (to, begun) = (item.segments.len(), self.begun.clone());
+        self.playing.push_back(Playing { slot: slot.clone(), item: item.clone(), from: 0, to, begun });
+    }
+
+    fn skip(&mut self, slot: &Slot) {
+        if slot.entry.kind == Kind::Filler {
+            self.next_filler = slot.position + 1;
+            self.failures = 0;
+        } else {
+            self.skipped += 1;
+            self.failures += 1;
+        }
+    }
+
+    /// These segments are to be stored: they are the next ones of the items at hand.
+    pub(super) fn check_store(&self, segments: &[Segment]) {
+        let due = self.playing.iter().flat_map(|playing| &playing.item.segments[playing.from..playing.to]);
+        assert!(!segments.is_empty() && segments.iter().eq(due.take(segments.len())), "other segments were due");
+    }
+
+    /// So many segments are on the timeline for good.
+    pub(super) fn recorded(&mut self, mut count: usize) {
+        while count > 0 {
+            let playing = self.playing.front_mut().expect("more segments than were planned");
+            let taken = count.min(playing.to - playing.from);
+            playing.from += taken;
+            count -= taken;
+            if playing.slot.entry.kind != Kind::Filler && taken > 0 {
+                self.failures = 0;
+            }
+            if playing.from == playing.to {
+                self.playing.pop_front();
+            }
+        }
+    }
+
+    /// The segment at `index` is not to be had: its item ends before it, what was begun behind it was never begun.
+    /// Gives by how many the items change that break off after some of them went on air.
+    pub(super) fn missing(&mut self, mut index: usize) -> i64 {
+        let at = self.playing.iter().position(|playing| {
+            let count = playing.to - playing.from;
+            let here = index < count;
+            index -= if here { 0 } else { count };
+            here
+        });
+        let at = at.expect("a missing segment was planned");
+        let dropped = self.playing.drain(at + 1..).filter(Playing::breaks_off).count();
+        let broken = &mut self.playing[at];
+        let before = broken.breaks_off();
+        broken.to = broken.from + index;
+        let change = i64::from(broken.breaks_off()) - i64::from(before) - dropped as i64;
+        self.begun = broken.begun.clone();
+        self.skipped = 0;
+        if broken.slot.entry.kind == Kind::Filler {
+            self.next_filler = broken.slot.position + 1;
+            self.failures = 0;
+        } else {
+            self.failures += 1;
+        }
+        if broken.from == broken.to {
+            self.playing.pop_back();
+        }
+        change
+    }
+
+    /// Whether there is anything to air at all.
+    pub(super) fn has_any(&self) -> bool {
+        self.next().is_some() || !self.playing.is_empty()
+    }
+}

@@ -1,0 +1,130 @@
+//! Checks of one visible list: the snapshot against the index, and the text, read back, against both.
+
+use std::{
+    collections::HashSet,
+    hash::{DefaultHasher, Hash, Hasher},
+};
+
+use cid::Cid;
+
+use super::super::{
+    super::{hls, time::Time, timeline::Snapshot},
+    list::{self, Part},
+};
+use super::Observer;
+
+impl Observer {
+    pub(super) fn check_shown(&self, snapshot: &Snapshot, stored: &HashSet<Cid>, station: Time) {
+        let segments = &snapshot.segments;
+        let (Some(first), Some(last)) = (segments.first(), segments.last()) else { panic!("an empty list is shown") };
+        for (at, aired) in segments.iter().enumerate() {
+            assert_eq!(aired.media_seq, first.media_seq + at as u64, "numbers have a hole (10)");
+            let frozen = self.at(aired.media_seq);
+            assert!(frozen.durable || !self.rules.receipts_required, "{} has no receipt yet (15)", aired.media_seq);
+            assert!(stored.contains(&aired.segment.cid), "{} is not stored (9)", aired.media_seq);
+            let told = (aired.segment.cid, u64::from(aired.segment.samples), aired.air_samples, aired.disc);
+            assert_eq!(told, (frozen.cid, frozen.samples, frozen.air, frozen.disc), "{} changed (11)", aired.media_seq);
+            assert_eq!((aired.disc_seq, aired.run.media_seq), (frozen.disc_seq, frozen.run), "{}", aired.media_seq);
+        }
+        let begins = self.at(last.media_seq).first_seq.max(self.base);
+        assert_eq!(first.media_seq, begins, "the list does not begin where its last receipt says");
+        let total: i64 = segments.iter().map(|aired| i64::from(aired.segment.samples)).sum();
+        let hold_back = snapshot.hold_back_seconds as i64 * i64::from(self.rules.rate);
+        assert_eq!(hold_back, self.rules.look_ahead() as i64 + 2 * self.target(), "HOLD-BACK (4, 14)");
+        assert!(total >= hold_back, "HOLD-BACK is longer than the list (4)");
+        // Behind now lies the window: one segment that ended before now − W, and no second one but by delay.
+        let now = self.media_now(station);
+        let window = self.rules.window() as i64;
+        let listed_back = now - self.at(first.media_seq).media_end();
+        let whole_past = first.media_seq > self.base;
+        let full = self.at(last.media_seq).media_end() >= now + self.rules.look_ahead() as i64;
+        assert!(
+            !(whole_past && full) || listed_back > window - 2 * self.target(),
+            "the window is too short: {listed_back} {window} {first:?} {last:?} {now}"
+        );
+    }
+
+    /// Renders the list, reads it back and holds it against the index. Gives a hash of its bytes.
+    pub(super) fn read_shown(&mut self, snapshot: &Snapshot) -> u64 {
+        self.counts.read += 1;
+        let text = hls::render(snapshot).expect("a list with segments has a text");
+        let list = list::read(&text).unwrap_or_else(|error| panic!("{error} (1, 2)\n{text}"));
+        assert_eq!(list.target_seconds, u64::from(self.rules.segment_seconds), "TARGETDURATION (14)");
+        let hold_back = u64::from(self.rules.look_ahead + 2) * list.target_seconds;
+        assert_eq!(list.hold_back_seconds, hold_back, "HOLD-BACK (14)");
+        assert!(hold_back >= 3 * list.target_seconds, "HOLD-BACK is below 3·TD (4)");
+        let first = self.at(list.media_sequence).clone();
+        assert_eq!(list.discontinuity_sequence + u64::from(first.disc), first.disc_seq, "gone discontinuities (13)");
+        assert_eq!(list.parts.len(), snapshot.segments.len());
+        let mut told = None;
+        for (at, part) in list.parts.iter().enumerate() {
+            let seq = list.media_sequence + at as u64;
+            self.check_part(seq, part);
+            self.check_range(seq, part, &mut told);
+            if let Some(before) = at.checked_sub(1).map(|at| &list.parts[at]) {
+                self.check_dates(seq, before, part);
+            }
+        }
+        hash(&text)
+    }
+
+    fn check_part(&mut self, seq: u64, part: &Part<'_>) {
+        let rate = i128::from(self.rules.rate);
+        let said = hash(&(part.uri, part.extinf_micros, part.pdt, part.title, part.disc));
+        let index = (seq - self.base) as usize;
+        let frozen = &mut self.frozen[index];
+        if frozen.text == said {
+            return;
+        }
+        assert_eq!(frozen.text, 0, "what lists say of {seq} changed (11): {part:?}");
+        frozen.text = said;
+        assert_eq!(part.uri, format!("/ipfs/{}?filename=s.mpegts", frozen.cid), "(9)");
+        assert_eq!(part.disc, frozen.disc, "(7)");
+        // Nearest: twice the distance is at most one unit.
+        let twice = (i128::from(part.extinf_micros) * rate - i128::from(frozen.samples) * 1_000_000).abs() * 2;
+        assert!(twice <= rate, "EXTINF of {seq} is {} µs for {} samples (3)", part.extinf_micros, frozen.samples);
+        assert!(part.extinf_micros <= u64::from(self.rules.segment_seconds) * 1_000_000, "EXTINF > TD (3)");
+        let air = frozen.air;
+        self.check_date(air, part.pdt);
+    }
+
+    /// A printed date is that of a position, to the nearest millisecond.
+    pub(super) fn check_date(&self, air: u64, date: &str) {
+        let rate = i128::from(self.rules.rate);
+        let millis = list::millis(date).unwrap_or_else(|error| panic!("{error}"));
+        let off = i128::from(air) * 1_000 - (i128::from(millis) - i128::from(self.anchor_millis)) * rate;
+        assert!(off.abs() * 2 <= rate + rate / 500, "{date} is not the date of {air} (5)");
+    }
+
+    fn check_dates(&self, seq: u64, before: &Part<'_>, part: &Part<'_>) {
+        let step = part.pdt_millis as i64 - before.pdt_millis as i64;
+        assert!(step > 0, "the date of {seq} does not increase (5)");
+        let off = step * 1_000 - before.extinf_micros as i64;
+        let jumps = self.at(seq).air > self.at(seq - 1).air_end();
+        assert!(off.abs() <= 1_001 || (jumps && part.disc && off > 0), "the date of {seq} jumps by {off} µs (5, I4)");
+    }
+
+    /// Each item is told once in a list, with its first listed segment, always in the same words.
+    fn check_range(&mut self, seq: u64, part: &Part<'_>, told: &mut Option<u64>) {
+        let run = self.at(seq).run;
+        let first = told.replace(run) != Some(run);
+        assert_eq!(part.range.is_some(), first, "the date range of {run} at {seq} (8)");
+        let Some(range) = &part.range else { return };
+        if let Some(known) = self.ranges.get(&run) {
+            assert_eq!(known, range.line, "a date range changed (8)");
+            return;
+        }
+        assert_eq!(range.id, format!("{}-{run}", self.epoch), "(8)");
+        self.check_date(self.at(run).air, range.start);
+        let body = &self.runs[&run];
+        let off = range.millis as i64 - (body.samples * 1_000 / u64::from(self.rules.rate)) as i64;
+        assert!((0..=1).contains(&off), "a date range lasts {} ms for {} samples (8)", range.millis, body.samples);
+        self.ranges.insert(run, range.line.into());
+    }
+}
+
+fn hash(of: &impl Hash) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    of.hash(&mut hasher);
+    hasher.finish().max(1)
+}

@@ -1,0 +1,119 @@
+//! The worlds that are run.
+
+use super::super::rules::Rules;
+use super::{
+    catalogue::Shape,
+    chance::Chance,
+    observer::Counts,
+    world::{Config, Fault, World},
+};
+
+const RULES: Rules =
+    Rules { rate: 44_100, segment_seconds: 6, window_size: 50, look_ahead: 50, receipts_required: true };
+
+const CALM: Config = Config {
+    seed: 1,
+    rules: RULES,
+    shape: Shape::Songs,
+    items: 40,
+    latency: 20_000,
+    fault_seconds: 0,
+    faults: &[],
+    crash_one_in: 0,
+    read_one_in: 1,
+    filler: true,
+};
+
+const HOUR: u64 = 3_600;
+
+/// Runs a world and tells its seed if it fails.
+fn run(config: Config, seconds: u64) -> World {
+    let told = config.clone();
+    let result = std::panic::catch_unwind(|| {
+        let mut world = World::new(config);
+        world.run(seconds);
+        world.settle();
+        world
+    });
+    result.unwrap_or_else(|_| panic!("SIM_SEED={} of {told:?}", told.seed))
+}
+
+#[test]
+fn a_calm_day_needs_no_jump() {
+    let world = run(CALM, 24 * HOUR);
+    let Counts { segments, lists, outages, skews, .. } = world.observer.counts;
+    assert!(segments > 14_000 && lists > 14_000 && (outages, skews) == (0, 0), "{:?}", world.observer.counts);
+    assert_eq!(world.audience.dry, 0);
+    assert!(world.audience.checks > 10_000);
+}
+
+#[test]
+fn thirty_days_without_a_break() {
+    let world = run(Config { seed: 30, read_one_in: 97, ..CALM }, 30 * 24 * HOUR);
+    let Counts { segments, outages, skews, .. } = world.observer.counts;
+    assert!(segments > 430_000 && (outages, skews) == (0, 0), "{:?}", world.observer.counts);
+    assert_eq!(world.audience.dry, 0);
+}
+
+/// A world of everything, by its seed.
+fn random(seed: u64) -> Config {
+    let mut chance = Chance::new(seed ^ 0x5eed);
+    let all: [&'static [Fault]; 8] = [
+        &[Fault::Edit],
+        &[Fault::Edit, Fault::Crash],
+        &[Fault::Crash, Fault::Storm, Fault::Edit],
+        &[Fault::Step, Fault::Edit],
+        &[Fault::Step, Fault::Crash, Fault::Suspend],
+        &[Fault::StoreDown, Fault::LedgerDown, Fault::FetchDown, Fault::Edit],
+        &[Fault::Blocks, Fault::Blocks, Fault::Edit, Fault::Crash, Fault::AllBlocks],
+        &[
+            Fault::Edit,
+            Fault::Edit,
+            Fault::Crash,
+            Fault::Step,
+            Fault::Suspend,
+            Fault::StoreDown,
+            Fault::LedgerDown,
+            Fault::FetchDown,
+            Fault::Storm,
+            Fault::Blocks,
+            Fault::AllBlocks,
+            Fault::Filler,
+        ],
+    ];
+    let rules = Rules {
+        rate: chance.pick(&[44_100, 48_000]),
+        segment_seconds: chance.pick(&[3, 6, 6, 10]),
+        window_size: chance.pick(&[6, 10, 50]),
+        look_ahead: chance.pick(&[2, 4, 10, 50]),
+        receipts_required: chance.one_in(2),
+    };
+    Config {
+        seed,
+        rules,
+        shape: chance.pick(&[Shape::Songs, Shape::Shorts, Shape::Long, Shape::Mixed, Shape::Mixed]),
+        items: chance.pick(&[1, 2, 5, 20]),
+        latency: chance.pick(&[0, 5_000, 100_000, 700_000]),
+        fault_seconds: chance.pick(&[60, 300, 900]),
+        faults: chance.pick(&all),
+        crash_one_in: chance.pick(&[0, 0, 400, 60]),
+        read_one_in: 8,
+        filler: !chance.one_in(4),
+    }
+}
+
+/// One seed to replay, if the environment names one.
+fn seeds(count: u64) -> Vec<u64> {
+    let one = std::env::var("SIM_SEED").ok().and_then(|seed| seed.parse().ok());
+    one.map_or_else(|| (0..count).collect(), |seed| vec![seed])
+}
+
+#[test]
+fn random_worlds() {
+    let failed = |seed: &u64| {
+        let result = std::panic::catch_unwind(|| run(random(*seed), 3 * HOUR));
+        result.is_err()
+    };
+    let failed: Vec<u64> = seeds(200).into_iter().filter(failed).collect();
+    assert!(failed.is_empty(), "SIM_SEED is one of {failed:?}");
+}

@@ -1,0 +1,419 @@
+//! One station in a world that fails it: clocks, store, ledger, operators, crashes.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
+
+use cid::Cid;
+
+use super::super::{
+    programme::Order,
+    receipt::Body,
+    rules::Rules,
+    time::Time,
+    timeline::{Action, Clocks, Event, Snapshot, Timeline, Why},
+};
+use super::{
+    audience::{Audience, Version},
+    catalogue::{self, Catalogue, Shape},
+    chance::Chance,
+    disk::Disk,
+    expect::Expect,
+    observer::{Moment, Observer, ROUNDING},
+};
+
+mod faults;
+mod restart;
+
+pub(super) use faults::Fault;
+
+/// What a world is like.
+#[derive(Clone, Debug)]
+pub(super) struct Config {
+    pub(super) seed: u64,
+    pub(super) rules: Rules,
+    pub(super) shape: Shape,
+    pub(super) items: usize,
+    /// How long the store, the ledger and a look-up take on average, in microseconds.
+    pub(super) latency: u64,
+    /// The mean time between two faults, in seconds.
+    pub(super) fault_seconds: u64,
+    pub(super) faults: &'static [Fault],
+    /// One in so many actions meets a crash.
+    pub(super) crash_one_in: u64,
+    /// One in so many lists is rendered and read back.
+    pub(super) read_one_in: u64,
+    /// Whether there is a filler from the beginning.
+    pub(super) filler: bool,
+}
+
+pub(super) const SECOND: u64 = 1_000_000;
+/// A look-up, a write or a wait that failed is left alone for this long.
+const RETRY: u64 = SECOND;
+
+#[derive(Debug)]
+struct Out {
+    done: u64,
+    action: Action,
+}
+
+/// One run of the process.
+#[derive(Debug)]
+struct Life {
+    timeline: Timeline,
+    born: u64,
+    /// The wall clock when it was born.
+    base: u64,
+    suspended: u64,
+    out: Option<Out>,
+    wake: u64,
+    /// When the batch at hand was begun, by the station clock.
+    cycle: Option<Time>,
+    /// Whether a clock was touched since.
+    touched: bool,
+    /// When something failed last.
+    failed: Option<u64>,
+    /// The size of the batch that went on air last.
+    batch: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) config: Config,
+    chance: Chance,
+    /// Real time in microseconds since 1970.
+    now: u64,
+    wall_offset: i64,
+    life: Option<Life>,
+    catalogue: Catalogue,
+    paths: Vec<usize>,
+    order: Arc<Order>,
+    filler: Option<Arc<Order>>,
+    stored: HashSet<Cid>,
+    lists: HashMap<Cid, String>,
+    bad: HashSet<Cid>,
+    disk: Disk,
+    pub(super) observer: Observer,
+    expect: Expect,
+    pub(super) audience: Audience,
+    next_fault: u64,
+    storm_until: u64,
+    store_down_until: u64,
+    ledger_down_until: u64,
+    fetch_down_until: u64,
+    orders_due: Vec<String>,
+    /// Actions in the simulated second at hand.
+    acts: (u64, u64),
+    pub(super) crashes: u64,
+}
+
+impl World {
+    pub(super) fn new(config: Config) -> Self {
+        let mut chance = Chance::new(config.seed);
+        let (rate, seconds) = (config.rules.rate, config.rules.segment_seconds);
+        let catalogue = Catalogue::new(&mut chance, rate, seconds, config.items, config.shape);
+        let paths = catalogue.some(&mut chance);
+        let now = 1_795_252_684_893_000 + chance.next() % (1_000 * SECOND);
+        let mut world = Self {
+            order: catalogue.order(&paths),
+            filler: config.filler.then(catalogue::filler),
+            observer: Observer::new(config.rules.clone()),
+            config,
+            chance,
+            now,
+            wall_offset: 0,
+            life: None,
+            catalogue,
+            paths,
+            stored: HashSet::new(),
+            lists: HashMap::new(),
+            bad: HashSet::new(),
+            disk: Disk::new(),
+            expect: Expect::default(),
+            audience: Audience::default(),
+            next_fault: 0,
+            storm_until: 0,
+            store_down_until: 0,
+            ledger_down_until: 0,
+            fetch_down_until: 0,
+            orders_due: Vec::new(),
+            acts: (0, 0),
+            crashes: 0,
+        };
+        world.schedule_fault();
+        world.start();
+        world
+    }
+
+    /// Lets so much real time pass.
+    pub(super) fn run(&mut self, seconds: u64) {
+        let until = self.now + seconds * SECOND;
+        while self.now < until {
+            let life = self.life.as_ref().expect("a station that crashed was started again");
+            let next = life.out.as_ref().map_or(life.wake, |out| out.done).min(self.next_fault).min(until);
+            self.now = self.now.max(next);
+            if self.now >= self.next_fault {
+                self.fault();
+                self.schedule_fault();
+            }
+            let life = self.life.as_ref().expect("a station that crashed was started again");
+            if life.out.as_ref().is_some_and(|out| out.done <= self.now) {
+                self.complete();
+            }
+            self.drive();
+        }
+    }
+
+    fn life(&mut self) -> &mut Life {
+        self.life.as_mut().expect("the process runs")
+    }
+
+    fn clocks(&self) -> Clocks {
+        let life = self.life.as_ref().expect("the process runs");
+        let station = Time(life.base + (self.now - life.born) - life.suspended);
+        Clocks { station, wall: self.wall() }
+    }
+
+    fn wall(&self) -> Time {
+        Time(self.now.saturating_add_signed(self.wall_offset))
+    }
+
+    fn samples(&self, micros: u64) -> i64 {
+        (u128::from(micros) * u128::from(self.config.rules.rate) / 1_000_000) as i64
+    }
+
+    /// Does what the timeline asks for until it waits.
+    fn drive(&mut self) {
+        loop {
+            let clocks = self.clocks();
+            let action = self.life().timeline.poll(clocks);
+            if std::env::var_os("SIM_TRACE").is_some() {
+                eprintln!(
+                    "{} station {} media_now {} {}",
+                    self.now,
+                    clocks.station.0,
+                    self.observer.media_now(clocks.station),
+                    format!("{action:?}").chars().take(120).collect::<String>()
+                );
+            }
+            if let Action::Wait(until, why) = action {
+                self.check_wait(until, why, clocks);
+                let wait = until.0 - clocks.station.0;
+                self.life().wake = self.now + wait;
+                return;
+            }
+            self.count_action();
+            if let Action::Show(snapshot) = action {
+                self.show(&snapshot, clocks);
+                continue;
+            }
+            assert!(self.life().out.is_none(), "two actions are out");
+            if self.chance.one_in(self.config.crash_one_in) {
+                return self.crash(Some(action));
+            }
+            self.begin(action, clocks);
+        }
+    }
+
+    fn begin(&mut self, action: Action, clocks: Clocks) {
+        match &action {
+            Action::Fetch(slot) => self.expect.check_fetch(slot),
+            Action::Store(segments, _) => {
+                assert!(segments.len() <= 64, "a batch of {}", segments.len());
+                self.expect.check_store(segments);
+                self.check_all_shown();
+            }
+            Action::Record(bodies) => assert!(!bodies.is_empty()),
+            Action::Show(_) | Action::Wait(..) => {}
+        }
+        let took = self.latency();
+        let now = self.now;
+        let life = self.life();
+        if life.cycle.is_none() {
+            (life.cycle, life.touched) = (Some(clocks.station), false);
+        }
+        life.out = Some(Out { done: now + took, action });
+    }
+
+    fn latency(&mut self) -> u64 {
+        if self.now < self.storm_until { 10 * SECOND } else { self.chance.around(self.config.latency) }
+    }
+
+    /// The action that was out has ended: the timeline is told.
+    fn complete(&mut self) {
+        let Some(Out { action, .. }) = self.life().out.take() else { return };
+        let clocks = self.clocks();
+        let event = match action {
+            Action::Fetch(slot) => self.fetch(slot),
+            Action::Store(segments, lists) => {
+                let cids: Vec<Cid> = segments.iter().map(|segment| segment.cid).collect();
+                self.store(&cids, lists)
+            }
+            Action::Record(bodies) => {
+                if std::env::var_os("SIM_TRACE").is_some() {
+                    for b in &bodies {
+                        match b {
+                            Body::Segment(b) => eprintln!(
+                                "  seg {} part {}/{} air {} disc {} {}",
+                                b.media_seq, b.part, b.parts, b.air_samples, b.disc, b.samples
+                            ),
+                            b => eprintln!("  {b:?}"),
+                        }
+                    }
+                }
+                self.record(&bodies, clocks)
+            }
+            Action::Show(_) | Action::Wait(..) => unreachable!("nothing to be done"),
+        };
+        if matches!(event, Event::NotFetched(..) | Event::NotStored(_) | Event::NotRecorded(_) | Event::Missing(..)) {
+            self.life().failed = Some(self.now);
+        }
+        self.life().timeline.handle(event, clocks);
+    }
+
+    fn fetch(&mut self, slot: super::super::programme::Slot) -> Event {
+        let longest = self.config.rules.target();
+        let segment_frames = (longest / 1_024) as usize;
+        let filler = slot.entry.id.strip_prefix('f').and_then(|index| usize::from_str_radix(index, 16).ok());
+        let item = match filler {
+            Some(index) => catalogue::filler_item(index, segment_frames),
+            None => self.catalogue.item(&slot.entry.id),
+        };
+        if self.now < self.fetch_down_until && (filler.is_none() || self.chance.one_in(3)) {
+            self.expect.fetched(&slot, None, longest);
+            return Event::NotFetched(slot, "not to be had".into());
+        }
+        self.expect.fetched(&slot, Some(&item), longest);
+        Event::Fetched(slot, item)
+    }
+
+    fn store(&mut self, segments: &[Cid], lists: Vec<(super::super::receipt::CidText, String)>) -> Event {
+        if self.now < self.store_down_until {
+            return Event::NotStored("no space".into());
+        }
+        self.lists.extend(lists.into_iter().map(|(cid, text)| (cid.0, text)));
+        let bad = segments.iter().position(|cid| self.bad.contains(cid));
+        self.stored.extend(&segments[..bad.unwrap_or(segments.len())]);
+        let Some(bad) = bad else { return Event::Stored };
+        self.observer.excused += self.expect.missing(bad);
+        Event::Missing(bad, "the block is gone".into())
+    }
+
+    fn record(&mut self, bodies: &[Body], clocks: Clocks) -> Event {
+        let down = self.now < self.ledger_down_until;
+        if down && self.config.rules.receipts_required {
+            return Event::NotRecorded("no space".into());
+        }
+        let known = self.known(bodies);
+        if !down {
+            self.disk.append(bodies, self.wall());
+            self.observer.salvage(&bodies[..known]);
+            self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
+        }
+        let begun = self.life().cycle.take().unwrap_or(clocks.station);
+        let moment = Moment { clocks, making: self.samples(clocks.station.since(begun).0), calm: !self.life().touched };
+        self.observer.record(&bodies[known..], !down, moment);
+        let count = bodies[known..].iter().filter(|body| matches!(body, Body::Segment(_))).count();
+        self.expect.recorded(count);
+        self.life().batch = count;
+        if down { Event::NotRecorded("no space".into()) } else { Event::Recorded }
+    }
+
+    /// How many of these receipts are written late: their segments are on air already.
+    fn known(&self, bodies: &[Body]) -> usize {
+        let Some(last) = self.observer.last().map(|_| self.observer.next_seq() - 1) else { return 0 };
+        let is_last = |body: &Body| matches!(body, Body::Segment(body) if body.media_seq == last);
+        bodies.iter().rposition(is_last).map_or(0, |at| at + 1)
+    }
+
+    fn show(&mut self, snapshot: &Snapshot, clocks: Clocks) {
+        let read = self.chance.one_in(self.config.read_one_in);
+        self.observer.show(snapshot, &self.stored, clocks.station, read);
+        let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
+        let version = Version {
+            at: self.samples(self.now),
+            now: self.observer.media_now(clocks.station),
+            first: self.observer.at(first.media_seq).media,
+            end: self.observer.at(last.media_seq).media_end(),
+            hold_back: snapshot.hold_back_seconds as i64 * i64::from(snapshot.axis.rate),
+        };
+        self.audience.shown(version, &self.config.rules, &mut self.chance);
+    }
+
+    /// Where the visible list ends.
+    fn visible_end(&self) -> Option<i64> {
+        let visible = self
+            .observer
+            .visible
+            .filter(|visible| self.observer.last().is_some_and(|_| visible.last < self.observer.next_seq()))?;
+        Some(self.observer.at(visible.last).media_end())
+    }
+
+    fn check_wait(&mut self, until: Time, why: Why, clocks: Clocks) {
+        assert!(until > clocks.station, "a wait that is over");
+        let busy = self.life().out.is_some();
+        assert_eq!(why == Why::Busy, busy, "the timeline waits for what is not out, or not for what is");
+        if why != Why::Air {
+            assert!(until.since(clocks.station).0 <= RETRY, "a wait of more than a second");
+        }
+        match why {
+            Why::Air => self.check_full(until, clocks),
+            Why::Busy => {}
+            Why::Retry => assert!(self.life().failed.is_some_and(|failed| self.now - failed <= RETRY), "an idle retry"),
+            Why::Nothing => assert!(self.expect.next().is_none(), "silence although there is something to air"),
+        }
+    }
+
+    /// Idle: the whole look-ahead is visible, and the wait ends when it is short again.
+    fn check_full(&mut self, until: Time, clocks: Clocks) {
+        let end = self.visible_end().expect("idle without a list");
+        assert_eq!(self.observer.visible.map(|visible| visible.last + 1), Some(self.observer.next_seq()), "not shown");
+        let look_ahead = self.config.rules.look_ahead() as i64;
+        let missing = self.observer.media_now(clocks.station) + look_ahead - end;
+        assert!(missing <= ROUNDING, "idle although {missing} samples of the look-ahead are missing (L1)");
+        let late = self.observer.media_now(until) + look_ahead - end;
+        assert!(late <= i64::from(self.config.rules.rate) / 1_000, "sleeps {late} samples too long (L1)");
+    }
+
+    /// The batch before this one is visible, unless a long gap is being filled.
+    fn check_all_shown(&mut self) {
+        let Some(visible) = self.observer.visible else { return };
+        let hidden = self.observer.next_seq() - (visible.last + 1).min(self.observer.next_seq());
+        let batch = self.life().batch;
+        assert!(hidden == 0 || batch == 64, "{hidden} segments are on the timeline and not shown");
+    }
+
+    fn count_action(&mut self) {
+        let second = self.now / SECOND;
+        let acts = if self.acts.0 == second { self.acts.1 + 1 } else { 1 };
+        self.acts = (second, acts);
+        let rules = &self.config.rules;
+        let most = 1_000 + 8 * u64::from(rules.segment_seconds * (rules.look_ahead + rules.window_size));
+        assert!(acts <= most, "{acts} actions within a second: a livelock");
+    }
+
+    /// Faults are over: everything that was accepted is in the ledger, and the air goes on.
+    pub(super) fn settle(&mut self) {
+        (self.config.faults, self.config.crash_one_in) = (&[], 0);
+        self.bad.clear();
+        (self.store_down_until, self.ledger_down_until, self.fetch_down_until) = (0, 0, 0);
+        if self.filler.is_none() {
+            self.set_filler();
+        }
+        let rules = self.config.rules.clone();
+        self.run(u64::from(rules.segment_seconds * rules.look_ahead) + 60);
+        assert!(self.orders_due.is_empty(), "an accepted order has no receipt: {:?}", self.orders_due);
+        let (before, clocks) = (self.observer.next_seq(), self.clocks());
+        self.run(10 * u64::from(rules.segment_seconds));
+        let after = self.clocks();
+        assert!(self.observer.next_seq() > before, "off air");
+        let moved = self.observer.media_now(after.station) - self.observer.media_now(clocks.station);
+        let ran = self.samples(after.station.since(clocks.station).0);
+        assert!((moved - ran).abs() <= ROUNDING, "the air does not run with the station clock");
+    }
+}
+
+fn accepts(body: &Body, due: &str) -> bool {
+    matches!(body, Body::OrderAccepted { order, .. } if order == due)
+}

@@ -1,0 +1,151 @@
+//! What happens to a station.
+
+use super::super::super::timeline::Event;
+use super::super::catalogue;
+use super::{SECOND, World};
+
+/// One kind of trouble.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in super::super) enum Fault {
+    /// The operator changes the order.
+    Edit,
+    /// The process is killed.
+    Crash,
+    /// The wall clock is set.
+    Step,
+    /// The machine sleeps: the monotonic clock stops.
+    Suspend,
+    /// The store cannot be written for a while.
+    StoreDown,
+    /// The ledger cannot be written for a while.
+    LedgerDown,
+    /// Items cannot be read for a while.
+    FetchDown,
+    /// Everything takes ten seconds for a while.
+    Storm,
+    /// Blocks are gone, or come back.
+    Blocks,
+    /// All blocks of all items are gone for a while.
+    AllBlocks,
+    /// The filler is there, or is made anew.
+    Filler,
+}
+
+const STEPS: [i64; 12] =
+    [1_500, -1_500, 11_000, 13_000, -13_000, 45_000, -45_000, 90_000, 3_600_000, -3_600_000, 7_200_000, 86_400_000];
+const DOWNTIMES: [u64; 9] = [0, 1, 3, 17, 60, 240, 330, 1_200, 3 * 3_600];
+
+impl World {
+    pub(super) fn schedule_fault(&mut self) {
+        let quiet = self.config.faults.is_empty();
+        let pause = if quiet { u64::MAX / 4 } else { self.chance.around(self.config.fault_seconds * SECOND) + 1 };
+        self.next_fault = self.now + pause;
+    }
+
+    pub(super) fn fault(&mut self) {
+        if self.config.faults.is_empty() {
+            return;
+        }
+        let long = self.chance.around(200 * SECOND);
+        let until = self.now + long;
+        let fault = self.chance.pick(self.config.faults);
+        if std::env::var_os("SIM_TRACE").is_some() {
+            eprintln!("{} FAULT {fault:?} until {until}", self.now);
+        }
+        match fault {
+            Fault::Edit => self.edit(),
+            Fault::Crash => self.crash(None),
+            Fault::Step => {
+                let step = self.chance.pick(&STEPS);
+                self.step(step);
+            }
+            Fault::Suspend => {
+                let asleep = self.chance.pick(&[5, 11, 13, 40, 200, 600, 7_200]) * SECOND;
+                self.now += asleep;
+                self.life().suspended += asleep;
+                self.life().touched = true;
+            }
+            Fault::StoreDown => self.store_down_until = until,
+            Fault::LedgerDown => self.ledger_down_until = until,
+            Fault::FetchDown => self.fetch_down_until = until,
+            Fault::Storm => self.storm_until = until,
+            Fault::Blocks => self.turn_blocks(),
+            Fault::AllBlocks => self.turn_all_blocks(),
+            Fault::Filler => self.set_filler(),
+        }
+    }
+
+    pub(super) fn step(&mut self, millis: i64) {
+        self.wall_offset += millis * 1_000;
+        if let Some(life) = &mut self.life {
+            life.touched = true;
+        }
+    }
+
+    fn edit(&mut self) {
+        self.paths = self.catalogue.edit(&self.paths, &mut self.chance);
+        self.order = self.catalogue.order(&self.paths);
+        self.accept();
+    }
+
+    /// The timeline is told of the order.
+    pub(super) fn accept(&mut self) {
+        let (order, clocks) = (self.order.clone(), self.clocks());
+        self.orders_due.push(order.sha256.clone());
+        self.expect.accept(order.clone());
+        self.life().timeline.handle(Event::Order(order), clocks);
+    }
+
+    pub(super) fn set_filler(&mut self) {
+        let filler = catalogue::filler();
+        self.filler = Some(filler.clone());
+        self.fill();
+    }
+
+    pub(super) fn fill(&mut self) {
+        let Some(filler) = self.filler.clone() else { return };
+        let clocks = self.clocks();
+        self.expect.fill_with(filler.clone());
+        self.life().timeline.handle(Event::Filler(filler), clocks);
+    }
+
+    /// Some blocks of the items at hand go, or all come back.
+    fn turn_blocks(&mut self) {
+        if !self.bad.is_empty() && self.chance.one_in(2) {
+            return self.bad.clear();
+        }
+        for _ in 0..self.chance.between(1, 4) {
+            let path = self.chance.pick(&self.paths_or_any());
+            let item = self.catalogue.item(&self.catalogue.entry(path).id);
+            let gone = self.chance.pick(&item.segments).cid;
+            self.bad.insert(gone);
+        }
+    }
+
+    fn turn_all_blocks(&mut self) {
+        if !self.bad.is_empty() {
+            return self.bad.clear();
+        }
+        for path in 0..self.catalogue.paths() / 2 {
+            let item = self.catalogue.item(&self.catalogue.entry(path).id);
+            self.bad.extend(item.segments.iter().map(|segment| segment.cid));
+        }
+    }
+
+    fn paths_or_any(&self) -> Vec<usize> {
+        if self.paths.is_empty() { vec![0] } else { self.paths.clone() }
+    }
+
+    /// For how long a station that crashed stays down, in seconds.
+    pub(super) fn downtime(&mut self) -> u64 {
+        if self.chance.one_in(2) { 0 } else { self.chance.pick(&DOWNTIMES) }
+    }
+
+    /// While it is down, somebody may set the clock.
+    pub(super) fn step_while_down(&mut self) {
+        if self.config.faults.contains(&Fault::Step) && self.chance.one_in(4) {
+            let step = self.chance.pick(&STEPS);
+            self.step(step);
+        }
+    }
+}

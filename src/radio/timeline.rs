@@ -1,0 +1,454 @@
+//! What airs when: the state machine at the heart of the station.
+//!
+//! Feed it events and the time, and do what it asks for until it says [`Action::Wait`]. Every action but `Show` and
+//! `Wait` ends as exactly one event. At most one action is out at a time, and the order of actions is the promise:
+//! a segment's block is stored, pinned and verified, then its receipt is durable, then a list may name it.
+//!
+//! Two axes: *media* counts samples that air, without gaps, and is what scheduling runs on; *air* adds the jumps that
+//! outages and clock steps force, and is what dates are made of. They differ by `gap`, which only grows.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use super::{
+    aired::{Aired, Axis, Run},
+    programme::{Order, Programme, Slot},
+    receipt::{Body, CidText},
+    rules::Rules,
+    segment::{Item, Segment},
+    time::{Span, Time},
+};
+
+mod plan;
+mod resume;
+
+/// The clocks at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Clocks {
+    /// Station time: the wall clock at start plus the monotonic clock since. Scheduling runs on it.
+    pub station: Time,
+    /// The wall clock. It only dates what airs.
+    pub wall: Time,
+}
+
+/// What has happened outside.
+#[derive(Clone, Debug)]
+pub enum Event {
+    /// Another running order was accepted; it holds from the next item on.
+    Order(Arc<Order>),
+    /// The generator's pieces, aired when the order has nothing to air.
+    Filler(Arc<Order>),
+    /// The item of a slot was read.
+    Fetched(Slot, Arc<Item>),
+    /// The item of a slot cannot be had, and why.
+    NotFetched(Slot, String),
+    /// All blocks are stored, pinned and verified.
+    Stored,
+    /// The segment at this index of the action cannot be had: its item is left at this point.
+    Missing(usize, String),
+    /// The store cannot be written at present.
+    NotStored(String),
+    /// All receipts are durable.
+    Recorded,
+    /// The ledger cannot be written.
+    NotRecorded(String),
+}
+
+/// What is to be done.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Action {
+    /// Read the item of this slot.
+    Fetch(Slot),
+    /// Store, pin and verify these segments and segment lists.
+    Store(Vec<Segment>, Vec<(CidText, String)>),
+    /// Append these receipts and sync them.
+    Record(Vec<Body>),
+    /// Make this list visible and publish it.
+    Show(Arc<Snapshot>),
+    /// Nothing to do before this station time unless something happens.
+    Wait(Time, Why),
+}
+
+/// What a wait is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// The look-ahead is full.
+    Air,
+    /// An action is out.
+    Busy,
+    /// Something failed and is tried again.
+    Retry,
+    /// There is nothing to air: no order, no filler.
+    Nothing,
+}
+
+/// The window at one moment: everything a list is rendered from.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Snapshot {
+    /// The dates.
+    pub axis: Axis,
+    /// `HOLD-BACK` in seconds.
+    pub hold_back_seconds: u64,
+    /// The listed segments.
+    pub segments: Vec<Aired>,
+}
+
+#[derive(Clone, Debug)]
+enum Phase {
+    /// To be done at this station time or later.
+    Todo(Op, Time),
+    /// Asked for; ends as an event.
+    Out,
+    /// Asked for; ends as an event that names the slot.
+    Fetching(Slot),
+}
+
+/// The steps of putting a batch on air, in their order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Op {
+    Plan,
+    Store,
+    Record,
+}
+
+impl Phase {
+    const fn at_once(op: Op) -> Self {
+        Self::Todo(op, Time(0))
+    }
+}
+
+/// The item being put on air.
+#[derive(Clone, Debug)]
+struct Current {
+    slot: Slot,
+    item: Arc<Item>,
+    next_part: usize,
+    /// The run on air, once its first segment is planned.
+    run: Option<Arc<Run>>,
+}
+
+/// Segments planned in one go: bounds the batch that a restart after an outage stores and records at once.
+const BATCH_MAX: usize = 64;
+/// How long a failed store or ledger is left alone. The look-ahead is what such waits live on.
+const RETRY: Span = Span::seconds(1);
+/// Items that may fail to be read in a row before the timeline pauses for [`RETRY`].
+const FAILURES_MAX: u32 = 256;
+/// Receipts kept for the next try while the ledger cannot be written: about an hour of segments.
+const UNRECORDED_MAX: usize = 1_024;
+
+/// The timeline of one station.
+#[derive(Clone, Debug)]
+pub struct Timeline {
+    rules: Rules,
+    axis: Axis,
+    programme: Programme,
+    current: Option<Current>,
+    /// Frozen segments from the first listed one on.
+    listed: VecDeque<Aired>,
+    /// Planned, not yet frozen.
+    planned: Vec<Aired>,
+    /// Slots of the planned segments, so that a missing block can be stepped over.
+    planned_from: Vec<Slot>,
+    /// Segment lists to be stored with the planned segments.
+    lists: Vec<(CidText, String)>,
+    /// Receipts that go into the ledger ahead of the planned segments.
+    notes: Vec<Body>,
+    /// The receipts that are being written.
+    recording: Vec<Body>,
+    /// Receipts that could not be written and go on air without; tried again with the next batch.
+    unrecorded: Vec<Body>,
+    next_seq: u64,
+    next_disc: u64,
+    /// End of what is planned, on the media axis.
+    media_end: u64,
+    /// Air minus media at the end of what is planned.
+    gap: u64,
+    /// Air position by the station clock minus media position now: fixed while the station runs, but for outages.
+    offset: i64,
+    break_next: bool,
+    phase: Phase,
+    show: bool,
+    /// Whether there has been a list.
+    started: bool,
+    failures: u32,
+}
+
+impl Timeline {
+    /// A station that has never been on air: its first segment is dated 3·TD before now, with numbers from `floor` on.
+    pub fn new(rules: Rules, epoch: u64, floor: u64, clocks: Clocks) -> Self {
+        let anchor = clocks.wall.minus(Span::seconds(3 * u64::from(rules.target_seconds())));
+        let anchor = Time::from_millis(anchor.millis());
+        let axis = Axis { epoch, anchor, rate: rules.rate, target_seconds: rules.target_seconds() };
+        let offset = axis.position(clocks.station) - rules.lateness() as i64;
+        Self::at(rules, axis, Programme::default(), floor, floor, offset)
+    }
+
+    fn at(rules: Rules, axis: Axis, programme: Programme, next_seq: u64, next_disc: u64, offset: i64) -> Self {
+        Self {
+            rules,
+            axis,
+            programme,
+            current: None,
+            listed: VecDeque::new(),
+            planned: Vec::new(),
+            planned_from: Vec::new(),
+            lists: Vec::new(),
+            notes: Vec::new(),
+            recording: Vec::new(),
+            unrecorded: Vec::new(),
+            next_seq,
+            next_disc,
+            media_end: 0,
+            gap: 0,
+            offset,
+            break_next: false,
+            phase: Phase::at_once(Op::Plan),
+            show: false,
+            started: false,
+            failures: 0,
+        }
+    }
+
+    /// The dates of this station.
+    pub fn axis(&self) -> &Axis {
+        &self.axis
+    }
+
+    /// What the station is built by.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// The last segment that is frozen.
+    pub fn last(&self) -> Option<&Aired> {
+        self.listed.back()
+    }
+
+    /// The media position of now.
+    fn media_now(&self, clocks: Clocks) -> i64 {
+        self.axis.position(clocks.station) - self.offset
+    }
+
+    /// How many samples of the look-ahead are not planned yet.
+    fn overdue(&self, clocks: Clocks) -> i64 {
+        self.media_now(clocks) + self.rules.look_ahead() as i64 - self.media_end as i64
+    }
+
+    /// The segment on air, if any is.
+    pub fn on_air(&self, clocks: Clocks) -> Option<&Aired> {
+        let mut end = self.listed_end() as i64;
+        let now = self.media_now(clocks);
+        self.listed.iter().rev().find(|aired| {
+            end -= i64::from(aired.segment.samples);
+            end <= now
+        })
+    }
+
+    /// How far the dates of what is on air are ahead of the wall clock, in milliseconds; negative when behind.
+    pub fn skew_millis(&self, clocks: Clocks) -> i64 {
+        let gap = self.on_air(clocks).map_or(self.gap, |aired| aired.air_samples - self.media_of(aired));
+        let air = self.media_now(clocks) + gap as i64;
+        (air - self.axis.position(clocks.wall)) * 1_000 / i64::from(self.axis.rate)
+    }
+
+    /// When the first listed segment airs by the station clock, in samples since the anchor.
+    pub fn listed_from(&self) -> i64 {
+        self.listed.front().map_or(0, |first| self.media_of(first) as i64) + self.offset
+    }
+
+    fn listed_end(&self) -> u64 {
+        self.media_end - self.planned.iter().map(|aired| u64::from(aired.segment.samples)).sum::<u64>()
+    }
+
+    fn media_of(&self, of: &Aired) -> u64 {
+        let later = self.listed.iter().rev().take_while(|aired| aired.media_seq >= of.media_seq);
+        self.listed_end() - later.map(|aired| u64::from(aired.segment.samples)).sum::<u64>()
+    }
+
+    /// Whether an order with entries, or a filler, is there to be aired.
+    pub fn has_programme(&self) -> bool {
+        self.current.is_some() || self.programme.next().is_some()
+    }
+
+    /// Takes note of what has happened.
+    pub fn handle(&mut self, event: Event, clocks: Clocks) {
+        match event {
+            Event::Order(order) => {
+                let entries = order.entries.len() as u64;
+                self.notes.push(Body::OrderAccepted { order: order.sha256.clone(), entries });
+                self.programme.accept(order);
+            }
+            Event::Filler(filler) => self.programme.fill_with(filler),
+            Event::Fetched(slot, item) => self.fetched(slot, item),
+            Event::NotFetched(slot, reason) => self.not_fetched(slot, reason, clocks),
+            Event::Stored => self.phase = Phase::at_once(Op::Record),
+            Event::Missing(index, reason) => self.missing(index, reason),
+            Event::NotStored(_) => self.phase = Phase::Todo(Op::Store, clocks.station.plus(RETRY)),
+            Event::NotRecorded(_) if self.rules.receipts_required => {
+                self.phase = Phase::Todo(Op::Record, clocks.station.plus(RETRY));
+            }
+            Event::NotRecorded(_) => {
+                self.unrecorded = std::mem::take(&mut self.recording);
+                self.unrecorded.truncate(UNRECORDED_MAX);
+                self.freeze(clocks);
+            }
+            Event::Recorded => {
+                self.unrecorded.clear();
+                self.freeze(clocks);
+            }
+        }
+    }
+
+    fn fetched(&mut self, slot: Slot, item: Arc<Item>) {
+        if !matches!(&self.phase, Phase::Fetching(wanted) if *wanted == slot) {
+            return;
+        }
+        self.phase = Phase::at_once(Op::Plan);
+        if self.programme.next().as_ref() != Some(&slot) {
+            return; // Another order was accepted meanwhile.
+        }
+        let longest = self.rules.longest();
+        let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
+        if item.segments.is_empty() || !item.segments.iter().all(fits) {
+            return self.skip(slot, "its segments are not those of this station".into());
+        }
+        self.failures = 0;
+        self.programme.begin(&slot);
+        self.current = Some(Current { slot, item, next_part: 0, run: None });
+        self.break_next = true;
+    }
+
+    fn not_fetched(&mut self, slot: Slot, reason: String, clocks: Clocks) {
+        if !matches!(&self.phase, Phase::Fetching(wanted) if *wanted == slot) {
+            return;
+        }
+        self.phase = Phase::at_once(Op::Plan);
+        if self.programme.next().as_ref() == Some(&slot) {
+            self.skip(slot, reason);
+        }
+        if self.failures >= FAILURES_MAX {
+            self.failures = 0;
+            self.phase = Phase::Todo(Op::Plan, clocks.station.plus(RETRY));
+        }
+    }
+
+    fn skip(&mut self, slot: Slot, reason: String) {
+        self.failures += 1;
+        self.programme.skip(&slot);
+        if self.notes.len() < BATCH_MAX {
+            self.notes.push(Body::CatalogChanged { entry: slot.entry.path, item: slot.entry.id, reason });
+        }
+    }
+
+    /// A planned block is not to be had: what was planned from it on is given up, and play goes on behind its item.
+    fn missing(&mut self, index: usize, reason: String) {
+        self.phase = Phase::at_once(Op::Plan);
+        let Some(slot) = self.planned_from.get(index).cloned() else { return };
+        // A jump that was planned with them stays: the gap never shrinks, and its receipt waits in the notes.
+        for aired in self.planned.drain(index..).rev() {
+            self.media_end -= u64::from(aired.segment.samples);
+            self.next_seq = aired.media_seq;
+            self.next_disc = aired.disc_seq - u64::from(aired.disc);
+        }
+        self.planned_from.truncate(index);
+        self.current = None;
+        self.programme.rewind(&slot);
+        self.skip(slot, reason);
+    }
+
+    /// What was planned is on the timeline for good.
+    fn freeze(&mut self, clocks: Clocks) {
+        self.phase = Phase::at_once(Op::Plan);
+        self.notes.clear();
+        self.recording.clear();
+        self.lists.clear();
+        self.planned_from.clear();
+        let frozen = self.planned.len();
+        self.listed.extend(self.planned.drain(..));
+        let first = self.listed.back().map_or(0, |last| last.first_seq);
+        while self.listed.front().is_some_and(|aired| aired.media_seq < first) {
+            self.listed.pop_front();
+        }
+        let full = self.media_end as i64 >= self.media_now(clocks) + self.rules.look_ahead() as i64;
+        // A first list holds the whole look-ahead, and while a long gap is being filled half a list helps nobody.
+        self.started |= full;
+        self.show |= self.started && frozen > 0 && (full || frozen < BATCH_MAX);
+        self.check_listed();
+    }
+
+    /// What is to be done next.
+    pub fn poll(&mut self, clocks: Clocks) -> Action {
+        match &self.phase {
+            Phase::Fetching(_) | Phase::Out => return Action::Wait(clocks.station.plus(RETRY), Why::Busy),
+            Phase::Todo(_, at) if *at > clocks.station => return Action::Wait(*at, Why::Retry),
+            Phase::Todo(Op::Store, _) => return self.store(),
+            Phase::Todo(Op::Record, _) => return self.record(),
+            Phase::Todo(Op::Plan, _) => {}
+        }
+        if std::mem::take(&mut self.show) {
+            return Action::Show(self.snapshot());
+        }
+        while self.overdue(clocks) > 0 && self.planned.len() < BATCH_MAX {
+            if self.current.as_ref().is_none_or(|current| current.next_part >= current.item.segments.len()) {
+                self.current = None;
+                let Some(slot) = self.programme.next() else { break };
+                self.phase = Phase::Fetching(slot.clone());
+                return Action::Fetch(slot);
+            }
+            self.plan(clocks);
+        }
+        if !self.planned.is_empty() {
+            return self.store();
+        }
+        let overdue = self.overdue(clocks);
+        if overdue > 0 {
+            return Action::Wait(clocks.station.plus(RETRY), Why::Nothing);
+        }
+        // The first moment at which the look-ahead is short again; one sample is more than a microsecond.
+        let due = Span::of_samples((1 - overdue) as u64, self.axis.rate);
+        Action::Wait(clocks.station.plus(Span(due.0.max(1))), Why::Air)
+    }
+
+    fn store(&mut self) -> Action {
+        self.phase = Phase::Out;
+        Action::Store(self.planned.iter().map(|aired| aired.segment).collect(), self.lists.clone())
+    }
+
+    fn record(&mut self) -> Action {
+        self.phase = Phase::Out;
+        let mut bodies = self.unrecorded.clone();
+        bodies.extend_from_slice(&self.notes);
+        for aired in &self.planned {
+            if aired.media_seq == aired.run.media_seq {
+                bodies.push(aired.run.body());
+            }
+            bodies.push(aired.body(&self.axis));
+        }
+        self.recording.clone_from(&bodies);
+        Action::Record(bodies)
+    }
+
+    /// The window as it stands.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::new(Snapshot {
+            axis: self.axis,
+            hold_back_seconds: self.rules.hold_back_seconds(),
+            segments: self.listed.iter().cloned().collect(),
+        })
+    }
+
+    /// The invariants of a list (docs: hls §9), asserted in release: a list that breaks one must never be seen.
+    fn check_listed(&self) {
+        for (one, next) in self.listed.iter().zip(self.listed.iter().skip(1)) {
+            assert_eq!(next.media_seq, one.media_seq + 1, "media sequence has a hole");
+            assert_eq!(next.disc_seq, one.disc_seq + u64::from(next.disc), "discontinuity sequence is off");
+            let contiguous = next.air_samples == one.air_end();
+            assert!(next.air_samples >= one.air_end(), "air time goes backward");
+            assert!(contiguous || next.disc, "a date jumps without a discontinuity");
+            assert_eq!(next.disc, next.run.media_seq == next.media_seq, "a run begins without a discontinuity");
+            assert!(next.first_seq >= one.first_seq, "the list would go back");
+        }
+        for aired in &self.listed {
+            assert!(u64::from(aired.segment.samples) <= self.rules.longest(), "a segment exceeds the target duration");
+        }
+    }
+}

@@ -1,0 +1,109 @@
+//! Giving segments their place: numbers, dates, and the list that each completes.
+
+use std::sync::Arc;
+
+use super::super::{
+    aired::{Aired, Run, segment_list},
+    receipt::{Body, CidText},
+    segment::Segment,
+};
+use super::{Clocks, Current, Timeline};
+
+impl Timeline {
+    /// Gives the next segment of the current item its place.
+    pub(super) fn plan(&mut self, clocks: Clocks) {
+        self.jump_if_late(clocks);
+        let air_samples = self.media_end + self.gap;
+        let first_seq = self.first_listed();
+        let Some(current) = &mut self.current else { return };
+        let segment = current.item.segments[current.next_part];
+        let part = current.next_part as u32;
+        if self.break_next {
+            let rest = &current.item.segments[current.next_part..];
+            let (list, text) = segment_list(&current.item.segments);
+            self.lists.push((list, text));
+            current.run = Some(Arc::new(run(current, list, self.next_seq, air_samples, rest)));
+        }
+        let Some(run) = current.run.clone() else { return };
+        current.next_part += 1;
+        let disc = std::mem::take(&mut self.break_next);
+        self.next_disc += u64::from(disc);
+        self.planned_from.push(current.slot.clone());
+        self.planned.push(Aired {
+            media_seq: self.next_seq,
+            disc,
+            disc_seq: self.next_disc,
+            air_samples,
+            segment,
+            part,
+            run,
+            first_seq,
+        });
+        self.next_seq += 1;
+        self.media_end += u64::from(segment.samples);
+    }
+
+    /// One forward jump of the dates: after an outage that the look-ahead did not cover, at once; for a wall clock
+    /// that ran ahead, where the next item begins.
+    fn jump_if_late(&mut self, clocks: Clocks) {
+        let late = self.media_now(clocks) - self.media_end as i64;
+        let allowed = self.rules.lateness() as i64;
+        if late > allowed {
+            let jump = (late - allowed) as u64;
+            self.gap += jump;
+            self.offset += jump as i64;
+            self.break_next = true;
+            self.notes.push(Body::ClockStep { samples: jump, reason: "outage".into() });
+        }
+        if !self.break_next {
+            return;
+        }
+        let dated = self.media_now(clocks) + self.gap as i64;
+        let behind = self.axis.position(clocks.wall) - dated;
+        if behind > self.rules.skew().to_samples(self.axis.rate) as i64 {
+            self.gap += behind as u64;
+            self.notes.push(Body::ClockStep { samples: behind as u64, reason: "skew".into() });
+        }
+    }
+
+    /// The number of the first segment in the list that ends with the segment starting at `media_end`.
+    ///
+    /// The list begins with the last segment that ended before now − W, where now is the moment at which that
+    /// segment becomes due: its start − LA. So a list is a function of its segments alone, and it never goes back.
+    fn first_listed(&self) -> u64 {
+        let floor = self.planned.last().or(self.listed.back()).map_or(self.next_seq, |aired| aired.first_seq);
+        let reach = self.rules.look_ahead() + self.rules.window();
+        // How long before that start the segment at hand ended.
+        let mut ago = 0;
+        let mut first = self.next_seq;
+        for aired in self.planned.iter().rev().chain(self.listed.iter().rev()) {
+            first = aired.media_seq;
+            if ago > reach || first <= floor {
+                break;
+            }
+            ago += u64::from(aired.segment.samples);
+        }
+        first
+    }
+}
+
+fn run(current: &Current, list: CidText, media_seq: u64, air_samples: u64, rest: &[Segment]) -> Run {
+    let Current { slot, item, next_part, .. } = current;
+    Run {
+        media_seq,
+        air_samples,
+        samples: rest.iter().map(|s| u64::from(s.samples)).sum(),
+        item: item.id.clone(),
+        entry: slot.entry.path.clone(),
+        kind: slot.entry.kind,
+        title: item.title.clone(),
+        artist: item.artist.clone(),
+        album: item.album.clone(),
+        isrc: item.isrc.clone(),
+        list,
+        part: *next_part as u32,
+        parts: item.segments.len() as u32,
+        order: slot.order.clone(),
+        position: slot.position as u64,
+    }
+}

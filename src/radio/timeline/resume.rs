@@ -1,0 +1,67 @@
+//! Going on where the ledger ends.
+
+use std::sync::Arc;
+
+use super::super::{
+    aired::Aired,
+    history::Position,
+    programme::{Entry, Programme, Slot},
+    rules::Rules,
+    segment::Item,
+};
+use super::{Clocks, Current, Timeline};
+
+impl Timeline {
+    /// Goes on where the ledger ends. `item` is what [`Position::unfinished`] names, if it could be read.
+    ///
+    /// Wall inside the listed range: resumes there. Beyond its end: one jump, at the next segment. Before it: the
+    /// dates stay ahead of the wall.
+    pub fn resume(rules: Rules, past: Position, item: Option<Arc<Item>>, clocks: Clocks) -> Self {
+        let begun = past.begun.clone();
+        let mut timeline = Self::at(rules, past.axis, Programme::resuming(begun), past.next_seq, past.next_disc, 0);
+        let Some(last) = past.listed.last().cloned() else {
+            timeline.offset = timeline.axis.position(clocks.station) - timeline.rules.lateness() as i64;
+            return timeline;
+        };
+        timeline.current = unfinished(&last, item);
+        timeline.break_next = timeline.current.is_none();
+        // The media axis is only used in differences: it starts at the first listed segment.
+        timeline.media_end = past.listed.iter().map(|s| u64::from(s.segment.samples)).sum();
+        timeline.gap = last.air_end() - timeline.media_end;
+        let media_now = timeline.media_at(&past.listed, timeline.axis.position(clocks.wall));
+        timeline.offset = timeline.axis.position(clocks.station) - media_now;
+        timeline.listed = past.listed.into();
+        timeline.show = true;
+        timeline.started = true;
+        timeline.check_listed();
+        timeline
+    }
+
+    /// Where on the media axis the air position `air` of the wall clock lies; see [`Self::resume`].
+    fn media_at(&self, listed: &[Aired], air: i64) -> i64 {
+        let (Some(first), Some(last)) = (listed.first(), listed.last()) else { return air };
+        if air >= last.air_end() as i64 {
+            return air - self.gap as i64;
+        }
+        if air < first.air_samples as i64 {
+            return self.media_end as i64 - self.rules.look_ahead() as i64;
+        }
+        let mut media = 0;
+        for aired in listed {
+            if air < aired.air_end() as i64 {
+                return media + (air - aired.air_samples as i64).max(0);
+            }
+            media += i64::from(aired.segment.samples);
+        }
+        media
+    }
+}
+
+/// The item that `last` is a segment of, if there is more of it to air and its segments are known.
+fn unfinished(last: &Aired, item: Option<Arc<Item>>) -> Option<Current> {
+    let next_part = last.part as usize + 1;
+    let item = item.filter(|item| item.id == last.run.item && next_part < item.segments.len())?;
+    let entry = Entry { path: last.run.entry.clone(), kind: last.run.kind, id: item.id.clone() };
+    let slot = Slot { order: last.run.order.clone(), position: last.run.position as usize, entry };
+    Some(Current { slot, item, next_part, run: Some(last.run.clone()) })
+}

@@ -1,0 +1,137 @@
+//! What the listener port and the names are told: the list on air, the root directory around it, and the status.
+
+use bytes::Bytes;
+use cid::Cid;
+
+use crate::{
+    ipfs::dag::{self, Directory},
+    radio::{
+        aired::{Aired, Run},
+        hls,
+        segment::{RAW, cid_of},
+        status::Airing,
+        time::Time,
+        timeline::Snapshot,
+    },
+};
+
+/// A snapshot with the moment from which it counts.
+#[derive(Clone, Debug)]
+pub(super) struct Shown {
+    pub(super) snapshot: std::sync::Arc<Snapshot>,
+    /// When its first segment airs by the station clock, in samples since the anchor.
+    pub(super) from: i64,
+}
+
+impl Shown {
+    /// The segment on air at station time `now` and those behind it, in order.
+    fn on_air(&self, now: Time) -> &[Aired] {
+        let now = self.snapshot.axis.position(now);
+        let mut end = self.from;
+        let segments = &self.snapshot.segments;
+        let past = segments.iter().take_while(|aired| {
+            end += i64::from(aired.segment.samples);
+            end <= now
+        });
+        let past = past.count();
+        &segments[past..]
+    }
+
+    /// The number of the segment on air; the last one's once the list has run out.
+    pub(super) fn media_sequence(&self, now: Time) -> u64 {
+        let on_air = self.on_air(now).first().or(self.snapshot.segments.last());
+        on_air.map_or(0, |aired| aired.media_seq)
+    }
+
+    /// What is on air, and what comes after it as far as the list tells.
+    pub(super) fn now_and_next(&self, now: Time) -> (Option<Airing>, Option<Airing>) {
+        let rest = self.on_air(now);
+        let Some(current) = rest.first() else { return (None, None) };
+        let next = rest.iter().find(|aired| aired.run.media_seq != current.run.media_seq);
+        (Some(self.airing(&current.run)), next.map(|aired| self.airing(&aired.run)))
+    }
+
+    fn airing(&self, run: &Run) -> Airing {
+        let axis = &self.snapshot.axis;
+        Airing {
+            title: run.title.clone(),
+            artist: run.artist.clone(),
+            kind: run.kind,
+            starts: axis.date(run.air_samples).to_string(),
+            ends: axis.date(run.air_samples + run.samples).to_string(),
+        }
+    }
+
+    /// The text of `now.json`.
+    pub(super) fn now_json(&self, now: Time) -> String {
+        let (current, next) = self.now_and_next(now);
+        let recent: Vec<Airing> = self.recent(now).iter().map(|run| self.airing(run)).collect();
+        let value = serde_json::json!({ "now": current, "next": next, "recent": recent });
+        format!("{value}\n")
+    }
+
+    fn recent(&self, now: Time) -> Vec<std::sync::Arc<Run>> {
+        let past = self.snapshot.segments.len() - self.on_air(now).len();
+        let current = self.on_air(now).first().map(|aired| aired.run.media_seq);
+        let mut runs: Vec<std::sync::Arc<Run>> = Vec::new();
+        for aired in self.snapshot.segments[..past].iter().rev() {
+            let known = Some(aired.run.media_seq) == current || runs.iter().any(|run| *run == aired.run);
+            if !known && runs.len() < RECENT_MAX {
+                runs.push(aired.run.clone());
+            }
+        }
+        runs
+    }
+}
+
+/// How many past items `now.json` tells of.
+const RECENT_MAX: usize = 10;
+
+/// Everything of a root that does not change while the node runs.
+#[derive(Clone, Debug)]
+pub(super) struct Frame {
+    pub(super) page: String,
+    pub(super) station_json: String,
+}
+
+/// A rendered list and the root around it, as blocks.
+#[derive(Clone, Debug)]
+pub(super) struct Rendered {
+    pub(super) list: String,
+    pub(super) list_cid: Cid,
+    pub(super) root_cid: Cid,
+    pub(super) blocks: Vec<(Cid, Bytes)>,
+}
+
+/// Renders list and root (contract §4). `held` are the segments of the root's `ipfs/` folder with their sizes.
+pub(super) fn render(
+    shown: &Shown,
+    held: &[(Cid, u64)],
+    frame: &Frame,
+    now: Time,
+) -> Result<Option<Rendered>, dag::Error> {
+    let Some(list) = hls::render(&shown.snapshot) else { return Ok(None) };
+    let now_json = shown.now_json(now);
+    let mut blocks = Vec::new();
+    let mut file = |name: &str, text: &str| {
+        let bytes = Bytes::copy_from_slice(text.as_bytes());
+        let cid = cid_of(RAW, &bytes);
+        let entry = dag::Entry { name: name.into(), cid, tsize: bytes.len() as u64 };
+        blocks.push((cid, bytes));
+        entry
+    };
+    let mut entries = vec![
+        file("live.m3u8", &list),
+        file("index.html", &frame.page),
+        file("now.json", &now_json),
+        file("station.json", &frame.station_json),
+    ];
+    let list_cid = entries[0].cid;
+    let segments = held.iter().map(|(cid, size)| dag::Entry { name: cid.to_string(), cid: *cid, tsize: *size });
+    let folder = Directory::new(segments.collect())?.encode()?;
+    entries.push(dag::Entry { name: "ipfs".into(), cid: folder.cid, tsize: folder.tsize });
+    let root = Directory::new(entries)?.encode()?;
+    blocks.push((folder.cid, folder.bytes));
+    blocks.push((root.cid, root.bytes));
+    Ok(Some(Rendered { list, list_cid, root_cid: root.cid, blocks }))
+}

@@ -1,0 +1,109 @@
+//! What is on disk to be aired: a folder with a manifest, a running order, and the chunks they name.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use bytes::Bytes;
+
+use crate::{
+    disk::{self, Store},
+    radio::{
+        manifest::{self, Manifest, meta},
+        playlist,
+        programme::{Entry, Order, Slot},
+        segment::{Item, Segment, chunk_name, is_of},
+    },
+};
+
+/// A folder laid out like `processed/`.
+#[derive(Clone, Debug)]
+pub(super) struct Catalog {
+    store: Store,
+    /// The manifest of the order that was read last: it says what items are called.
+    manifest: Arc<Mutex<Option<Arc<Manifest>>>>,
+}
+
+/// A running order that was read, and what was noticed.
+#[derive(Debug)]
+pub(super) struct Loaded {
+    pub(super) order: Order,
+    /// The text it was read from.
+    pub(super) text: Vec<u8>,
+    /// Lines that name no entry, with their numbers.
+    pub(super) skipped: Vec<String>,
+    /// The length of one round in samples.
+    pub(super) samples: u64,
+}
+
+/// Why there is no order.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Error {
+    /// There is nothing to read yet.
+    #[error("no manifest and no order yet")]
+    Nothing,
+    /// A file cannot be read.
+    #[error("{0}")]
+    Disk(#[from] disk::Error),
+    /// The manifest makes no sense.
+    #[error("{0}: {1}")]
+    Manifest(PathBuf, manifest::Error),
+    /// No line of the order can air.
+    #[error(transparent)]
+    Refused(#[from] playlist::Refused),
+}
+
+impl Catalog {
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, manifest: Arc::default() }
+    }
+
+    pub(super) fn root(&self) -> &Path {
+        self.store.root()
+    }
+
+    /// Reads manifest and order. Blocking.
+    pub(super) fn load(&self) -> Result<Loaded, Error> {
+        let (manifest_path, order_path) = (self.store.manifest(), self.store.playlist());
+        let manifest = disk::read_if_there(&manifest_path, manifest::LONGEST)?.ok_or(Error::Nothing)?;
+        let text = disk::read_if_there(&order_path, playlist::LONGEST)?.ok_or(Error::Nothing)?;
+        let manifest = Manifest::parse(&manifest).map_err(|error| Error::Manifest(manifest_path, error))?;
+        let parsed = playlist::parse(&order_path.display().to_string(), &text, &manifest)?;
+        let entries: Vec<Entry> = parsed.paths.iter().filter_map(|path| manifest.entry(path).cloned()).collect();
+        let samples = entries.iter().filter_map(|entry| manifest.item(&entry.id)).map(|item| item.samples).sum();
+        let mut skipped: Vec<String> = parsed.skipped.iter().map(ToString::to_string).collect();
+        if parsed.skipped_count > parsed.skipped.len() {
+            skipped.push(format!("and {} more", parsed.skipped_count - parsed.skipped.len()));
+        }
+        let sha256 = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&text));
+        *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(manifest));
+        Ok(Loaded { order: Order { sha256, entries }, text, skipped, samples })
+    }
+
+    /// Reads the item of a slot; it must have been encoded at `rate`. Blocking.
+    pub(super) fn item(&self, slot: &Slot, rate: u32) -> Result<Arc<Item>, String> {
+        let id = &slot.entry.id;
+        let plain = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
+        if !plain {
+            return Err(format!("{id:?} is not the id of an item"));
+        }
+        let path = self.store.meta(id);
+        let bytes = disk::read_if_there(&path, meta::LONGEST).map_err(|error| error.to_string())?;
+        let bytes = bytes.ok_or_else(|| format!("{} is missing", path.display()))?;
+        let meta = meta::Meta::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        if meta.rate != rate {
+            return Err(format!("it was encoded at {} Hz, the station runs at {rate} Hz", meta.rate));
+        }
+        let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let line = manifest.and_then(|manifest| manifest.item(id).cloned()).unwrap_or_else(|| meta.line());
+        Ok(Arc::new(meta.item(&line)))
+    }
+
+    /// Reads the chunk of a segment; `None` if it is not here or not what its name says. Blocking.
+    pub(super) fn chunk(&self, segment: &Segment) -> Option<Bytes> {
+        let path = self.store.chunk(&chunk_name(&segment.cid));
+        let bytes = disk::read_if_there(&path, u64::from(segment.bytes)).ok().flatten()?;
+        is_of(&segment.cid, &bytes).then(|| bytes.into())
+    }
+}

@@ -1,0 +1,176 @@
+//! Who the station is: three private keys and the secret that signs receipts. Created once, never overwritten.
+
+use std::{fs, path::Path};
+
+use anyhow::{Context, bail, ensure};
+use data_encoding::{BASE64, HEXLOWER};
+use serde::{Deserialize, Serialize};
+
+use crate::{clock, disk, ipfs::Key, radio::receipt::SigningKey};
+
+const KEYS: [&str; 3] = ["peer", "stream", "station"];
+const SECRETS: &str = "receipts.toml";
+const SECRETS_BYTES_MAX: u64 = 64 << 10;
+
+/// The keys of a station.
+#[derive(Debug)]
+pub struct Identity {
+    /// The node's own.
+    pub peer: Key,
+    /// Signs the name of the live list.
+    pub stream: Key,
+    /// Signs the name of the root directory.
+    pub station: Key,
+    /// Sign and verify receipts; the first one signs.
+    pub receipts: Vec<SigningKey>,
+}
+
+/// One master secret of receipts, as `receipts.toml` keeps it.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secret {
+    id: String,
+    secret: String,
+    state: State,
+    created: String,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum State {
+    Active,
+    VerifyOnly,
+    Revoked,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Secrets {
+    key: Vec<Secret>,
+}
+
+/// Everything that must not be lost, in one file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Backup {
+    peer: String,
+    stream: String,
+    station: String,
+    receipts: Secrets,
+}
+
+impl Identity {
+    /// Loads the keys in `dir`. With `may_create` missing ones are made; a station that has a ledger must not lose
+    /// its keys silently, so there it is an error that says what to do.
+    pub fn load(dir: &Path, may_create: bool) -> anyhow::Result<Self> {
+        let key = |name: &str| {
+            Key::load_or_create(&dir.join(format!("{name}.key")), may_create)
+                .with_context(|| format!("the {name} key cannot be used; restore it with `ipfs-radio key import FILE`"))
+        };
+        let [peer, stream, station] = KEYS.map(key);
+        Ok(Self { peer: peer?, stream: stream?, station: station?, receipts: receipts(dir, may_create)? })
+    }
+
+    /// The backup of the keys in `dir`: text that [`Identity::import`] takes.
+    pub fn export(dir: &Path) -> anyhow::Result<String> {
+        let read = |name: &str| -> anyhow::Result<String> {
+            let path = dir.join(format!("{name}.key"));
+            Ok(BASE64.encode(&fs::read(&path).with_context(|| format!("{} cannot be read", path.display()))?))
+        };
+        let receipts = secrets(dir)?.context("there are no receipt keys yet: start the station once")?;
+        let backup = Backup { peer: read("peer")?, stream: read("stream")?, station: read("station")?, receipts };
+        Ok(format!(
+            "# The private keys of an ipfs-radio station. Whoever has them is the station: keep this file secret.\n{}",
+            toml::to_string(&backup)?
+        ))
+    }
+
+    /// Writes the keys of a backup into `dir`. What is there already is never overwritten.
+    pub fn import(dir: &Path, text: &str) -> anyhow::Result<()> {
+        let backup: Backup = toml::from_str(text).context("this is not a backup made by `key export`")?;
+        for name in KEYS.map(|name| format!("{name}.key")).iter().map(String::as_str).chain([SECRETS]) {
+            let path = dir.join(name);
+            if path.exists() {
+                bail!("{} is there already and is not overwritten; move it away first", path.display());
+            }
+        }
+        fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+        for (name, encoded) in KEYS.into_iter().zip([&backup.peer, &backup.stream, &backup.station]) {
+            let bytes = BASE64.decode(encoded.as_bytes()).with_context(|| format!("the {name} key is damaged"))?;
+            Key::from_protobuf(&bytes).map_err(|error| anyhow::anyhow!("the {name} key is damaged: {error}"))?;
+            disk::create_private(&dir.join(format!("{name}.key")), &bytes)?;
+        }
+        save(dir, &backup.receipts)
+    }
+}
+
+fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<Vec<SigningKey>> {
+    let secrets = match secrets(dir)? {
+        Some(secrets) => secrets,
+        None if may_create => {
+            let made = Secrets { key: vec![fresh()?] };
+            save(dir, &made)?;
+            made
+        }
+        None => bail!("{} is missing; restore it with `ipfs-radio key import FILE`", dir.join(SECRETS).display()),
+    };
+    let mut keys: Vec<Secret> = secrets.key;
+    keys.retain(|key| key.state != State::Revoked);
+    keys.sort_by_key(|key| key.state != State::Active);
+    ensure!(keys.first().is_some_and(|key| key.state == State::Active), "{SECRETS} has no active key");
+    let derive = |key: &Secret| {
+        let master = HEXLOWER.decode(key.secret.as_bytes()).with_context(|| format!("{SECRETS}: key {:?}", key.id))?;
+        ensure!(master.len() >= 32, "{SECRETS}: the secret of key {:?} is shorter than 32 bytes", key.id);
+        Ok(SigningKey::derive(&key.id, &master))
+    };
+    keys.iter().map(derive).collect()
+}
+
+fn secrets(dir: &Path) -> anyhow::Result<Option<Secrets>> {
+    let path = dir.join(SECRETS);
+    let Some(bytes) = disk::read_if_there(&path, SECRETS_BYTES_MAX)? else { return Ok(None) };
+    let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", path.display()))?;
+    // The error of the parser would quote the secret.
+    let parsed = toml::from_str(&text).map_err(|_| anyhow::anyhow!("{} cannot be understood", path.display()))?;
+    Ok(Some(parsed))
+}
+
+fn save(dir: &Path, secrets: &Secrets) -> anyhow::Result<()> {
+    fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
+    disk::create_private(&dir.join(SECRETS), toml::to_string(secrets)?.as_bytes())?;
+    Ok(())
+}
+
+fn fresh() -> anyhow::Result<Secret> {
+    let mut secret = [0; 32];
+    getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
+    let created = clock::wall().to_string();
+    Ok(Secret { id: "r1".into(), secret: HEXLOWER.encode(&secret), state: State::Active, created })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_backup_brings_the_station_back() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        assert!(Identity::load(&old, false).is_err());
+        let made = Identity::load(&old, true).unwrap();
+        let again = Identity::load(&old, false).unwrap();
+        assert_eq!(made.station.name(), again.station.name());
+        let backup = Identity::export(&old).unwrap();
+        Identity::import(&new, &backup).unwrap();
+        let restored = Identity::load(&new, false).unwrap();
+        assert_eq!(made.stream.name(), restored.stream.name());
+        assert_eq!(made.peer.peer_id(), restored.peer.peer_id());
+        assert_eq!(fs::read(old.join(SECRETS)).unwrap(), fs::read(new.join(SECRETS)).unwrap());
+        let error = Identity::import(&new, &backup).unwrap_err().to_string();
+        assert!(error.contains("not overwritten"), "{error}");
+        use std::os::unix::fs::PermissionsExt;
+        for name in ["peer.key", SECRETS] {
+            assert_eq!(fs::metadata(new.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+}

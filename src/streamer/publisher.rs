@@ -1,0 +1,352 @@
+//! Makes lists visible: stores them with the root around them, hands them to the listener port, and keeps the two
+//! names pointing at the newest. Nothing here can delay the timeline: it only ever sees the latest snapshot.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use cid::Cid;
+use tokio::{
+    sync::{mpsc, watch},
+    time,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    air::{Frame, Rendered, Shown, render},
+    notes::Notes,
+    writer::Writer,
+};
+use crate::{
+    clock,
+    ipfs::{Blocks, Findable, Key, Node, Numbers, Record, Records, Store, View},
+    radio::{
+        naming::{NameAction, Naming},
+        receipt::Body,
+        retention::Retention,
+        status::{LastPublish, OnAir, SetupProgress, Status},
+        time::{Span, Time},
+    },
+};
+
+/// How often the status is looked over.
+const TICK: Duration = Duration::from_secs(1);
+/// Blocks deleted at one tick.
+const EXPIRE_MAX: usize = 64;
+/// How long a segment stays in the root's `ipfs/` folder after it left the list.
+const TAIL: Span = Span::seconds(600);
+/// How long lists and roots that names pointed to are provided.
+const PROVIDE_LISTS: Span = Span::seconds(900);
+
+/// Which of the two names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Which {
+    Stream,
+    Station,
+}
+
+/// One of the station's names.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) key: Arc<Key>,
+    pub(super) naming: Naming,
+}
+
+/// What the publisher is told by the tasks it starts.
+#[derive(Debug)]
+enum Ended {
+    Reserved { until: u64, well: bool },
+    Put { which: Which, value: Cid, sequence: u64, outcome: Result<Duration, String> },
+}
+
+/// A segment in the root's `ipfs/` folder.
+#[derive(Clone, Debug)]
+pub(super) struct Held {
+    pub(super) cid: Cid,
+    pub(super) bytes: u64,
+    /// The end of its air time.
+    pub(super) until: Time,
+}
+
+/// What a publisher is made of.
+#[derive(Debug)]
+pub(super) struct Publisher {
+    pub(super) clock: clock::System,
+    pub(super) store: Store,
+    pub(super) node: Node,
+    pub(super) writer: Writer,
+    pub(super) notes: Notes,
+    pub(super) frame: Frame,
+    pub(super) stream: Named,
+    pub(super) station: Named,
+    pub(super) held: VecDeque<Held>,
+    pub(super) retention: Retention,
+    pub(super) keep_segments: Span,
+    pub(super) keep_lists: Span,
+    pub(super) ttl: Span,
+    pub(super) lifetime: Span,
+    pub(super) status: Status,
+    pub(super) setup: watch::Receiver<SetupProgress>,
+    pub(super) on_air: watch::Sender<Option<Arc<OnAir>>>,
+    pub(super) records: watch::Sender<Records>,
+}
+
+struct Work {
+    publisher: Publisher,
+    shown: Option<Shown>,
+    rendered: Option<Rendered>,
+    last_seq: u64,
+    provided: VecDeque<(Cid, Time)>,
+    ended: mpsc::Sender<Ended>,
+    names_open: bool,
+}
+
+impl Publisher {
+    /// Runs until `stop`. Names are published once `floor` is there: the highest sequences that the network knows.
+    pub(super) async fn run(
+        self,
+        mut shows: watch::Receiver<Option<Shown>>,
+        mut floor: watch::Receiver<Option<u64>>,
+        stop: CancellationToken,
+    ) {
+        let (ended, mut endings) = mpsc::channel(8);
+        let mut work = Work {
+            publisher: self,
+            shown: None,
+            rendered: None,
+            last_seq: 0,
+            provided: VecDeque::new(),
+            ended,
+            names_open: false,
+        };
+        let mut tick = time::interval(TICK);
+        tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                changed = shows.changed() => {
+                    let Ok(()) = changed else { return };
+                    let shown = shows.borrow_and_update().clone();
+                    if let Some(shown) = shown {
+                        work.show(shown).await;
+                    }
+                }
+                Some(ended) = endings.recv() => work.ended(ended),
+                Ok(()) = floor.changed(), if !work.names_open => {
+                    let floor = *floor.borrow_and_update();
+                    work.open_names(floor);
+                }
+                _ = tick.tick() => work.tick().await,
+            }
+            work.poll_names();
+        }
+    }
+}
+
+impl Work {
+    async fn show(&mut self, shown: Shown) {
+        let now = self.publisher.clock.now().station;
+        self.take_over(&shown).await;
+        let segments: Vec<(Cid, u64)> = self.folder();
+        let rendered = match render(&shown, &segments, &self.publisher.frame, now) {
+            Ok(Some(rendered)) => rendered,
+            Ok(None) => return,
+            Err(error) => return self.publisher.notes.raise("root", error.to_string()),
+        };
+        let cids: Vec<Cid> = rendered.blocks.iter().map(|(cid, _)| *cid).collect();
+        match self.publisher.store.put(rendered.blocks.clone()).await {
+            Ok(()) => {
+                self.publisher.notes.clear("store");
+                let until = now.plus(self.publisher.keep_lists);
+                cids.iter().for_each(|cid| self.publisher.retention.keep(*cid, until));
+                self.publisher.stream.naming.want(rendered.list_cid);
+                self.publisher.station.naming.want(rendered.root_cid);
+                let _ = self.publisher.node.notify_new_blocks(cids).await;
+            }
+            // The own gateway has the list in memory and goes on; the names stay where they are.
+            Err(error) => self.publisher.notes.raise("store", format!("a list cannot be stored: {error}")),
+        }
+        let last = shown.snapshot.segments.last().map_or(0, |last| last.media_seq);
+        tracing::info!(last, list = %rendered.list_cid, "list");
+        self.shown = Some(shown);
+        self.rendered = Some(rendered);
+        self.refresh();
+    }
+
+    /// Keeps and provides what is new on the list, in air order, and lets go of what left the folder.
+    async fn take_over(&mut self, shown: &Shown) {
+        let axis = shown.snapshot.axis;
+        let mut fresh = Vec::new();
+        let known = self.last_seq;
+        for aired in shown.snapshot.segments.iter().filter(|aired| aired.media_seq > known) {
+            let until = axis.date(aired.air_end());
+            let cid = aired.segment.cid;
+            self.publisher.retention.keep(cid, until.plus(self.publisher.keep_segments));
+            let list = aired.run.list.0;
+            let run_ends = axis.date(aired.run.air_samples + aired.run.samples);
+            self.publisher.retention.keep(list, run_ends.plus(self.publisher.keep_segments));
+            self.publisher.held.push_back(Held { cid, bytes: u64::from(aired.segment.bytes), until });
+            fresh.push(cid);
+            self.last_seq = aired.media_seq;
+        }
+        let oldest = shown.snapshot.segments.first().map_or(Time(0), |first| axis.date(first.air_samples));
+        let mut gone = Vec::new();
+        while self.publisher.held.front().is_some_and(|held| held.until.plus(TAIL) < oldest) {
+            gone.extend(self.publisher.held.pop_front().map(|held| held.cid));
+        }
+        gone.retain(|cid| self.publisher.held.iter().all(|held| held.cid != *cid));
+        // A node that has stopped provides nothing; the station stops with it.
+        let _ = self.publisher.node.provide(fresh).await;
+        let _ = self.publisher.node.stop_providing(gone).await;
+    }
+
+    fn folder(&self) -> Vec<(Cid, u64)> {
+        let mut segments: Vec<(Cid, u64)> = self.publisher.held.iter().map(|held| (held.cid, held.bytes)).collect();
+        segments.sort_unstable();
+        segments.dedup();
+        segments
+    }
+
+    async fn tick(&mut self) {
+        let now = self.publisher.clock.now().station;
+        let gone = self.publisher.retention.expired(now, EXPIRE_MAX);
+        if !gone.is_empty()
+            && let Err(error) = self.publisher.store.remove(gone.clone()).await
+        {
+            // They are asked for no more; the sweep at the next start takes what stays.
+            tracing::warn!(%error, count = gone.len(), "old blocks cannot be deleted");
+        }
+        let over = |at: &Time| at.plus(PROVIDE_LISTS) < now;
+        let mut stale = Vec::new();
+        while self.provided.front().is_some_and(|(_, at)| over(at)) {
+            stale.extend(self.provided.pop_front().map(|(cid, _)| cid));
+        }
+        let _ = self.publisher.node.stop_providing(stale).await;
+        self.refresh();
+    }
+
+    /// Tells the listener port how things stand, if they stand otherwise than before.
+    fn refresh(&mut self) {
+        let (Some(shown), Some(rendered)) = (&self.shown, &self.rendered) else { return };
+        let now = self.publisher.clock.now().station;
+        let peer = self.publisher.node.status();
+        let (current, next) = shown.now_and_next(now);
+        let status = &mut self.publisher.status;
+        status.addresses = peer.addresses();
+        status.findable = peer.findable() == Findable::Yes;
+        status.media_sequence = shown.media_sequence(now);
+        (status.now, status.next) = (current, next);
+        status.setup = self.publisher.setup.borrow().clone();
+        status.health = self.publisher.notes.text();
+        let air = OnAir {
+            list: rendered.list.clone(),
+            list_cid: rendered.list_cid,
+            root_cid: rendered.root_cid,
+            now_json: shown.now_json(now),
+            status: status.clone(),
+        };
+        self.publisher.on_air.send_if_modified(|before| {
+            let same = before.as_ref().is_some_and(|before| {
+                before.list_cid == air.list_cid && before.root_cid == air.root_cid && before.status == air.status
+            });
+            if !same {
+                *before = Some(Arc::new(air));
+            }
+            !same
+        });
+    }
+
+    fn open_names(&mut self, floor: Option<u64>) {
+        let Some(floor) = floor else { return };
+        self.names_open = true;
+        for named in [&mut self.publisher.stream, &mut self.publisher.station] {
+            named.naming.raise(floor);
+        }
+    }
+
+    fn poll_names(&mut self) {
+        if !self.names_open {
+            return;
+        }
+        for which in [Which::Stream, Which::Station] {
+            let now = clock::wall();
+            let action = self.named(which).naming.poll(now);
+            match action {
+                NameAction::Wait(_) => {}
+                NameAction::Reserve(until) => self.reserve(until),
+                NameAction::Put { value, sequence } => self.put(which, value, sequence, now),
+            }
+        }
+    }
+
+    fn named(&mut self, which: Which) -> &mut Named {
+        match which {
+            Which::Stream => &mut self.publisher.stream,
+            Which::Station => &mut self.publisher.station,
+        }
+    }
+
+    fn reserve(&self, until: u64) {
+        let (writer, ended) = (self.publisher.writer.clone(), self.ended.clone());
+        tokio::spawn(async move {
+            let well = writer.append(vec![Body::IpnsReserved { until }]).await.is_ok();
+            let _ = ended.send(Ended::Reserved { until, well }).await;
+        });
+    }
+
+    fn put(&mut self, which: Which, value: Cid, sequence: u64, now: Time) {
+        let first = self.shown.as_ref().and_then(|shown| shown.snapshot.segments.first());
+        let numbers = first.map(|first| Numbers {
+            media_sequence: first.media_seq,
+            discontinuity_sequence: first.disc_seq - u64::from(first.disc),
+        });
+        let view = View {
+            value: format!("/ipfs/{value}"),
+            sequence,
+            validity: now.plus(self.publisher.lifetime),
+            ttl: self.publisher.ttl,
+            numbers,
+        };
+        let record = match Record::sign(&self.named(which).key, &view) {
+            Ok(record) => record,
+            Err(error) => {
+                self.publisher.notes.raise("names", error.to_string());
+                return self.named(which).naming.ended(false, now);
+            }
+        };
+        self.publisher.records.send_modify(|records| match which {
+            Which::Stream => records.stream = Some(record.bytes().clone()),
+            Which::Station => records.station = Some(record.bytes().clone()),
+        });
+        let (node, ended) = (self.publisher.node.clone(), self.ended.clone());
+        tokio::spawn(async move {
+            let _ = node.provide(vec![value]).await;
+            let outcome = node.publish(&record).await.map(|done| done.took).map_err(|error| error.to_string());
+            let _ = ended.send(Ended::Put { which, value, sequence, outcome }).await;
+        });
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Reserved { until, well } => {
+                // Without a reservation a restart may reuse sequences of the last minutes; silence would be worse.
+                if !well {
+                    self.publisher.notes.raise("ledger", "IPNS sequences cannot be reserved");
+                }
+                self.publisher.stream.naming.reserved(until);
+                self.publisher.station.naming.reserved(until);
+            }
+            Ended::Put { which, value, sequence, outcome } => {
+                self.provided.push_back((value, self.publisher.clock.now().station));
+                let now = clock::wall();
+                self.named(which).naming.ended(outcome.is_ok(), now);
+                match outcome {
+                    Ok(took) => {
+                        tracing::info!(?which, sequence, seconds = took.as_secs_f64(), "published");
+                        self.publisher.status.last_publish =
+                            Some(LastPublish { sequence, at: now.to_string(), seconds: took.as_secs_f64() });
+                    }
+                    Err(error) => tracing::info!(?which, sequence, %error, "not published"),
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,402 @@
+//! Getting on air: the past is read from the ledger, the peer is started, and everything is joined.
+
+use std::{
+    collections::VecDeque,
+    fs,
+    path::{Path, PathBuf},
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use anyhow::Context;
+use tokio::{
+    sync::{Notify, watch},
+    task,
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    HEAD_START, Station, Streamer,
+    air::Frame,
+    catalog::Catalog,
+    child::Children,
+    identity::Identity,
+    notes::Notes,
+    publisher::{Held, Named, Publisher},
+    unfinished,
+    writer::{Desk, Writer},
+};
+use crate::{
+    clock,
+    disk::{
+        Layout, Lock,
+        ledger::{Error as LedgerError, Ledger, Signer},
+    },
+    ipfs::{Key, Name, Node, Options, Records, Store},
+    radio::{
+        history::History,
+        naming::{Naming, NamingRules},
+        receipt::{Body, Receipt},
+        retention::Retention,
+        rules::Rules,
+        status::{SetupProgress, Status},
+        time::Span,
+        timeline::{Clocks, Timeline},
+    },
+};
+
+/// How long the network is asked for what it knows of the station's names.
+const LOOKUP: Duration = Duration::from_secs(10);
+/// A list has fewer segments than this: how far above the first number of a lost list a new one begins.
+const LIST_MAX: u64 = 10_000;
+/// Segments of the past that the root's `ipfs/` folder may still hold: far more than a window and ten minutes.
+const HELD_MAX: usize = 8_192;
+/// How deep a source folder is searched for a first file.
+const DEPTH_MAX: u32 = 8;
+
+/// What a station is run by.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its folder.
+    pub layout: Layout,
+    /// The lock on its state, held until it has stopped.
+    pub lock: Lock,
+    /// Its rules; segment duration and rate hold only for a station without a ledger.
+    pub rules: Rules,
+    /// Its keys.
+    pub identity: Identity,
+    /// Whether the keys were there before this start.
+    pub known: bool,
+    /// What it is called.
+    pub name: String,
+    /// The listener page of the root directory.
+    pub page: String,
+    /// Where it can be heard, for the status.
+    pub gateways: Vec<String>,
+    /// Checked addresses of the peer.
+    pub peer: Options,
+    /// Whether the peer calls anybody: without it nobody is asked.
+    pub calls: bool,
+    /// How names are published.
+    pub naming: NamingRules,
+    /// TTL of the records.
+    pub ttl: Span,
+    /// How long segments are kept after they aired.
+    pub keep_segments: Span,
+    /// How long lists and roots are kept.
+    pub keep_lists: Span,
+    /// Tolerated and needed staleness in seconds, for the status.
+    pub staleness_seconds: (f64, f64),
+    /// This binary.
+    pub binary: PathBuf,
+    /// Folders that setup reads.
+    pub sources: Vec<PathBuf>,
+    /// Whether setup is run beside the air.
+    pub setup: bool,
+    /// Whether it is run again when sources change.
+    pub auto_setup: bool,
+}
+
+/// How to begin a timeline.
+#[derive(Debug)]
+pub(super) struct Fresh {
+    rules: Rules,
+    epoch: u64,
+    floor: u64,
+    constants: Arc<OnceLock<Body>>,
+    /// Whether there is music to wait for, so that the filler does not begin the station.
+    pub(super) expects_music: bool,
+}
+
+impl Fresh {
+    /// Begins it now.
+    pub(super) fn timeline(&self, clocks: Clocks) -> Timeline {
+        let timeline = Timeline::new(self.rules.clone(), self.epoch, self.floor, clocks);
+        let _ = self.constants.set(Body::LedgerOpen(timeline.axis().constants()));
+        timeline
+    }
+}
+
+/// What the ledger tells at start.
+#[derive(Debug, Default)]
+struct Past {
+    ledger: Option<Ledger>,
+    history: History,
+    retention: Retention,
+    held: VecDeque<Held>,
+    /// Why there is a new ledger, if an old one was damaged.
+    damage: Option<String>,
+}
+
+/// Puts the station on air and keeps it there until `stop`.
+pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Result<Station> {
+    let clock = clock::System::start();
+    let notes = Notes::default();
+    let layout = settings.layout.clone();
+    let signer = Signer {
+        keys: settings.identity.receipts.clone(),
+        node_id: settings.identity.peer.peer_id(),
+        stream: settings.identity.stream.name().to_string(),
+    };
+    let (ledger, keep, signing) = (layout.ledger(), settings.keep_segments, signer.clone());
+    let past = task::spawn_blocking(move || recall(&ledger, signing, keep));
+    let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
+    let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
+    let past = past.await.context("reading the ledger")??;
+    let rules = rules_of(&settings.rules, &past, &notes);
+    let floor = numbers_floor(&settings, &past, &node).await;
+    let constants = Arc::new(OnceLock::new());
+    let writer = Writer::start(desk(past.ledger, &layout, signer, constants.clone(), past.damage, &notes))
+        .context("the ledger's writer cannot be started")?;
+    let reserved = past.history.reserved();
+    let timeline = resumed(past.history, &rules, &store, clock).await;
+    let epoch = timeline.as_ref().map_or(1, |timeline| timeline.axis().epoch);
+
+    let (shows, shown) = watch::channel(None);
+    let (on_air, heard) = watch::channel(None);
+    let (records, signed) = watch::channel(Records::default());
+    let (progress, progressed) = watch::channel(idle(settings.setup));
+    let (rendering, rendered) = watch::channel(true);
+    let written = Arc::new(Notify::new());
+    let processed = Catalog::new(layout.processed());
+    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
+    let silent = processed.load().is_err() && !expects_music;
+    let streamer = Streamer {
+        clock,
+        timeline,
+        rate: rules.rate,
+        head_start: rules.look_ahead() + HEAD_START.to_samples(rules.rate),
+        fresh: Fresh { rules: rules.clone(), epoch, floor, constants, expects_music },
+        processed,
+        generated: Catalog::new(layout.generated()),
+        accepted_order: layout.accepted_order(),
+        sequence_state: layout.sequence_state(),
+        order: None,
+        filler: None,
+        store: store.clone(),
+        writer: writer.clone(),
+        notes: notes.clone(),
+        shows,
+        rendering: rendered,
+        written: written.clone(),
+    };
+    let children = Children {
+        binary: settings.binary.clone(),
+        dir: layout.dir().into(),
+        sources: settings.sources.clone(),
+        setup: settings.setup,
+        auto_setup: settings.auto_setup,
+        notes: notes.clone(),
+        progress: Arc::new(progress),
+        written,
+        rendering,
+    };
+    let lock = settings.lock;
+    let names = [settings.identity.stream.name(), settings.identity.station.name()];
+    let calls = settings.calls;
+    let (floors, floor) = watch::channel(None);
+    let publisher = Publisher {
+        clock,
+        store: store.clone(),
+        node: node.clone(),
+        writer,
+        notes,
+        frame: frame(&settings, epoch),
+        status: status(&settings),
+        stream: named(settings.identity.stream, settings.naming, reserved),
+        station: named(settings.identity.station, settings.naming, reserved),
+        held: past.held,
+        retention: past.retention,
+        keep_segments: settings.keep_segments,
+        keep_lists: settings.keep_lists,
+        ttl: settings.ttl,
+        lifetime: settings.naming.lifetime,
+        setup: progressed,
+        on_air,
+        records,
+    };
+    let running = {
+        let (store, node) = (store.clone(), node.clone());
+        task::spawn(async move {
+            let streaming = streamer.run(stop.clone());
+            let publishing = publisher.run(shown, floor, stop.clone());
+            let making = children.run(silent, stop.clone());
+            let asking = seen_on_network(node.clone(), names, calls, floors, stop);
+            let (outcome, (), (), ()) = tokio::join!(streaming, publishing, making, asking);
+            node.stop().await;
+            store.close().await;
+            drop(lock);
+            outcome
+        })
+    };
+    Ok(Station { store, node, on_air: heard, records: signed, running })
+}
+
+/// Reads what the ledger tells. A damaged ledger is put aside, and what is left of it says from where to go on.
+fn recall(dir: &Path, signer: Signer, keep: Span) -> anyhow::Result<Past> {
+    let now = clock::wall();
+    let mut past = Past::default();
+    let opened = Ledger::open(dir, signer, now.minus(keep), &mut |receipt| past.take(receipt, keep));
+    match opened {
+        Ok((ledger, found)) => {
+            past.ledger = ledger;
+            if found.torn_bytes > 0 {
+                tracing::warn!(bytes = found.torn_bytes, "a torn receipt was cut off");
+            }
+        }
+        Err(error @ LedgerError::Damaged { .. }) => {
+            let aside = Ledger::quarantine(dir, now)?;
+            past.damage = Some(format!("{error}; the old receipts lie in {}", aside.display()));
+        }
+        Err(error) => return Err(error).context("the ledger cannot be read"),
+    }
+    let gone = past.held.iter().take_while(|held| held.until.plus(keep) < now).count();
+    past.held.drain(..gone);
+    Ok(past)
+}
+
+impl Past {
+    fn take(&mut self, receipt: &Receipt, keep: Span) {
+        let Some(kept) = self.history.take(receipt) else { return };
+        self.retention.keep(kept.cid, kept.until.plus(keep));
+        if let Body::Segment(segment) = &receipt.body {
+            self.held.push_back(Held { cid: kept.cid, bytes: segment.byte_count, until: kept.until });
+            if self.held.len() > HELD_MAX {
+                self.held.pop_front();
+            }
+        }
+    }
+}
+
+/// The rules of a station that has a ledger: duration and rate are those it began with.
+fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
+    let Some(axis) = past.history.axis() else { return wanted.clone() };
+    if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
+        notes.raise(
+            "epoch",
+            format!(
+                "the station is on air with segments of {} s at {} Hz, setup.toml says {} s at {} Hz; \
+                 `ipfs-radio setup --new-epoch` and a restart change that",
+                axis.target_seconds, axis.rate, wanted.segment_seconds, wanted.rate
+            ),
+        );
+    }
+    Rules { segment_seconds: axis.target_seconds, rate: axis.rate, ..wanted.clone() }
+}
+
+/// From which numbers a station without a usable ledger begins (contract §3).
+async fn numbers_floor(settings: &Settings, past: &Past, node: &Node) -> u64 {
+    let seconds = clock::wall().millis() / 1_000;
+    let local = past.history.last_seq().map_or(0, |last| last + LIST_MAX);
+    let local = local.max(past.history.last_disc().map_or(0, |last| last + LIST_MAX));
+    if past.ledger.is_some() || !settings.known || !settings.calls {
+        return seconds.max(local);
+    }
+    let seen = node.lookup(settings.identity.stream.name(), LOOKUP).await.ok().flatten();
+    let numbers = seen.and_then(|record| record.view().numbers);
+    let public = numbers.map_or(0, |n| n.media_sequence.max(n.discontinuity_sequence) + LIST_MAX);
+    seconds.max(local).max(public)
+}
+
+fn desk(
+    ledger: Option<Ledger>,
+    layout: &Layout,
+    signer: Signer,
+    constants: Arc<OnceLock<Body>>,
+    damage: Option<String>,
+    notes: &Notes,
+) -> Desk {
+    if let Some(ledger) = ledger {
+        return Desk::Open(Box::new(ledger));
+    }
+    if let Some(damage) = &damage {
+        notes.raise("receipts", damage.clone());
+    }
+    let preface = damage.into_iter().map(|reason| Body::Repair { reason }).collect();
+    Desk::Begin { dir: layout.ledger(), signer, constants, preface }
+}
+
+/// The timeline where the ledger ends; `None` if it has no segment or was damaged.
+async fn resumed(history: History, rules: &Rules, store: &Store, clock: clock::System) -> Option<Timeline> {
+    let position = history.position()?;
+    let item = match position.unfinished() {
+        Some(run) => unfinished(store, run).await,
+        None => None,
+    };
+    Some(Timeline::resume(rules.clone(), position, item, clock.now()))
+}
+
+fn named(key: Key, rules: NamingRules, used: u64) -> Named {
+    Named { key: Arc::new(key), naming: Naming::new(rules, used) }
+}
+
+fn frame(settings: &Settings, epoch: u64) -> Frame {
+    let identity = &settings.identity;
+    let station_json = serde_json::json!({
+        "name": settings.name,
+        "stream": identity.stream.name().to_string(),
+        "station": identity.station.name().to_string(),
+        "peer": identity.peer.peer_id(),
+        "epoch": epoch,
+    });
+    Frame { page: settings.page.clone(), station_json: format!("{station_json}\n") }
+}
+
+fn status(settings: &Settings) -> Status {
+    let (tolerated, needed) = settings.staleness_seconds;
+    Status {
+        station: settings.identity.station.name().to_string(),
+        stream: settings.identity.stream.name().to_string(),
+        peer: settings.identity.peer.peer_id(),
+        addresses: Vec::new(),
+        gateways: settings.gateways.clone(),
+        findable: false,
+        media_sequence: 0,
+        now: None,
+        next: None,
+        tolerated_staleness_seconds: tolerated,
+        needed_staleness_seconds: needed,
+        last_publish: None,
+        setup: idle(settings.setup),
+        health: "ok".into(),
+    }
+}
+
+fn idle(setup: bool) -> SetupProgress {
+    SetupProgress { state: if setup { "idle" } else { "off" }.into(), done: 0, total: 0 }
+}
+
+/// The highest IPNS sequence that the network knows of the station's names; 0 when nobody can be asked. Names are
+/// not published before it is told.
+async fn seen_on_network(
+    node: Node,
+    names: [Name; 2],
+    calls: bool,
+    floors: watch::Sender<Option<u64>>,
+    stop: CancellationToken,
+) {
+    let ask = async {
+        if !calls {
+            return 0;
+        }
+        let [stream, station] = names.map(|name| node.lookup(name, LOOKUP));
+        let (stream, station) = tokio::join!(stream, station);
+        let found = [stream, station].into_iter().flatten().flatten();
+        found.map(|record| record.view().sequence).max().unwrap_or(0)
+    };
+    let floor = tokio::select! {
+        floor = ask => floor,
+        () = stop.cancelled() => return,
+    };
+    floors.send_replace(Some(floor));
+}
+
+/// Whether there is any file in a folder, down to `depth` levels.
+fn has_files(folder: &Path, depth: u32) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let path = entry.path();
+        !hidden && (path.is_file() || (depth > 0 && path.is_dir() && has_files(&path, depth - 1)))
+    })
+}
