@@ -6,13 +6,9 @@ use clap::Args;
 
 use super::{FAILED, OK, STOP, say, stop_on_signal};
 use crate::{
-    audio::{
-        self,
-        synth::{self, PieceKind, programme},
-    },
-    clock, config,
+    audio, clock, config,
     disk::{self, Layout, ledger::Ledger},
-    radio::{history::History, segment::Kind, time::Span},
+    radio::{history::History, time::Span},
     setup::{self, Job, Progress, Report, Teller, Tools},
     streamer::Identity,
 };
@@ -90,9 +86,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     };
     let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
     let report = if options.generated {
-        let pieces = programme(SEED, job.settings.rate)?;
-        let pieces: Vec<setup::Piece<'_>> = pieces.iter().map(piece).collect();
-        setup::generated(&layout, &job.settings, job.cycle, &pieces, &tools, &STOP)?
+        setup::generated(&layout, &job.settings, job.cycle, SEED, &tools, &STOP)?
     } else {
         setup::run(&layout, &job, &how, &tools, &STOP)?
     };
@@ -105,21 +99,6 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
 
 /// The seed of the built-in programme: the same pieces on every station.
 const SEED: u64 = 808;
-
-fn piece(made: &synth::Piece) -> setup::Piece<'_> {
-    let (folder, kind) = match made.kind {
-        PieceKind::Track => ("music", Kind::Track),
-        PieceKind::Jingle => ("jingles", Kind::Jingle),
-    };
-    setup::Piece {
-        path: format!("generated/{folder}/{}", made.title),
-        kind,
-        title: made.title.clone(),
-        artist: made.artist.clone(),
-        identity: made.fingerprint(),
-        source: made,
-    }
-}
 
 /// Segment duration and rate of a station that has been on air.
 fn constants(layout: &Layout) -> anyhow::Result<Option<(u32, u32)>> {

@@ -191,7 +191,6 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         written,
         rendering,
     };
-    let lock = settings.lock;
     let names = [settings.identity.stream.name(), settings.identity.station.name()];
     let calls = settings.calls;
     let (floors, floor) = watch::channel(None);
@@ -216,6 +215,7 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         records,
     };
     let running = {
+        let lock = settings.lock;
         let (store, node) = (store.clone(), node.clone());
         task::spawn(async move {
             let streaming = streamer.run(stop.clone());
