@@ -18,8 +18,11 @@ use super::{
     time::{Span, Time},
 };
 
+mod notes;
 mod plan;
 mod resume;
+
+use notes::{Notes, newest};
 
 /// The clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,18 +137,6 @@ const BATCH_MAX: usize = 64;
 const RETRY: Span = Span::seconds(1);
 /// Items that may fail in a row before the timeline pauses for [`RETRY`].
 const FAILURES_MAX: u32 = 64;
-/// Receipts kept for the next try while the ledger cannot be written: about an hour of segments.
-const UNRECORDED_MAX: usize = 1_024;
-
-/// Receipts that wait for the next segment.
-const NOTES_MAX: usize = 64;
-
-/// The newest [`UNRECORDED_MAX`] receipts, with that of the item which the first of them belongs to.
-fn newest(mut bodies: Vec<Body>) -> Vec<Body> {
-    let newest = bodies.split_off(bodies.len().saturating_sub(UNRECORDED_MAX));
-    let run = bodies.into_iter().rev().find(|body| matches!(body, Body::ItemStarted(_)));
-    run.into_iter().chain(newest).collect()
-}
 
 /// The timeline of one station.
 #[derive(Clone, Debug)]
@@ -162,8 +153,8 @@ pub struct Timeline {
     planned_from: Vec<(Slot, Arc<Place>)>,
     /// Segment lists to be stored with the planned segments.
     lists: Vec<(CidText, String)>,
-    /// Receipts that go into the ledger ahead of the segment with that number, in its order.
-    notes: Vec<(u64, Body)>,
+    /// Receipts that go into the ledger ahead of the planned segments.
+    notes: Notes,
     /// The receipts that are being written.
     recording: Vec<Body>,
     /// Receipts that could not be written and go on air without; tried again with the next batch.
@@ -204,7 +195,7 @@ impl Timeline {
             planned: Vec::new(),
             planned_from: Vec::new(),
             lists: Vec::new(),
-            notes: Vec::new(),
+            notes: Notes::default(),
             recording: Vec::new(),
             unrecorded: Vec::new(),
             next_seq,
@@ -286,7 +277,7 @@ impl Timeline {
         match event {
             Event::Order(order) => {
                 let entries = order.entries.len() as u64;
-                self.note(Body::OrderAccepted { order: order.sha256.clone(), entries });
+                self.notes.add(self.next_seq, Body::OrderAccepted { order: order.sha256.clone(), entries });
                 self.programme.accept(order);
             }
             Event::Filler(filler) => self.programme.fill_with(filler),
@@ -342,7 +333,7 @@ impl Timeline {
 
     /// An item cannot air. After many in a row there is a pause, with what is planned on air before it.
     fn failed(&mut self, slot: Slot, reason: String, clocks: Clocks) {
-        self.note(Body::CatalogChanged { entry: slot.entry.path, item: slot.entry.id, reason });
+        self.notes.add(self.next_seq, Body::CatalogChanged { entry: slot.entry.path, item: slot.entry.id, reason });
         self.failures += 1;
         if self.failures < FAILURES_MAX {
             return;
@@ -350,26 +341,6 @@ impl Timeline {
         self.failures = 0;
         let pause = Phase::Todo(Op::Plan, clocks.station.plus(RETRY));
         self.phase = if self.planned.is_empty() { pause } else { Phase::at_once(Op::Store) };
-    }
-
-    /// Notes something for the ledger, ahead of the next segment.
-    fn note(&mut self, body: Body) {
-        let mergeable = |(seq, old): &&mut (u64, Body)| match (old, &body) {
-            (Body::ClockStep { reason, .. }, Body::ClockStep { reason: again, .. }) => {
-                *seq == self.next_seq && reason == again
-            }
-            _ => false,
-        };
-        let known = self.notes.iter_mut().find(mergeable);
-        if let (Some((_, Body::ClockStep { samples, .. })), Body::ClockStep { samples: more, .. }) = (known, &body) {
-            *samples += more;
-            return;
-        }
-        if self.notes.len() >= NOTES_MAX {
-            let droppable = self.notes.iter().position(|(_, body)| !matches!(body, Body::ClockStep { .. }));
-            self.notes.remove(droppable.unwrap_or(0));
-        }
-        self.notes.push((self.next_seq, body));
     }
 
     /// A planned block is not to be had: what was planned from it on is given up, and play goes on behind its item.
@@ -385,9 +356,7 @@ impl Timeline {
         self.planned_from.truncate(index);
         let planned = &self.planned;
         self.lists.retain(|(cid, _)| planned.iter().any(|aired| aired.run.list == *cid));
-        for (seq, _) in &mut self.notes {
-            *seq = self.next_seq.min(*seq);
-        }
+        self.notes.fall_back(self.next_seq);
         self.current = None;
         self.programme.break_off(&slot, Place::clone(&place));
         self.failed(slot, reason, clocks);
@@ -397,8 +366,7 @@ impl Timeline {
     fn freeze(&mut self, clocks: Clocks) {
         self.phase = Phase::at_once(Op::Plan);
         // What was noted while the receipts were being written goes with the next ones.
-        let planned = self.planned.last().map_or(0, |last| last.media_seq);
-        self.notes.retain(|(seq, _)| *seq > planned);
+        self.notes.written(self.planned.last().map_or(0, |last| last.media_seq));
         self.recording.clear();
         self.lists.clear();
         self.planned_from.clear();
@@ -460,11 +428,8 @@ impl Timeline {
     fn record(&mut self) -> Action {
         self.phase = Phase::Out;
         let mut bodies = self.unrecorded.clone();
-        let mut notes = self.notes.iter().peekable();
-        for aired in &self.planned {
-            while let Some((_, note)) = notes.next_if(|(seq, _)| *seq <= aired.media_seq) {
-                bodies.push(note.clone());
-            }
+        for (at, aired) in self.planned.iter().enumerate() {
+            bodies.extend(self.notes.ahead_of(aired.media_seq, at == 0).cloned());
             if aired.media_seq == aired.run.media_seq {
                 bodies.push(aired.run.body());
             }

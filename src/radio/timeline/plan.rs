@@ -53,7 +53,7 @@ impl Timeline {
             self.gap += jump;
             self.offset += jump as i64;
             self.break_next = true;
-            self.note(Body::ClockStep { samples: jump, reason: "outage".into() });
+            self.notes.add(self.next_seq, Body::ClockStep { samples: jump, reason: "outage".into() });
         }
         if !self.break_next {
             return;
@@ -62,7 +62,7 @@ impl Timeline {
         let behind = self.axis.position(clocks.wall) - dated;
         if behind > self.rules.skew().to_samples(self.axis.rate) as i64 {
             self.gap += behind as u64;
-            self.note(Body::ClockStep { samples: behind as u64, reason: "skew".into() });
+            self.notes.add(self.next_seq, Body::ClockStep { samples: behind as u64, reason: "skew".into() });
         }
     }
 
