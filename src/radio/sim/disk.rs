@@ -129,7 +129,8 @@ impl Disk {
         let key = &self.key;
         let mut last: Option<(u64, String)> = None;
         for line in &mut self.lines[from..] {
-            let read = || Receipt::read(&line.text, |id| (id == key.id()).then_some(key)).expect("a durable line reads");
+            let read =
+                || Receipt::read(&line.text, |id| (id == key.id()).then_some(key)).expect("a durable line reads");
             let receipt = line.read.get_or_insert_with(read);
             if let Some((seq, prev)) = last {
                 assert_eq!((receipt.seq, &receipt.prev), (seq + 1, &prev), "the chain is broken");

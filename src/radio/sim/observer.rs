@@ -119,7 +119,8 @@ impl Observer {
 
     /// A chain of numbers begins at or above everything that was ever visible.
     pub(super) fn begin(&mut self, anchor: Time, clocks: Clocks) {
-        self.floor = self.next_seq().max(self.floor);
+        self.floor = self.floor();
+        self.visible = None;
         self.anchor_millis = anchor.millis();
         self.frozen.clear();
         self.runs.clear();
@@ -127,6 +128,12 @@ impl Observer {
         self.now = (clocks.station, self.lateness());
         let dated = clocks.wall.millis() as i64 - 3_000 * i64::from(self.rules.target_seconds());
         assert!((anchor.millis() as i64 - dated).abs() <= 1, "a first list is dated 3·TD before now");
+    }
+
+    /// The lowest number that was never given.
+    pub(super) fn floor(&self) -> u64 {
+        let visible = self.visible.map_or(0, |visible| visible.last + 1);
+        self.next_seq().max(self.floor).max(visible)
     }
 
     /// The process starts again where these durable segments end (contract §3, restart).
@@ -139,7 +146,8 @@ impl Observer {
         } else if wall < first.air as i64 {
             last.media_end() - self.rules.look_ahead() as i64
         } else {
-            let on_air = self.frozen.iter().rev().find(|one| one.air as i64 <= wall).expect("the first one airs before");
+            let on_air =
+                self.frozen.iter().rev().find(|one| one.air as i64 <= wall).expect("the first one airs before");
             on_air.media + (wall - on_air.air as i64).min(on_air.samples as i64)
         };
         self.now = (clocks.station, media);

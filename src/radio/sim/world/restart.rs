@@ -8,10 +8,12 @@ use super::super::super::{
     programme::{Entry, Slot},
     receipt::{Body, Receipt},
     segment::{Item, Kind},
-
     timeline::{Action, Clocks, Timeline},
 };
-use super::super::{catalogue, expect::{Begun, Expect}};
+use super::super::{
+    catalogue,
+    expect::{Begun, Expect},
+};
 use super::{Life, SECOND, World};
 
 impl World {
@@ -86,8 +88,7 @@ impl World {
     }
 
     fn begin_anew(&mut self, clocks: Clocks) -> Timeline {
-        let visible = self.observer.visible.map_or(0, |visible| visible.last + 1);
-        let floor = (clocks.wall.0 / SECOND).max(visible).max(self.observer.next_seq());
+        let floor = (clocks.wall.0 / SECOND).max(self.observer.floor());
         let timeline = Timeline::new(self.config.rules.clone(), 1, floor, clocks);
         self.observer.epoch = 1;
         self.observer.excused = 0;
@@ -141,4 +142,3 @@ fn begun(receipts: &[Receipt]) -> Begun {
         _ => None,
     })
 }
-
