@@ -370,7 +370,8 @@ impl Observer {
 
     /// A list becomes visible. `read` tells whether its text is read too.
     pub(super) fn show(&mut self, snapshot: &Snapshot, stored: &HashSet<Cid>, station: Time, read: bool) {
-        self.check_shown(snapshot, stored, station);
+        let all = read || self.counts.lists.is_multiple_of(8);
+        self.check_shown(snapshot, stored, station, all);
         let text = if read { self.read_shown(snapshot) } else { 0 };
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
         let next = Visible { first: first.media_seq, last: last.media_seq, text };
