@@ -76,12 +76,12 @@ impl History {
                 let until = self.axis?.date(body.air_samples + body.samples);
                 self.last_seq = self.last_seq.max(Some(body.media_seq));
                 self.last_disc = self.last_disc.max(Some(body.disc_seq));
+                // An item has begun when a segment of it is durable: a crash may come before that.
+                if body.item_kind != Kind::Filler {
+                    self.begun = Some((body.entry.clone(), body.position as usize));
+                }
                 // The beginning of the first item may lie further back than what was read.
                 if let Some(run) = self.run.clone() {
-                    // An item has begun when a segment of it is durable: a crash may come before that.
-                    if run.kind != Kind::Filler {
-                        self.begun = Some((run.entry.clone(), run.position as usize));
-                    }
                     self.list(Aired::from_body(body, run));
                 }
                 Some(Kept { cid: body.cid.0, until })
