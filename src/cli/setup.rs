@@ -91,6 +91,10 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         setup::run(&layout, &job, &how, &tools, &STOP)?
     };
     drop(teller);
+    if options.new_epoch && !report.stopped && how.station_constants.is_some() {
+        disk::replace(&layout.new_epoch(), b"begin another epoch at the next start\n")?;
+        say("restart the station to begin the new epoch");
+    }
     if !child {
         summary(&report, options.dry_run);
     }
@@ -109,7 +113,9 @@ fn constants(layout: &Layout) -> anyhow::Result<Option<(u32, u32)>> {
     let signer = disk::ledger::Signer { keys: identity.receipts, node_id: String::new(), stream: String::new() };
     let mut history = History::default();
     // A damaged ledger is the streamer's to deal with; its first file may still tell.
-    let _ = Ledger::read(&layout.ledger(), &signer, clock::wall(), &mut |receipt| drop(history.take(receipt)));
+    let _ = Ledger::read(&layout.ledger(), &signer, clock::wall(), &mut |receipt| {
+        history.take(receipt);
+    });
     Ok(history.axis().map(|axis| (axis.target_seconds, axis.rate)))
 }
 

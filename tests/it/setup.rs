@@ -218,3 +218,50 @@ fn the_pipeline_names_every_setting() {
     }
     assert_eq!(setup::pipeline(&job().settings), plain);
 }
+
+#[test]
+fn tags_and_picture_come_along() {
+    let station = Station::empty();
+    let picture = [&b"\xff\xd8\xff\xe0"[..], &[7; 500]].concat();
+    let tag = id3(&[
+        (b"TIT2", text("Satta")),
+        (b"TPE1", text("The Ones")),
+        (b"TALB", text("Record")),
+        (b"TYER", text("1976")),
+        (b"TSRC", text("JMABC7600001")),
+        (b"APIC", [&b"\0image/jpeg\0\x03\0"[..], &picture].concat()),
+    ]);
+    station.write("music/a.wav", &[tag, world::wav(440, 800)].concat());
+    station.run(&job());
+    let manifest = station.manifest();
+    let line = &manifest.items()[0];
+    assert_eq!((line.title.as_str(), line.artist.as_str(), line.album.as_str()), ("Satta", "The Ones", "Record"));
+    assert_eq!((line.year, line.isrc.as_str()), (Some(1976), "JMABC7600001"));
+    let stored = fs::read(station.layout.processed().cover(&line.id)).unwrap();
+    assert_eq!(stored, picture);
+    assert!(is_of(&line.cover.unwrap(), &stored));
+    let order = fs::read_to_string(station.layout.processed().playlist()).unwrap();
+    assert_eq!(order, "#EXTM3U\n#EXTINF:1,The Ones - Satta\nmusic/a.wav\n");
+    assert_eq!(station.run(&job()).encoded, 0);
+    fs::remove_file(station.layout.processed().cover(&line.id)).unwrap();
+    assert_eq!(setup::check(&station.layout).unwrap()[0].what, "the picture is missing or damaged");
+    assert_eq!(station.run(&job()).encoded, 1);
+}
+
+fn text(text: &str) -> Vec<u8> {
+    [b"\0", text.as_bytes()].concat()
+}
+
+/// An ID3v2.3 tag.
+fn id3(frames: &[(&[u8; 4], Vec<u8>)]) -> Vec<u8> {
+    let mut body = Vec::new();
+    for (name, content) in frames {
+        body.extend(*name);
+        body.extend((content.len() as u32).to_be_bytes());
+        body.extend([0, 0]);
+        body.extend(content);
+    }
+    let length = body.len() as u32;
+    let synchsafe = [21, 14, 7, 0].map(|shift| (length >> shift) as u8 & 0x7f);
+    [&b"ID3\x03\0\0"[..], &synchsafe, &body].concat()
+}

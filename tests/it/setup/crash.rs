@@ -1,6 +1,14 @@
 //! Killed at every step, and disks that fail once.
 
-use std::{fs, io::ErrorKind, sync::Arc};
+use std::{
+    env, fs,
+    io::ErrorKind,
+    path::Path,
+    process::{Command, Stdio},
+    sync::Arc,
+    thread,
+    time::Duration,
+};
 
 use ipfs_radio::{
     disk::{Fuse, is_temporary},
@@ -9,6 +17,9 @@ use ipfs_radio::{
 };
 
 use super::world::{Station, job, tree};
+
+/// Tells a process of [`killed_for_real`] which station is its own.
+const VICTIM: &str = "IPFS_RADIO_TEST_VICTIM";
 
 fn small() -> Station {
     let station = Station::empty();
@@ -120,4 +131,36 @@ fn a_disk_that_fails_once_is_told_and_forgiven() {
         no_temporary_is_left(&station);
         assert_eq!(tree(&station.path("processed")), expected, "after {steps} steps");
     }
+}
+
+/// Not a test of its own: what [`killed_for_real`] kills.
+#[test]
+#[ignore = "it is run by another test"]
+fn victim() {
+    let Some(folder) = env::var_os(VICTIM) else { return };
+    Station::at(Path::new(&folder)).run(&job());
+}
+
+#[test]
+fn killed_for_real_the_next_run_completes_with_the_same_bytes() {
+    let (station, reference) = (Station::with_music(), Station::with_music());
+    run(&reference, &job());
+    let mut finished = false;
+    for round in 0..40u64 {
+        let mut command = Command::new(env::current_exe().unwrap());
+        command.args(["--exact", "setup::crash::victim", "--ignored", "--quiet"]);
+        command.env(VICTIM, station.path("")).stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        thread::sleep(Duration::from_millis(5 * round));
+        finished |= child.try_wait().unwrap().is_some_and(|status| status.success());
+        let _ = child.kill();
+        child.wait().unwrap();
+        is_whole(&station);
+        if finished {
+            break;
+        }
+    }
+    run(&station, &job());
+    no_temporary_is_left(&station);
+    assert_eq!(tree(&station.path("processed")), tree(&reference.path("processed")));
 }

@@ -49,7 +49,8 @@ pub(crate) fn with_settings(change: impl FnOnce(&mut Settings)) -> Job {
 
 /// A station's folder that is gone when it is dropped.
 pub(crate) struct Station {
-    folder: tempfile::TempDir,
+    folder: PathBuf,
+    _temporary: Option<tempfile::TempDir>,
     pub(crate) layout: Layout,
     encodes: AtomicUsize,
     pub(crate) stop: AtomicBool,
@@ -61,10 +62,17 @@ pub(crate) struct Station {
 
 impl Station {
     pub(crate) fn empty() -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        let temporary = tempfile::tempdir().unwrap();
+        let station = Self::at(temporary.path());
+        Self { _temporary: Some(temporary), ..station }
+    }
+
+    /// The station in a folder that is somebody else's to remove.
+    pub(crate) fn at(folder: &Path) -> Self {
         Self {
-            layout: Layout::new(folder.path()),
-            folder,
+            layout: Layout::new(folder),
+            folder: folder.to_owned(),
+            _temporary: None,
             encodes: AtomicUsize::new(0),
             stop: AtomicBool::new(false),
             before_encode: Mutex::default(),
@@ -89,7 +97,7 @@ impl Station {
     }
 
     pub(crate) fn path(&self, path: &str) -> PathBuf {
-        self.folder.path().join(path)
+        self.folder.join(path)
     }
 
     pub(crate) fn write(&self, path: &str, bytes: &[u8]) {
@@ -104,7 +112,7 @@ impl Station {
     }
 
     pub(crate) fn record_bytes(&self, path: &[u8], hertz: u32, millis: u32) {
-        let path = self.folder.path().join(OsStr::from_bytes(path));
+        let path = self.folder.join(OsStr::from_bytes(path));
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, wav(hertz, millis)).unwrap();
     }
@@ -135,7 +143,7 @@ impl Station {
                       stop: &AtomicBool,
                       sink: &mut dyn FnMut(Part) -> io::Result<()>|
          -> Result<Encoded, audio::Error> {
-            self.encodes.fetch_add(1, Ordering::SeqCst);
+            self.count_encode();
             if let Some(before) = &*self.before_encode.lock().unwrap() {
                 before();
             }
@@ -144,6 +152,10 @@ impl Station {
         let tell = |progress: &setup::Progress<'_>| self.told.lock().unwrap().push(format!("{progress:?}"));
         let tools = Tools { disk, encode: &encode, now: &self.now, tell: &tell };
         work(&tools)
+    }
+
+    pub(crate) fn count_encode(&self) {
+        self.encodes.fetch_add(1, Ordering::SeqCst);
     }
 
     /// How many encodes were begun so far.
@@ -174,11 +186,7 @@ impl Station {
             (found.ino(), found.mtime(), found.mtime_nsec())
         };
         let lock = self.layout.processed().lock();
-        files(self.folder.path())
-            .into_iter()
-            .filter(|path| *path != lock)
-            .map(|path| (path.clone(), stamp(&path)))
-            .collect()
+        files(&self.folder).into_iter().filter(|path| *path != lock).map(|path| (path.clone(), stamp(&path))).collect()
     }
 }
 
