@@ -90,7 +90,7 @@ class Client:
             at = max(self.result["gaps"], key=lambda gap: gap[1])[0]
             count = sum(1 for _, length in self.result["gaps"] if length > LIMIT)
             self.why.append(f"{count} × dry for more than 60 ms, longest {self.gap * 1000:.0f} ms at {at:.1f} s")
-        if self.heard.seconds < self.seconds - 2:
+        if self.heard.seconds < 0.9 * self.seconds:
             self.why.append(f"ended after {self.heard.seconds:.0f} s")
         if self.heard.holes:
             self.why.append("silent where the source is not: " + ", ".join(f"{n * 10} ms at {at / 100:.1f} s" for at, n in self.heard.holes[:5]))
@@ -174,6 +174,8 @@ def listen(gateway, stream, names, seconds, out, pauses=(), after=lambda: None, 
             client.wait()
         after()
         source.decode(began - 90)
+        if keep:
+            (out / "source.json").write_text(json.dumps({"begins": source.begins, "joins": source.joins, "peaks": source.peaks}))
         for client in clients:
             if not client.skipped:
                 client.judge(source)
