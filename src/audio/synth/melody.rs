@@ -57,7 +57,7 @@ pub(super) fn tune(song: &Song, place: Place, notes: &mut Vec<Note>) {
     let mut at = random.below(4) as i32 + 2;
     let count = if dub { 2.min(rhythm.len()) } else { rhythm.len() };
     for (i, &(step, length)) in rhythm.iter().take(count).enumerate() {
-        at = (at + random.pick(&[-2, -1, -1, 0, 1, 1, 2])).clamp(0, 8);
+        at = (at + random.pick(&[-2, -1, -1, 0, 1, 1, 2])).clamp(0, 7);
         let last = i + 1 == count;
         let mut note = pitch(song, at);
         if last || step % 8 == 0 {
@@ -98,8 +98,7 @@ fn theme(section: Section) -> u64 {
 
 fn pitch(song: &Song, at: i32) -> u8 {
     let scale = if song.harmony.minor { MINOR } else { MAJOR };
-    let tonic = within_octave(song.tonic, 65);
-    tonic + scale[at as usize % 5] + 12 * (at as u8 / 5) - if tonic > 70 { 12 } else { 0 }
+    within_octave(song.tonic, 57) + scale[at as usize % 5] + 12 * (at as u8 / 5)
 }
 
 fn nearest_in_chord(song: &Song, place: Place, step: u32, note: u8) -> u8 {
