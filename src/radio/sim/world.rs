@@ -74,8 +74,8 @@ struct Life {
     touched: bool,
     /// When something failed last.
     failed: Option<Time>,
-    /// The size of the batch that went on air last.
-    batch: usize,
+    /// The size of the batch that went on air last, and for how long it was in the making, in samples.
+    batch: (usize, i64),
 }
 
 #[derive(Debug)]
@@ -106,6 +106,7 @@ pub(super) struct World {
     /// Actions in the simulated second at hand.
     acts: (u64, u64),
     pub(super) crashes: u64,
+    tracing: bool,
 }
 
 impl World {
@@ -140,6 +141,7 @@ impl World {
             orders_due: Vec::new(),
             acts: (0, 0),
             crashes: 0,
+            tracing: std::env::var_os("SIM_TRACE").is_some(),
         };
         world.schedule_fault();
         world.start();
@@ -250,23 +252,16 @@ impl World {
                 let cids: Vec<Cid> = segments.iter().map(|segment| segment.cid).collect();
                 self.store(&cids, lists)
             }
-            Action::Record(bodies) => {
-                if std::env::var_os("SIM_TRACE").is_some() {
-                    for b in &bodies {
-                        match b {
-                            Body::Segment(b) => eprintln!(
-                                "  seg {} part {}/{} air {} disc {} {}",
-                                b.media_seq, b.part, b.parts, b.air_samples, b.disc, b.samples
-                            ),
-                            b => eprintln!("  {b:?}"),
-                        }
-                    }
-                }
-                self.record(&bodies, clocks)
-            }
+            Action::Record(bodies) => self.record(&bodies, clocks),
             Action::Show(_) | Action::Wait(..) => unreachable!("nothing to be done"),
         };
-        if matches!(event, Event::NotFetched(..) | Event::NotStored(_) | Event::NotRecorded(_) | Event::Missing(..)) {
+        let longest = self.config.rules.target();
+        let failed = match &event {
+            Event::Fetched(_, item) => item.segments.iter().any(|segment| u64::from(segment.samples) > longest),
+            Event::NotFetched(..) | Event::NotStored(_) | Event::NotRecorded(_) | Event::Missing(..) => true,
+            _ => false,
+        };
+        if failed {
             self.life().failed = Some(clocks.station);
         }
         self.life().timeline.handle(event, clocks);
@@ -316,7 +311,7 @@ impl World {
         self.observer.record(&bodies[known..], !down, moment);
         let count = bodies[known..].iter().filter(|body| matches!(body, Body::Segment(_))).count();
         self.expect.recorded(count);
-        self.life().batch = count;
+        self.life().batch = (count, moment.making);
         if down { Event::NotRecorded("no space".into()) } else { Event::Recorded }
     }
 
@@ -338,6 +333,7 @@ impl World {
             end: self.observer.at(last.media_seq).media_end(),
             hold_back: snapshot.hold_back_seconds as i64 * i64::from(snapshot.axis.rate),
         };
+        self.check_short(version);
         self.audience.shown(version, &self.config.rules, &mut self.chance);
     }
 
@@ -375,12 +371,28 @@ impl World {
         assert!(late <= i64::from(self.config.rules.rate) / 1_000, "sleeps {late} samples too long (L1)");
     }
 
-    /// The batch before this one is visible, unless a long gap is being filled.
+    /// The batch before this one is visible.
     fn check_all_shown(&mut self) {
         let Some(visible) = self.observer.visible else { return };
         let hidden = self.observer.next_seq() - (visible.last + 1);
-        let batch = self.life().batch;
-        assert!(hidden == 0 || batch == 64, "{hidden} segments are on the timeline and not shown");
+        assert_eq!(hidden, 0, "{hidden} segments are on the timeline and not shown");
+    }
+
+    /// A list that was just made is short by no more than the time that it took to make it.
+    fn check_short(&mut self, version: Version) {
+        let (count, making) = self.life().batch;
+        let short = version.now + self.config.rules.look_ahead() as i64 - version.end;
+        let whole = count > 0 && count < 64 && self.expect.next().is_some() && self.life().failed.is_none();
+        assert!(!whole || short <= making + ROUNDING, "a new list is {short} short (L1)");
+    }
+
+    /// Tells what happens, if the environment asks for it.
+    #[expect(clippy::print_stderr, reason = "asked for to look into one seed")]
+    fn trace(&self, what: impl Fn() -> String) {
+        if self.tracing {
+            let clocks = self.clocks();
+            eprintln!("{} {} {}", clocks.station, clocks.wall, what().chars().take(300).collect::<String>());
+        }
     }
 
     fn count_action(&mut self) {
