@@ -35,7 +35,7 @@ fn part<'n>(name: &'n str, title: &'n str, artist: &'n str, frames: Vec<u32>) ->
 
 /// A list of these items, one after the other.
 fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
-    let (mut media_seq, mut disc_seq, mut air_samples) = (1_795_252_684, 1_795_252_684, 1_000_000);
+    let (mut media_seq, mut disc_seq, mut air_samples) = (1_795_252_684, 1_795_252_684, 1_000_000_000);
     let mut segments = Vec::new();
     for part in parts {
         air_samples += part.jump;
