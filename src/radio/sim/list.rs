@@ -89,7 +89,7 @@ fn range(line: &str) -> Result<Range<'_>, String> {
     if !matches!(kind, "track" | "jingle" | "filler") {
         return Err(wrong());
     }
-    self::millis(start)?;
+    millis(start)?;
     let mut keys = ["X-TITLE", "X-ARTIST", "X-ALBUM", "X-ISRC"].iter();
     while !rest.is_empty() {
         let (key, value) = rest.split_once("=\"").ok_or_else(wrong)?;
