@@ -10,5 +10,6 @@ async fn main() -> anyhow::Result<()> {
     let server = DhtServer::start().await?;
     writeln!(std::io::stdout(), "{}", server.address())?;
     std::io::stdout().flush()?;
-    Ok(std::future::pending().await)
+    std::future::pending::<()>().await;
+    Ok(())
 }

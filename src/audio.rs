@@ -1,7 +1,7 @@
 //! From recordings to segments: decode, resample, level, encode, cut, mux. CPU only; bytes and PCM in and out.
 //!
 //! The chain runs twice over a source. The survey counts the samples, measures and keeps the PCM when it is small;
-//! the second pass levels, encodes and cuts. So no more of an item is in memory than [`KEPT_BYTES`] and a segment a
+//! the second pass levels, encodes and cuts. So no more of an item is in memory than 128 MiB and a segment a
 //! rung, however long it is, and the bytes are the same either way.
 
 use std::{

@@ -19,7 +19,6 @@ mod setup;
 /// Done, green, verified.
 const OK: u8 = 0;
 const FAILED: u8 = 1;
-const PARTIAL: u8 = 3;
 const DISK: u8 = 4;
 const USAGE: u8 = 64;
 const BUSY: u8 = 75;

@@ -133,6 +133,18 @@ pub fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 ///
 /// Only for folders whose lock is held: a living writer's file looks the same.
 pub fn sweep(folder: &Path) -> Result<usize> {
+    sweep_if(folder, is_temporary)
+}
+
+/// Removes what a killed writer of this one file left half written beside it. Returns how many.
+///
+/// Only for files that have one writer at a time.
+pub fn sweep_beside(path: &Path) -> Result<usize> {
+    let name = name_of(path);
+    sweep_if(parent(path), |temporary| is_temporary(temporary) && temporary.ends_with(&format!("-{name}")))
+}
+
+fn sweep_if(folder: &Path, stale: impl Fn(&str) -> bool) -> Result<usize> {
     let listing = match fs::read_dir(folder) {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(0),
         other => other.map_err(Error::io("list", folder))?,
@@ -140,7 +152,7 @@ pub fn sweep(folder: &Path) -> Result<usize> {
     let mut swept = 0;
     for entry in listing {
         let entry = entry.map_err(Error::io("list", folder))?;
-        if is_temporary(&entry.file_name().to_string_lossy()) {
+        if stale(&entry.file_name().to_string_lossy()) {
             fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
             swept += 1;
         }
@@ -153,7 +165,10 @@ pub fn is_temporary(name: &str) -> bool {
     name.starts_with(TEMPORARY)
 }
 
-/// The way to write. Cheap to clone; with a [`Fuse`] it fails when it is told to.
+/// The way to write. Cheap to clone.
+///
+/// With a [`Fuse`] it fails when it is told to, and does not wait for the hardware: a fuse stands for a killed process,
+/// and what that has written is there without a sync.
 #[derive(Clone, Debug, Default)]
 pub struct Disk {
     fuse: Option<Arc<Fuse>>,
@@ -185,8 +200,8 @@ impl Disk {
 
     /// Makes the names in a folder durable.
     pub fn sync_folder(&self, folder: &Path) -> Result<()> {
-        let sync = || File::open(folder)?.sync_all();
-        self.step().and_then(|()| sync()).map_err(Error::io("sync", folder))
+        let sync = || self.sync(&File::open(folder)?);
+        sync().map_err(Error::io("sync", folder))
     }
 
     /// Makes a folder and those above it.
@@ -214,7 +229,7 @@ impl Disk {
             Ok(()) => file.write_all(bytes),
             Err(blown) => file.write_all(&bytes[..bytes.len() / 2]).and(Err(blown)),
         };
-        let written = write.and_then(|()| self.step()).and_then(|()| file.sync_all());
+        let written = write.and_then(|()| self.sync(&file));
         match written {
             Ok(()) => Ok(temporary),
             Err(error) => {
@@ -228,7 +243,7 @@ impl Disk {
         self.step().map_err(Error::io("write", path))?;
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
-            let temporary = parent(path).join(format!("{TEMPORARY}{}-{number}", process::id()));
+            let temporary = parent(path).join(format!("{TEMPORARY}{}-{number}-{}", process::id(), name_of(path)));
             match OpenOptions::new().write(true).create_new(true).open(&temporary) {
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other.map(|file| (temporary, file)).map_err(Error::io("write", path)),
@@ -243,6 +258,13 @@ impl Disk {
         }
     }
 
+    fn sync(&self, file: &File) -> io::Result<()> {
+        match &self.fuse {
+            Some(fuse) => fuse.step(),
+            None => file.sync_all(),
+        }
+    }
+
     fn step(&self) -> io::Result<()> {
         self.fuse.as_ref().map_or(Ok(()), |fuse| fuse.step())
     }
@@ -253,6 +275,10 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => Ok(()),
         other => other,
     }
+}
+
+fn name_of(path: &Path) -> String {
+    path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 /// The folder that a path is in.
@@ -334,6 +360,11 @@ mod tests {
         }
         assert_eq!(sweep(folder.path()).unwrap(), 1);
         assert_eq!(names(folder.path()), [".hidden", "a.tmp"]);
+        for name in [".tmp-1-2-a", ".tmp-1-3-b", "a"] {
+            fs::write(folder.path().join(name), b"x").unwrap();
+        }
+        assert_eq!(sweep_beside(&folder.path().join("a")).unwrap(), 1);
+        assert_eq!(names(folder.path()), [".hidden", ".tmp-1-3-b", "a", "a.tmp"]);
         assert_eq!(sweep(&folder.path().join("none")).unwrap(), 0);
     }
 }

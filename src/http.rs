@@ -34,7 +34,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::{
-    ipfs::Blocks,
+    ipfs::{Blocks, Records},
     radio::{
         segment::{RAW, cid_of},
         status::OnAir,
@@ -228,7 +228,8 @@ fn router<B: Blocks>(site: Site<B>) -> Router {
 }
 
 async fn home<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Response {
-    let text = page::page(&page::Station { title: &site.title, station: &site.station, stream: &site.stream }, &[]);
+    let Site { title, station, stream, .. } = &*site;
+    let text = page::page(&page::Station { title, station, stream, gateways: &[] });
     fresh(&head, "text/html; charset=utf-8", text.into())
 }
 

@@ -8,6 +8,8 @@ pub mod radio;
 #[cfg(feature = "edges")]
 pub mod audio;
 #[cfg(feature = "edges")]
+pub mod cli;
+#[cfg(feature = "edges")]
 pub mod clock;
 #[cfg(feature = "edges")]
 pub mod config;
@@ -17,6 +19,8 @@ pub mod disk;
 pub mod http;
 #[cfg(feature = "edges")]
 pub mod ipfs;
+#[cfg(feature = "edges")]
+pub mod setup;
 #[cfg(feature = "edges")]
 pub mod streamer;
 #[cfg(feature = "edges")]

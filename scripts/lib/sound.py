@@ -62,10 +62,10 @@ class Source:
             self.segments.setdefault(segment.number, segment)
         return live
 
-    def decode(self, begins, ends):
-        """Decodes what airs between the two wall times, item by item, and lays it on one curve."""
-        self.peaks, self.joins, self.begins = [], [], None
-        wanted = [self.segments[n] for n in sorted(self.segments) if begins < self.segments[n].begins < ends]
+    def decode(self, begins):
+        """Decodes what airs from a wall time on, item by item, and lays it on one curve."""
+        self.peaks, self.joins = [], []
+        wanted = [self.segments[n] for n in sorted(self.segments) if self.segments[n].begins > begins]
         runs = []
         for segment in wanted:
             if segment.join or not runs:
@@ -82,15 +82,21 @@ class Source:
             self.peaks += curve(pcm)
         self.silences = silences(self.peaks)
 
+    def join_near(self, first, last):
+        """Whether two items meet within two seconds of the steps between the two."""
+        return any(min(first, last) - 200 <= join <= max(first, last) + 200 for join in self.joins)
+
 
 @dataclass
 class Heard:
-    """The verdict on what one client played."""
+    """What one client played: silences of its own, (second, by) where it left the source's course in the middle of an item
+    (`jumps`) and where two items meet (`cuts`), seconds that are not the source's, boundaries crossed."""
 
     seconds: float = 0.0
     behind: float = 0.0
     holes: list = field(default_factory=list)
     jumps: list = field(default_factory=list)
+    cuts: list = field(default_factory=list)
     foreign: int = 0
     joins: int = 0
 
@@ -99,7 +105,9 @@ def compare(peaks, source, began):
     """Follows the client's curve along the source's. `began`: wall time of the client's first block."""
     heard = Heard(seconds=len(peaks) / 100)
     lead = next((i for i, peak in enumerate(peaks) if peak >= SILENT), len(peaks))
-    at = _find(peaks, lead, source, began + lead / 100)
+    # The first seconds may be odd; what comes later tells as well.
+    places = ((i, _find(peaks, i, source, began + i / 100)) for i in range(lead, len(peaks) - 600, 300))
+    lead, at = next(((i, at) for i, at in places if at is not None), (lead, None))
     if at is None:
         heard.foreign = int(heard.seconds)
         return heard
@@ -120,14 +128,18 @@ def compare(peaks, source, began):
         # A second window must agree, so that a likeness by chance moves nothing.
         after = peaks[i + WINDOW // 2 : i + WINDOW // 2 + WINDOW]
         agreed = len(after) < WINDOW or _near(after, source.peaks, i + WINDOW // 2 + offset + lag, 0, 12)[0] >= 0.9
-        if abs(lag) > 10 and agreed:
-            heard.jumps.append((round(i / 100, 1), round(lag / 100, 2)))
-        if abs(lag) <= 10 or agreed:
+        if abs(lag) > 5 and agreed:
+            kind = heard.cuts if source.join_near(i + offset, i + offset + lag) else heard.jumps
+            kind.append((round(i / 100, 1), round(lag / 100, 2)))
+        if abs(lag) <= 5 or agreed:
             offset += lag
             offsets[i] = offset
-    flat = lambda s: max(peaks[s * 100 : s * 100 + 100], default=0) < 2 * SILENT
-    seconds = range(lead // 100 + 1, len(peaks) // 100 - 3)
-    heard.foreign = sum(1 for s in seconds if s not in matched and not flat(s))
+    for second in range(lead // 100 + 1, len(peaks) // 100 - 3):
+        at = second * 100
+        flat = max(peaks[at : at + 100]) < 2 * SILENT
+        place = at + offsets[max((i for i in offsets if i <= at), default=lead)]
+        if second not in matched and not flat and not source.join_near(place, place + 100):
+            heard.foreign += 1
     heard.holes = [hole for hole in silences(peaks) if hole[0] > lead and not _in_source(hole, offsets, source)]
     first, last = lead + offsets.get(lead, offset), len(peaks) + offset
     heard.joins = sum(1 for join in source.joins if first < join < last)

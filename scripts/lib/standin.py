@@ -3,6 +3,7 @@
 The listening test is tried on it: on a faultless stand-in it must pass, on a faulty one it must fail.
 """
 
+import base64
 import bisect
 import hashlib
 import http.server
@@ -67,12 +68,11 @@ class StandIn:
         self.stall, self.missing = stall, missing
 
     def _piece(self, folder, index, seconds):
-        """One item: a melody of its own at an uneven level, as a list of (uri, samples)."""
+        """One item: a tone at an uneven level, as a list of (uri, samples)."""
         base = 180 + 37 * index
-        notes = f"sin(2*PI*t*{base}*pow(2,mod(floor(t*3)*{5 + 2 * index},12)/12))"
-        beat = f"(0.25+0.75*exp(-6*mod(t*{1.7 + 0.23 * index},1)))"
-        ticks = f"0.2*(random(0)-0.5)*exp(-20*mod(t*{2.1 + 0.31 * index},1))"
-        source = f"aevalsrc='0.4*{notes}*{beat}+{ticks}':s={RATE}:c=stereo:d={seconds}"
+        # A level that never repeats, nine times a second: no place sounds like another.
+        level = f"(0.1+0.9*abs(sin(pow(floor(t*9),2)*0.618034+{index})))"
+        source = f"aevalsrc='0.4*sin(2*PI*t*{base})*{level}':s={RATE}:c=stereo:d={seconds}"
         folder = Path(tempfile.mkdtemp(dir=folder))
         # The encoder adds a frame of priming; equal parts of whole frames, like the station's.
         frames = -(-seconds * RATE // 1024) + 1
@@ -85,7 +85,8 @@ class StandIn:
         left, parts = frames, []
         for path in sorted(folder.glob("*.ts")):
             body = path.read_bytes()
-            uri = "/ipfs/" + hashlib.sha256(body).hexdigest() + "?filename=s.mpegts"
+            cid = "b" + base64.b32encode(b"\x01\x55\x12\x20" + hashlib.sha256(body).digest()).decode().lower().rstrip("=")
+            uri = f"/ipfs/{cid}?filename=s.mpegts"
             self.bodies[uri] = body
             parts.append((uri, min(per_part, left) * 1024))
             left -= per_part

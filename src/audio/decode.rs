@@ -100,6 +100,8 @@ struct Reader {
     errors: u64,
     /// Why the reading ended before the end.
     broken: Option<String>,
+    /// Whether the checksum of all samples is wrong (FLAC has one).
+    altered: bool,
 }
 
 impl Reader {
@@ -116,23 +118,28 @@ impl Reader {
         };
         let (track, declared) = (track.id, track.num_frames);
         let trim = trim.unwrap_or_default();
-        Ok(Self { format, track, decoder, declared, decoded: 0, trim, errors: 0, broken: None })
+        Ok(Self { format, track, decoder, declared, decoded: 0, trim, errors: 0, broken: None, altered: false })
     }
 
     /// The next packet as a block, which is empty when the packet holds no audio of the track.
     fn read(&mut self) -> Result<Option<Block>, Error> {
         let packet = match self.format.next_packet() {
             Ok(Some(packet)) => packet,
-            Ok(None) => return Ok(None),
+            Ok(None) => {
+                self.altered = self.decoder.finalize().verify_ok == Some(false);
+                return Ok(None);
+            }
             Err(Fault::ResetRequired) => {
                 self.restart()?;
                 return Ok(Some(Block::default()));
             }
-            Err(Fault::IoError(error)) if error.kind() != ErrorKind::UnexpectedEof => return Err(Error::Read(error)),
-            Err(fault) => {
-                self.broken = Some(fault.to_string());
-                return Ok(None);
-            }
+            Err(fault) => match unreadable(fault) {
+                Error::Format(reason) => {
+                    self.broken = Some(reason);
+                    return Ok(None);
+                }
+                error => return Err(error),
+            },
         };
         if packet.track_id != self.track {
             return Ok(Some(Block::default()));
@@ -191,6 +198,9 @@ impl Stream for Reader {
         if let Some(reason) = &self.broken {
             warnings.push(format!("it breaks off: {reason}"));
         }
+        if self.altered {
+            warnings.push("it is damaged: the checksum of its samples is wrong".to_owned());
+        }
         if let (Some(missing), Some(declared)) = (self.missing(), self.declared) {
             warnings.push(format!("{missing} of {declared} samples are missing"));
         }
@@ -222,13 +232,14 @@ fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
 }
 
 fn decoder(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, Error> {
-    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default()).map_err(unreadable)
+    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true)).map_err(unreadable)
 }
 
 /// What a failed reading means: a disk that fails is not a file that is damaged.
 fn unreadable(fault: Fault) -> Error {
+    use ErrorKind::{InvalidData, InvalidInput, Other, UnexpectedEof};
     match fault {
-        Fault::IoError(error) if !matches!(error.kind(), ErrorKind::UnexpectedEof | ErrorKind::Other) => {
+        Fault::IoError(error) if !matches!(error.kind(), UnexpectedEof | InvalidData | InvalidInput | Other) => {
             Error::Read(error)
         }
         fault => Error::Format(fault.to_string()),
@@ -239,4 +250,23 @@ fn unreadable(fault: Fault) -> Error {
 fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::Format("the decoder gave up on it in panic".to_owned())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_panic_in_a_decoder_is_one_bad_file() {
+        let result: Result<(), Error> = guarded(|| panic!("on purpose"));
+        assert!(matches!(result, Err(Error::Format(_))));
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_not_a_damaged_file() {
+        let failed = |kind: ErrorKind| unreadable(Fault::IoError(kind.into()));
+        assert!(matches!(failed(ErrorKind::UnexpectedEof), Error::Format(_)));
+        assert!(matches!(failed(ErrorKind::PermissionDenied), Error::Read(_)));
+        assert!(matches!(unreadable(Fault::IoError(io::Error::from_raw_os_error(5))), Error::Read(_)), "EIO");
+    }
 }

@@ -65,7 +65,9 @@ impl Muxer {
             self.write_pes(&mut out, &group.concat(), index == 0)?;
             self.frames += group.len() as u64;
         }
-        Ok(out.into_stream())
+        let mut bytes = out.into_stream();
+        bytes.as_chunks_mut::<{ TsPacket::SIZE }>().0.iter_mut().for_each(reserve_clock_bits);
+        Ok(bytes)
     }
 
     fn write_pes(&mut self, out: &mut TsPacketWriter<Vec<u8>>, data: &[u8], first: bool) -> mpeg2ts::Result<()> {
@@ -83,6 +85,14 @@ impl Muxer {
             out.write_ts_packet(&packet(AUDIO_PID, &mut self.audio, None, payload)?)?;
         }
         Ok(())
+    }
+}
+
+/// Sets the six reserved bits of a packet's clock, which the writer leaves at 0 and the standard has at 1 (§2.4.3.4).
+fn reserve_clock_bits(packet: &mut [u8; TsPacket::SIZE]) {
+    let has_field = packet[3] & 0x20 != 0 && packet[4] > 0;
+    if has_field && packet[5] & 0x10 != 0 {
+        packet[10] |= 0x7e;
     }
 }
 

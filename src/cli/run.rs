@@ -9,7 +9,7 @@ use tokio_util::sync::CancellationToken;
 use super::{OK, say};
 use crate::{
     config::{self, Receipts},
-    disk::Layout,
+    disk::{Layout, Lock},
     http,
     ipfs::Options,
     radio::{naming::NamingRules, rules::Rules, status::OnAir, time::Span},
@@ -36,6 +36,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let setup = config::Setup::load(&layout.setup_toml())?;
     layout.create_state()?;
     layout.create_keys()?;
+    let lock = Lock::take(&layout.state_lock())?;
     let known = layout.stream_key().exists();
     let identity = Identity::load(&layout.keys(), !layout.ledger().exists())?;
     for warning in streaming.warnings(setup.audio.segment_seconds) {
@@ -48,7 +49,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let names = [identity.station.name().to_string(), identity.stream.name().to_string()];
     let peer = identity.peer.peer_id();
     let stop = CancellationToken::new();
-    let settings = settings(layout, &streaming, &setup, identity, known, here, no_setup)?;
+    let settings = settings((layout, lock), &streaming, &setup, identity, known, here, no_setup)?;
     announce(&settings, &names, here);
     let station = streamer::start(settings, stop.clone()).await?;
     let site = http::Site {
@@ -80,7 +81,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
 }
 
 fn settings(
-    layout: Layout,
+    (layout, lock): (Layout, Lock),
     streaming: &config::Streaming,
     setup: &config::Setup,
     identity: Identity,
@@ -90,7 +91,12 @@ fn settings(
 ) -> anyhow::Result<Settings> {
     let seconds = setup.audio.segment_seconds;
     let (station, stream) = (identity.station.name().to_string(), identity.stream.name().to_string());
-    let page = http::page(&http::Station { title: &streaming.name, station: &station, stream: &stream }, &[]);
+    let page = http::page::page(&http::page::Station {
+        title: &streaming.name,
+        station: &station,
+        stream: &stream,
+        gateways: &[],
+    });
     let keep_segments = Span::seconds(streaming.retention_seconds(seconds));
     let listed = u64::from((streaming.window_size + streaming.look_ahead) * seconds);
     let lifetime = u64::from(streaming.lifetime_seconds);
@@ -116,15 +122,13 @@ fn settings(
         ttl: Span::seconds(streaming.ttl_seconds.into()),
         keep_segments,
         keep_lists: Span::seconds(listed + lifetime + 3_600),
-        staleness_seconds: (
-            streaming.tolerated_staleness(seconds) as f64,
-            streaming.needed_staleness(seconds) as f64,
-        ),
+        staleness_seconds: (streaming.tolerated_staleness(seconds) as f64, streaming.needed_staleness(seconds) as f64),
         binary: std::env::current_exe().context("where this program is")?,
         sources: vec![layout.dir().join(&setup.source), layout.dir().join(&setup.jingles_folder)],
         setup: !no_setup,
         auto_setup: streaming.auto_setup,
         layout,
+        lock,
     })
 }
 

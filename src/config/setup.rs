@@ -14,7 +14,7 @@ use super::{
     key::{Key, NumberOrWord},
     read,
 };
-use crate::audio;
+use crate::{audio, setup};
 
 /// Where the recordings are and how they are encoded. Only [`Setup::load`] and [`Setup::parse`] make one.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,6 +99,17 @@ impl Default for Setup {
 }
 
 impl Setup {
+    /// What setup is asked to do.
+    pub fn job(&self) -> setup::Job {
+        setup::Job {
+            source: self.source.clone(),
+            jingles: self.jingles_enabled.then(|| self.jingles_folder.clone()),
+            cycle: self.cycle as usize,
+            settings: self.audio.clone(),
+            jobs: self.jobs as usize,
+        }
+    }
+
     /// Reads the file; all defaults if there is none.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let home = env::var_os("HOME").filter(|home| !home.is_empty()).map(PathBuf::from);

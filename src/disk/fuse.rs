@@ -14,6 +14,11 @@ pub struct Fuse {
 }
 
 impl Fuse {
+    /// Lets all steps pass.
+    pub const fn never() -> Self {
+        Self::killed_after(u64::MAX)
+    }
+
     /// Lets `steps` steps pass; then nothing happens any more, as if the process had been killed.
     pub const fn killed_after(steps: u64) -> Self {
         Self { taken: AtomicU64::new(0), after: steps, once: None }

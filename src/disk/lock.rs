@@ -15,7 +15,7 @@ const LONGEST: u64 = 32;
 /// A lock that is held until it is dropped, or its process ends in whatever way.
 #[derive(Debug)]
 pub struct Lock {
-    _file: File,
+    file: File,
 }
 
 impl Lock {
@@ -31,7 +31,14 @@ impl Lock {
         }
         let note = file.set_len(0).and_then(|()| writeln!(file, "{}", process::id()));
         note.map_err(Error::io("lock", path))?;
-        Ok(Self { _file: file })
+        Ok(Self { file })
+    }
+}
+
+/// Unlocks by word and not only by closing: a child that another thread is just starting has the file open, too.
+impl Drop for Lock {
+    fn drop(&mut self) {
+        let _ = self.file.unlock();
     }
 }
 

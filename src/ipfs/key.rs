@@ -71,6 +71,17 @@ impl Key {
         }
     }
 
+    /// Writes the key to `path` as [`Key::load_or_create`] does; refuses when a file is there.
+    pub fn save_new(&self, path: &Path) -> Result<(), Error> {
+        write_new(path, &self.to_protobuf()).map_err(|error| {
+            let reason = match error.kind() {
+                io::ErrorKind::AlreadyExists => "is there already and is never replaced: move it away first".into(),
+                _ => error.to_string(),
+            };
+            Error::Key { path: path.to_owned(), reason }
+        })
+    }
+
     pub(super) fn pair(&self) -> &Keypair {
         &self.pair
     }
@@ -162,9 +173,14 @@ mod tests {
         for may_create in [true, false] {
             assert_eq!(Key::load_or_create(&path, may_create).unwrap().peer_id(), made.peer_id());
         }
-        assert_eq!(write_new(&path, b"another").unwrap_err().kind(), io::ErrorKind::AlreadyExists);
+        let refused = Key::generate().save_new(&path).unwrap_err().to_string();
+        assert!(refused.contains("never replaced"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), made.to_protobuf());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+
+        let moved = folder.path().join("moved/stream.key");
+        made.save_new(&moved).unwrap();
+        assert_eq!(Key::load_or_create(&moved, false).unwrap().name(), made.name());
     }
 
     #[test]

@@ -22,6 +22,9 @@ use writer::{Held, Job};
 /// Jobs that may wait for the writer; whoever brings more waits with them.
 const WAITING_JOBS: usize = 32;
 
+/// The largest block that may be put: messages of bitswap hold two MiB, the block and a little beside it.
+pub const MAX_BLOCK_BYTES: usize = (2 << 20) - (4 << 10);
+
 /// The blocks of this node, pinned, in a folder. Cheap to clone.
 ///
 /// Every write goes through one task, so that no two of them meet; reads go to the disk at once. The repo holds a lock
@@ -104,6 +107,10 @@ impl Blocks for Store {
     async fn put(&self, blocks: Vec<(Cid, Bytes)>) -> Result<(), Error> {
         if let Some((cid, _)) = blocks.iter().find(|(cid, bytes)| !is_of(cid, bytes)) {
             return Err(Error::Corrupt(*cid));
+        }
+        if let Some((cid, bytes)) = blocks.iter().find(|(_, bytes)| bytes.len() > MAX_BLOCK_BYTES) {
+            let size = bytes.len();
+            return Err(Error::Store(format!("block {cid} of {size} bytes cannot travel: {MAX_BLOCK_BYTES} at most")));
         }
         self.ask(|reply| Job::Put(blocks, reply)).await
     }
@@ -225,6 +232,10 @@ mod tests {
         let mut blocks = blocks(2, 100);
         blocks[1].1 = Bytes::from_static(b"other bytes");
         assert!(matches!(store.put(blocks.clone()).await, Err(Error::Corrupt(cid)) if cid == blocks[1].0));
+        assert_eq!(store.held().await, []);
+        let large = vec![0; MAX_BLOCK_BYTES + 1];
+        let large = vec![(cid_of(RAW, &large), Bytes::from(large))];
+        assert!(matches!(store.put(large).await, Err(Error::Store(why)) if why.contains("cannot travel")));
         assert_eq!(store.held().await, []);
         let other_hash: Cid = "bafkqaaa".parse().unwrap();
         assert_eq!(store.get(other_hash).await.unwrap(), None);

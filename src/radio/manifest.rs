@@ -136,6 +136,11 @@ impl Manifest {
         to_json(self)
     }
 
+    /// The same manifest beside another `playlist.generated.m3u`.
+    pub fn with_order_sha256(self, order_sha256: String) -> Self {
+        Self { order_sha256, ..self }
+    }
+
     /// What made the segments.
     pub const fn pipeline(&self) -> &Pipeline {
         &self.pipeline

@@ -2,7 +2,7 @@
 
 use std::{
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use bytes::Bytes;
@@ -21,6 +21,8 @@ use crate::{
 #[derive(Clone, Debug)]
 pub(super) struct Catalog {
     store: Store,
+    /// The manifest of the order that was read last: it says what items are called.
+    manifest: Arc<Mutex<Option<Arc<Manifest>>>>,
 }
 
 /// A running order that was read, and what was noticed.
@@ -53,8 +55,8 @@ pub(super) enum Error {
 }
 
 impl Catalog {
-    pub(super) const fn new(store: Store) -> Self {
-        Self { store }
+    pub(super) fn new(store: Store) -> Self {
+        Self { store, manifest: Arc::default() }
     }
 
     pub(super) fn root(&self) -> &Path {
@@ -75,6 +77,7 @@ impl Catalog {
             skipped.push(format!("and {} more", parsed.skipped_count - parsed.skipped.len()));
         }
         let sha256 = data_encoding::HEXLOWER.encode(&<sha2::Sha256 as sha2::Digest>::digest(&text));
+        *self.manifest.lock().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(manifest));
         Ok(Loaded { order: Order { sha256, entries }, text, skipped, samples })
     }
 
@@ -92,7 +95,9 @@ impl Catalog {
         if meta.rate != rate {
             return Err(format!("it was encoded at {} Hz, the station runs at {rate} Hz", meta.rate));
         }
-        Ok(Arc::new(meta.item()))
+        let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let line = manifest.and_then(|manifest| manifest.item(id).cloned()).unwrap_or_else(|| meta.line());
+        Ok(Arc::new(meta.item(&line)))
     }
 
     /// Reads the chunk of a segment; `None` if it is not here or not what its name says. Blocking.

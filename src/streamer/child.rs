@@ -75,7 +75,10 @@ impl Children {
         if !silent {
             self.generate().await;
         }
-        while self.auto_setup {
+        if !self.auto_setup {
+            return;
+        }
+        loop {
             watch.changed().await;
             self.set_up().await;
         }

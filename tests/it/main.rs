@@ -1,4 +1,9 @@
-//! Tests of the parts together.
+//! Tests over the whole: one binary, because each links the peer.
+
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
+mod air;
 mod config;
+mod setup;
+mod station;
+mod tidy;

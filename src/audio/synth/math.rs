@@ -144,10 +144,15 @@ impl Table {
 pub(super) struct Phase(u32);
 
 impl Phase {
-    /// The value here, then one step on at `hertz`.
-    pub(super) fn read(&mut self, table: &Table, hertz: f64, rate: f64) -> f32 {
+    /// How far an oscillator goes every sample.
+    pub(super) fn step(hertz: f64, rate: f64) -> f64 {
+        hertz / rate * 4_294_967_296.0
+    }
+
+    /// The value here, then one step on.
+    pub(super) fn read(&mut self, table: &Table, step: f64) -> f32 {
         let value = table.at(self.0);
-        self.0 = self.0.wrapping_add((hertz / rate * 4_294_967_296.0) as u32);
+        self.0 = self.0.wrapping_add(step as u32);
         value
     }
 }

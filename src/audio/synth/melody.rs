@@ -34,8 +34,17 @@ const MAJOR: [u8; 5] = [0, 2, 4, 7, 9];
 pub(super) fn voice(lead: Lead, note: u8, length: u32) -> Voice {
     match lead {
         Lead::Melodica => Voice::Melodica { note, length },
-        Lead::Flute => Voice::Flute { note: note + 5, length },
+        Lead::Flute => Voice::Flute { note, length },
         Lead::Steel => Voice::Steel { note },
+    }
+}
+
+/// How loud a lead player is: pure tones carry further than reeds.
+pub(super) fn level(lead: Lead) -> f32 {
+    match lead {
+        Lead::Melodica => 0.22,
+        Lead::Flute => 0.15,
+        Lead::Steel => 0.19,
     }
 }
 
@@ -64,7 +73,7 @@ pub(super) fn tune(song: &Song, place: Place, notes: &mut Vec<Note>) {
             late: 60 + random.below(60),
             voice: voice(song.lead, note, song.tempo.length(length * STEP - 10)),
             layer: Layer::Lead,
-            gain: 0.15 * (0.94 + 0.06 * random.noise()),
+            gain: level(song.lead) * (0.94 + 0.06 * random.noise()),
             echoes,
         });
     }
@@ -119,7 +128,7 @@ pub(super) fn horns(song: &Song, place: Place, notes: &mut Vec<Note>) {
             late: 20 + random.below(30),
             voice: Voice::Horns { notes: notes_of, length: song.tempo.length(length * STEP - 12) },
             layer: Layer::Lead,
-            gain: 0.15 * (0.7 + 0.3 * level),
+            gain: 0.24 * (0.7 + 0.3 * level),
             echoes: if dub { 5 } else { 0 },
         });
         if dub {

@@ -12,6 +12,9 @@ use super::{
 /// Highest level the mix can reach: −1.3 dBFS.
 const CEILING: f32 = 0.86;
 
+/// How hard the mix is driven into the clip.
+const DRIVE: f32 = 1.15;
+
 /// Samples of sounds that are kept for the next time they are needed (32 MB).
 const HELD_FRAMES: usize = 4_000_000;
 
@@ -80,7 +83,7 @@ impl Mixer {
         let shape = |(i, frame): (usize, &[f32; 2])| {
             let left = last.map_or(f32::MAX, |last| last.saturating_sub(from + i as u64 + 1) as f32);
             let gain = CEILING * smooth(left / fade);
-            frame.map(|sample| gain * soft_clip(sample))
+            frame.map(|sample| gain * soft_clip(DRIVE * sample))
         };
         mix.iter().enumerate().flat_map(shape).collect()
     }

@@ -139,7 +139,7 @@ impl Voice {
             Self::Kick => seconds(0.36),
             Self::Rim => seconds(0.12),
             Self::Snare => seconds(0.26),
-            Self::Hat { open: false, .. } => seconds(0.07),
+            Self::Hat { open: false, .. } => seconds(0.09),
             Self::Hat { open: true, .. } => seconds(0.24),
             Self::Shaker { .. } => seconds(0.11),
             Self::Tom { .. } => seconds(0.42),
@@ -236,6 +236,7 @@ fn kick(out: &mut [f32], rate: f64, random: &mut Random) {
     add_sweep(out, rate, 175.0, mode(52.0, 1.0, 0.5), 0.11);
     let click = Burst { level: 0.5, attack: 0.0005, seconds: 0.02, low_hertz: 300.0, high_hertz: 2800.0 };
     add_burst(out, rate, click, random);
+    band(out, rate, 22.0, 12_000.0);
     fade_ends(out, 0, (0.08 * rate) as usize);
 }
 
@@ -249,13 +250,13 @@ fn rim(out: &mut [f32], rate: f64, random: &mut Random) {
 fn snare(out: &mut [f32], rate: f64, random: &mut Random) {
     add_sweep(out, rate, 320.0, mode(205.0, 0.8, 0.16), 0.05);
     add_modes(out, rate, &[mode(348.0, 0.35, 0.12), mode(610.0, 0.16, 0.09)]);
-    let wires = Burst { level: 1.1, attack: 0.0008, seconds: 0.22, low_hertz: 900.0, high_hertz: 5600.0 };
+    let wires = Burst { level: 1.1, attack: 0.0008, seconds: 0.22, low_hertz: 1000.0, high_hertz: 9000.0 };
     add_burst(out, rate, wires, random);
 }
 
 fn hat(out: &mut [f32], rate: f64, open: bool, random: &mut Random) {
-    let seconds = if open { 0.42 } else { 0.085 };
-    let noise = Burst { level: 1.0, attack: 0.001, seconds, low_hertz: 6200.0, high_hertz: 9000.0 };
+    let seconds = if open { 0.42 } else { 0.11 };
+    let noise = Burst { level: 1.0, attack: 0.001, seconds, low_hertz: 6000.0, high_hertz: 9800.0 };
     add_burst(out, rate, noise, random);
     let metal = [5210.0, 6130.0, 7340.0, 8420.0, 9380.0].map(|hertz| mode(hertz, 0.07, seconds * 0.8));
     add_modes(out, rate, &metal);
@@ -305,7 +306,7 @@ fn chop(out: &mut [f32], rate: f64, notes: Triad, up: bool, random: &mut Random)
         let order = if up { notes.len() - 1 - i } else { i };
         add_string(out, rate, note, order * strum, random);
     }
-    band(out, rate, 300.0, 4200.0);
+    band(out, rate, 320.0, 5000.0);
     fade_ends(out, (0.001 * rate) as usize, out.len() * 3 / 5);
 }
 
@@ -430,8 +431,8 @@ fn siren(out: &mut [f32], rate: f64) {
     let (tone, swing) = (Table::new(&[1.0, 0.0, 0.3, 0.0, 0.12], 900.0, 6000.0), Table::sine());
     let (mut phase, mut wobble) = (Phase::default(), Phase::default());
     for sample in out.iter_mut() {
-        let at = f64::from(wobble.read(&swing, 2.4, rate));
-        *sample = phase.read(&tone, 620.0 + 240.0 * at, rate);
+        let at = f64::from(wobble.read(&swing, Phase::step(2.4, rate)));
+        *sample = phase.read(&tone, Phase::step(620.0 + 240.0 * at, rate));
     }
     let half = out.len() / 2;
     fade_ends(out, half / 4, half);

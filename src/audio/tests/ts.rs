@@ -97,6 +97,7 @@ fn pcr(field: &[u8]) -> (bool, u64) {
     assert!(matches!(field[1], 0x10 | 0x50), "flags {:#x}", field[1]);
     let base = field[2..6].iter().fold(0, |base, byte| base << 8 | u64::from(*byte)) << 1 | u64::from(field[6] >> 7);
     assert_eq!((field[6] & 1, field[7]), (0, 0), "the clock's extension");
+    assert_eq!(field[6] & 0x7e, 0x7e, "the clock's reserved bits");
     assert!(field[8..].iter().all(|byte| *byte == 0xff), "stuffing");
     (field[1] == 0x50, base)
 }

@@ -53,7 +53,7 @@ pub struct Meta {
 /// What a recording says of itself.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tags {
-    /// What it is called; the file's stem where it says nothing.
+    /// What it is called; empty where it says nothing: the manifest then takes the file's name.
     pub title: String,
     /// Who plays it; empty where nobody says.
     pub artist: String,
@@ -75,12 +75,14 @@ pub struct Origin {
     pub sha256: String,
     /// Its size in bytes.
     pub bytes: u64,
+    /// The container it is in, as the decoder calls it.
+    pub container: String,
     /// The codec it is in, as the decoder calls it.
     pub codec: String,
-    /// Its samples per second.
-    pub rate: u32,
-    /// Its channels.
-    pub channels: u16,
+    /// Its samples per second, if stated.
+    pub rate: Option<u32>,
+    /// Its channels, if stated.
+    pub channels: Option<u16>,
 }
 
 /// The levels of a recording before and the gain on the way.
@@ -179,19 +181,19 @@ impl Meta {
         to_json(self)
     }
 
-    /// The item in its default rendition, as the timeline airs it.
-    pub fn item(&self) -> Item {
+    /// The item in its default rendition, as the timeline airs it. What it is called is the manifest's to say.
+    pub fn item(&self, line: &ItemLine) -> Item {
         Item {
             id: self.id.clone(),
-            title: self.tags.title.clone(),
-            artist: self.tags.artist.clone(),
-            album: self.tags.album.clone(),
-            isrc: self.tags.isrc.clone(),
+            title: line.title.clone(),
+            artist: line.artist.clone(),
+            album: line.album.clone(),
+            isrc: line.isrc.clone(),
             segments: self.renditions[0].segments.clone(),
         }
     }
 
-    /// The item as the manifest lists it.
+    /// The item as the manifest lists it, without a title where the recording has none.
     pub fn line(&self) -> ItemLine {
         let tags = self.tags.clone();
         let renditions = self.renditions.iter().zip(&self.streams).map(|(rendition, stream)| RenditionLine {
@@ -285,7 +287,7 @@ mod tests {
             44_100,
             2,
             Tags { title: "One \"two\"\n".into(), artist: "Ünö".into(), year: Some(1977), ..Tags::default() },
-            Origin { sha256: "ab".into(), bytes: 7, codec: "flac".into(), rate: 48_000, channels: 2 },
+            Origin { sha256: "ab".into(), bytes: 7, codec: "flac".into(), rate: Some(48_000), ..Origin::default() },
             Loudness { integrated_lufs: Some(-9.25), peak_dbfs: None, gain_db: -6.75 },
             vec!["2 decode errors".into()],
             vec![rendition(128_000), rendition(64_000)],
@@ -314,8 +316,9 @@ mod tests {
 
     #[test]
     fn becomes_an_item_and_a_line_of_the_manifest() {
-        let (item, line) = (meta().item(), meta().line());
-        assert_eq!(item.samples(), line.samples);
+        let line = ItemLine { title: "file name".into(), ..meta().line() };
+        let item = meta().item(&line);
+        assert_eq!((item.samples(), item.title.as_str()), (line.samples, "file name"));
         assert_eq!((item.segments.len(), line.renditions[0].segments), (3, 3));
         assert_eq!(line.renditions[1].bitrate, 64_000);
     }

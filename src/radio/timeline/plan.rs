@@ -71,7 +71,7 @@ impl Timeline {
     /// The list begins with the last segment that ended before now − W, where now is the moment at which that
     /// segment becomes due: its start − LA. So a list is a function of its segments alone, and it never goes back.
     fn first_listed(&self) -> u64 {
-        let floor = self.planned.last().or(self.listed.back()).map_or(self.next_seq, |aired| aired.first_seq);
+        let floor = self.planned.last().or_else(|| self.listed.back()).map_or(self.next_seq, |aired| aired.first_seq);
         let reach = self.rules.look_ahead() + self.rules.window();
         // How long before that start the segment at hand ended.
         let mut ago = 0;

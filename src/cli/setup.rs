@@ -1,0 +1,159 @@
+//! `setup`: what is to be made, and how it went.
+
+use std::{path::Path, sync::Mutex};
+
+use clap::Args;
+
+use super::{FAILED, OK, STOP, say, stop_on_signal};
+use crate::{
+    audio, clock, config,
+    disk::{self, Layout, ledger::Ledger},
+    radio::{history::History, time::Span},
+    setup::{self, Job, Progress, Report, Teller, Tools},
+    streamer::Identity,
+};
+
+/// How `setup` is called.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Options {
+    /// Put the generated order on air even if playlist.m3u was edited.
+    #[arg(long)]
+    reorder: bool,
+    /// Let go of entries whose sources are gone, and remove what nobody needs any more.
+    #[arg(long)]
+    prune: bool,
+    /// Say what would be done; write nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Verify every segment against its hash; write nothing.
+    #[arg(long, conflicts_with_all = ["reorder", "prune", "dry_run", "repair"])]
+    check: bool,
+    /// Verify every segment and encode anew what is damaged.
+    #[arg(long)]
+    repair: bool,
+    /// Change segment duration or sample rate of a station that has been on air.
+    #[arg(long)]
+    new_epoch: bool,
+    /// Render the built-in pieces instead.
+    #[arg(long, hide = true)]
+    generated: bool,
+    /// Work for a station that is on air: stand back, and tell the progress on standard output.
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+/// Runs setup to its end or until a signal.
+pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
+    let layout = Layout::new(std::path::absolute(dir)?);
+    let streaming = config::Streaming::load(&layout.streaming_toml())?;
+    let config = config::Setup::load(&layout.setup_toml())?;
+    if options.check {
+        return check(&layout);
+    }
+    if options.child {
+        stand_back();
+    }
+    let _runtime = stop_on_signal()?;
+    let look_ahead = u64::from(streaming.look_ahead * config.audio.segment_seconds);
+    let first_samples = Span::seconds(look_ahead + 60).to_samples(config.audio.rate);
+    let job = Job {
+        source: config.source.clone(),
+        jingles: config.jingles_enabled.then(|| config.jingles_folder.clone()),
+        cycle: config.cycle as usize,
+        settings: config.audio.clone(),
+        jobs: config.jobs as usize,
+    };
+    let how = setup::Options {
+        reorder: options.reorder,
+        prune: options.prune,
+        dry_run: options.dry_run,
+        repair: options.repair,
+        first_samples,
+        station_constants: constants(&layout)?,
+        new_epoch: options.new_epoch,
+    };
+    let teller = Mutex::new(Teller::new());
+    let child = options.child;
+    let tell = |progress: &Progress<'_>| match progress {
+        _ if !child => {
+            if let Ok(teller) = teller.lock() {
+                teller.tell(progress);
+            }
+        }
+        Progress::Done { done, total, .. } => say(&format!("{done} {total}")),
+        Progress::Published { .. } => say("written"),
+        Progress::Found { .. } | Progress::Encoding { .. } => {}
+    };
+    let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
+    let report = if options.generated {
+        setup::generated(&layout, &job.settings, job.cycle, SEED, &tools, &STOP)?
+    } else {
+        setup::run(&layout, &job, &how, &tools, &STOP)?
+    };
+    drop(teller);
+    if options.new_epoch && !report.stopped && how.station_constants.is_some() {
+        disk::replace(&layout.new_epoch(), b"begin another epoch at the next start\n")?;
+        say("restart the station to begin the new epoch");
+    }
+    if !child {
+        summary(&report, options.dry_run);
+    }
+    Ok(if report.stopped { FAILED } else { report.exit_code() })
+}
+
+/// The seed of the built-in programme: the same pieces on every station.
+const SEED: u64 = 808;
+
+/// Segment duration and rate of a station that has been on air.
+fn constants(layout: &Layout) -> anyhow::Result<Option<(u32, u32)>> {
+    if !layout.ledger().exists() {
+        return Ok(None);
+    }
+    let identity = Identity::load(&layout.keys(), false)?;
+    let signer = disk::ledger::Signer { keys: identity.receipts, node_id: String::new(), stream: String::new() };
+    let mut history = History::default();
+    // A damaged ledger is the streamer's to deal with; its first file may still tell.
+    let _ = Ledger::read(&layout.ledger(), &signer, clock::wall(), &mut |receipt| {
+        history.take(receipt);
+    });
+    Ok(history.axis().map(|axis| (axis.target_seconds, axis.rate)))
+}
+
+fn check(layout: &Layout) -> anyhow::Result<u8> {
+    let damages = setup::check(layout)?;
+    for damage in &damages {
+        say(&format!("{}: {}", damage.id, damage.what));
+    }
+    say(&match damages.len() {
+        0 => "every segment is what it should be".to_owned(),
+        count => format!("{count} damaged; `ipfs-radio setup --repair` makes them anew"),
+    });
+    Ok(if damages.is_empty() { OK } else { FAILED })
+}
+
+fn summary(report: &Report, dry_run: bool) {
+    for skipped in &report.skipped {
+        say(&format!("skipped {}: {}", skipped.path, skipped.why));
+    }
+    for path in &report.unsettled {
+        say(&format!("not settled yet: {path}"));
+    }
+    for notice in &report.notices {
+        say(notice);
+    }
+    let encoded = if dry_run { "would be encoded" } else { "encoded" };
+    say(&format!(
+        "{} entries, {} items: {} {encoded}, {} ready before, {} skipped",
+        report.entries,
+        report.items,
+        report.encoded,
+        report.ready,
+        report.skipped.len()
+    ));
+}
+
+/// Takes the lowest share of the processor, and ends with the station.
+fn stand_back() {
+    let _ = rustix::process::nice(10);
+    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+}

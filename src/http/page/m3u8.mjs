@@ -1,0 +1,76 @@
+// A live media playlist (RFC 8216) as the station writes it.
+
+const CID_IN_PATH = /\/ipfs\/([a-zA-Z0-9]+)/;
+
+/// Reads a list. Times are milliseconds since 1970, lengths are seconds. `url` is where it came from.
+export function parseList(text, url) {
+  if (!text.startsWith("#EXTM3U")) throw new Error("not a playlist");
+  const list = { target: 0, holdBack: 0, sequence: 0, end: 0, ended: false, segments: [], items: [] };
+  let next = {};
+  let clock = NaN;
+  for (const line of text.split(/\r?\n/)) {
+    if (line === "") continue;
+    if (!line.startsWith("#")) {
+      const start = next.start ?? clock;
+      clock = start + next.duration * 1000;
+      list.segments.push({ ...next, start, cid: CID_IN_PATH.exec(line)?.[1] ?? "", url: new URL(line, url).href });
+      next = {};
+      continue;
+    }
+    const [, tag, value] = /^#([^:]*):?(.*)$/.exec(line);
+    if (tag === "EXTINF") {
+      next.duration = parseFloat(value);
+      next.title = value.slice(value.indexOf(",") + 1);
+    } else if (tag === "EXT-X-PROGRAM-DATE-TIME") next.start = Date.parse(value);
+    else if (tag === "EXT-X-DISCONTINUITY") next.join = true;
+    else if (tag === "EXT-X-DATERANGE") list.items.push(itemOf(attributes(value)));
+    else if (tag === "EXT-X-TARGETDURATION") list.target = parseFloat(value);
+    else if (tag === "EXT-X-MEDIA-SEQUENCE") list.sequence = parseInt(value, 10);
+    else if (tag === "EXT-X-SERVER-CONTROL") list.holdBack = parseFloat(attributes(value)["HOLD-BACK"]) || 0;
+    else if (tag === "EXT-X-ENDLIST") list.ended = true;
+  }
+  if (list.segments.length === 0 || !(list.target > 0)) throw new Error("a playlist without segments");
+  if (list.segments.some((segment) => !(segment.duration > 0))) throw new Error("a segment without a length");
+  list.segments.forEach((segment, index) => (segment.sequence = list.sequence + index));
+  list.end = list.sequence + list.segments.length;
+  list.holdBack ||= 3 * list.target;
+  return list;
+}
+
+function attributes(text) {
+  const pairs = text.matchAll(/([A-Z0-9-]+)=("[^"]*"|[^,]*)/g);
+  return Object.fromEntries([...pairs].map(([, name, value]) => [name, value.replace(/^"|"$/g, "")]));
+}
+
+function itemOf(range) {
+  const start = Date.parse(range["START-DATE"]);
+  return {
+    id: range.ID ?? "",
+    start,
+    end: start + parseFloat(range.DURATION) * 1000,
+    title: range["X-TITLE"] ?? "",
+    artist: range["X-ARTIST"] ?? "",
+    kind: range["X-KIND"] ?? (range.CLASS ?? "").split(".").pop(),
+  };
+}
+
+/// The item that airs at `time` and the one after it.
+export function itemsAt(list, time) {
+  const later = list.items.filter((item) => item.end > time).sort((a, b) => a.start - b.start);
+  if (later[0]?.start <= time) return [later[0], later[1] ?? null];
+  const segment = list.segments.findLast((segment) => segment.start <= time);
+  const titled = segment?.title && { id: "", start: NaN, end: NaN, title: segment.title, artist: "", kind: "" };
+  return [titled || null, later[0] ?? null];
+}
+
+/// Where a listener starts: the segment that airs at `wanted`, and how many seconds into it. When the listener's clock
+/// points outside the list, or so near to its end that a late list would be heard, the list's own hold-back counts.
+export function startIn(list, wanted) {
+  const [first, last] = [list.segments[0], list.segments.at(-1)];
+  const end = last.start + last.duration * 1000;
+  const sane = wanted >= first.start && wanted <= end - 3000 * list.target;
+  const time = Math.max(first.start, sane ? wanted : end - 1000 * list.holdBack);
+  const segment = list.segments.findLast((segment) => segment.start <= time) ?? first;
+  const into = Math.max(0, (time - segment.start) / 1000);
+  return { sequence: segment.sequence, into: Math.min(into, segment.duration - 0.1), sane };
+}

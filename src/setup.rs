@@ -1,0 +1,221 @@
+//! Folders with recordings in, `processed/` out.
+//!
+//! Every item is made once: it is named by the bytes of its recording, and its `meta.json`, written last, says with
+//! which settings it was made. Whatever is interrupted is found again and completed; the result is the same to the
+//! byte. The sources are never written to.
+
+use std::{
+    io,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use crate::{
+    audio::{self, Encoded, Part, Source},
+    disk::{self, Disk, Layout, Lock},
+    radio::{
+        manifest::{self, Pipeline},
+        time::Time,
+    },
+};
+
+pub use check::{Damage, check};
+pub use generated::generated;
+pub use progress::{Progress, Teller};
+pub use report::{OrderFate, Report, Skipped};
+
+mod check;
+mod desk;
+mod files;
+mod generated;
+mod item;
+mod listing;
+mod pool;
+mod progress;
+mod prune;
+mod publish;
+mod report;
+mod stat_cache;
+mod walk;
+
+/// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
+pub const PIPELINE_VERSION: u32 = 1;
+
+/// What is wanted.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Job {
+    /// The folder with the tracks, absolute or relative to the station's folder.
+    pub source: PathBuf,
+    /// The folder with the jingles, or none for a programme without jingles.
+    pub jingles: Option<PathBuf>,
+    /// How many tracks play between two jingles.
+    pub cycle: usize,
+    /// What shapes the bytes of the segments.
+    pub settings: audio::Settings,
+    /// How many recordings are encoded at once.
+    pub jobs: usize,
+}
+
+/// How it is done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// Put the generated order on air even if the one that airs was edited.
+    pub reorder: bool,
+    /// Let entries go although their folder is missing or empty or most of them would go; remove what nobody needs.
+    pub prune: bool,
+    /// Only tell what would be done. Nothing is written.
+    pub dry_run: bool,
+    /// Verify every segment first and make anew what is damaged.
+    pub repair: bool,
+    /// How much audio makes the first publishable result, in samples per channel: look-ahead and 60 s.
+    pub first_samples: u64,
+    /// Segment duration in seconds and sample rate of a station that has been on air.
+    pub station_constants: Option<(u32, u32)>,
+    /// Change them nevertheless.
+    pub new_epoch: bool,
+}
+
+/// Hands each segment of a source to a sink: [`audio::encode`], or a stand-in that counts.
+pub type Encode<'a> = dyn Fn(
+        &dyn Source,
+        &audio::Settings,
+        &AtomicBool,
+        &mut dyn FnMut(Part) -> io::Result<()>,
+    ) -> Result<Encoded, audio::Error>
+    + Sync
+    + 'a;
+
+/// What setup works with.
+#[derive(Clone)]
+pub struct Tools<'a> {
+    /// The way to write.
+    pub disk: Disk,
+    /// The encoder.
+    pub encode: &'a Encode<'a>,
+    /// The wall clock.
+    pub now: &'a (dyn Fn() -> Time + Sync),
+    /// Is told what happens, on the threads on which it happens.
+    pub tell: &'a (dyn Fn(&Progress<'_>) + Sync),
+}
+
+impl std::fmt::Debug for Tools<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tools").field("disk", &self.disk).finish_non_exhaustive()
+    }
+}
+
+/// Why setup could not do its work at all. A recording that cannot be used is no error but in the [`Report`].
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The disk refused, or another setup is at work.
+    #[error(transparent)]
+    Disk(#[from] disk::Error),
+    /// A constant of the station would change.
+    #[error(
+        "`{key}` is {wanted}, but this station has been on air with {constant}: write {constant}, or run \
+         `ipfs-radio setup --new-epoch` and restart it (its names stay)"
+    )]
+    Constant {
+        /// The key in setup.toml.
+        key: &'static str,
+        /// What is configured.
+        wanted: u32,
+        /// What the station was started with.
+        constant: u32,
+    },
+    /// There are more recordings than a manifest can list.
+    #[error("{} holds more than {limit} recordings; make the folder smaller", folder.display())]
+    TooMany {
+        /// Which folder.
+        folder: PathBuf,
+        /// The most there may be.
+        limit: usize,
+    },
+    /// What was made does not make a manifest.
+    #[error("the manifest would not be valid: {0}")]
+    Manifest(#[source] manifest::Error),
+    /// The generator has nothing for these settings.
+    #[error("no music can be generated: {0}")]
+    Generator(#[from] audio::synth::Error),
+    /// Two segments share a short name and differ.
+    #[error(
+        "chunk {name} is there with other bytes that have the same short name; remove its file and run setup again"
+    )]
+    Collision {
+        /// The short name.
+        name: String,
+    },
+}
+
+impl Error {
+    /// The exit code of a command that ends with it (contract §8).
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Disk(disk::Error::Busy { .. }) => 75,
+            Self::Disk(_) => 4,
+            Self::Constant { .. } | Self::Generator(_) => 78,
+            Self::TooMany { .. } | Self::Manifest(_) | Self::Collision { .. } => 1,
+        }
+    }
+}
+
+/// Makes every item that is not there yet and puts the programme together.
+///
+/// Holds `processed/.lock` meanwhile. Results are published as soon as `first_samples` are ready, then every 30 s, and
+/// at the end. When `stop` is set it ends within a moment, and the next run goes on from there.
+pub fn run(
+    layout: &Layout,
+    job: &Job,
+    options: &Options,
+    tools: &Tools<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    check_constants(job, options)?;
+    let store = layout.processed();
+    if options.dry_run {
+        return files::plan(layout, job, options, tools, stop);
+    }
+    tools.disk.create_folder(&store.chunks())?;
+    tools.disk.create_folder(&store.items())?;
+    layout.create_state()?;
+    let _lock = Lock::take(&store.lock())?;
+    disk::sweep(store.root())?;
+    files::make(layout, job, options, tools, stop)
+}
+
+fn check_constants(job: &Job, options: &Options) -> Result<(), Error> {
+    let Some((seconds, rate)) = options.station_constants.filter(|_| !options.new_epoch) else { return Ok(()) };
+    let same = |key, wanted: u32, constant: u32| {
+        if wanted == constant { Ok(()) } else { Err(Error::Constant { key, wanted, constant }) }
+    };
+    same("audio.segment_duration", job.settings.segment_seconds, seconds)?;
+    same("audio.sample_rate", job.settings.rate, rate)
+}
+
+/// What makes the segments: encoder, version, and a fingerprint of all settings that shape bytes.
+pub fn pipeline(settings: &audio::Settings) -> Pipeline {
+    let audio::Settings {
+        segment_seconds,
+        rate,
+        channels,
+        bitrates,
+        loudness_target,
+        peak_ceiling,
+        trim_silence,
+        fade_ms,
+    } = settings;
+    let text = format!(
+        "segment_seconds={segment_seconds} rate={rate} channels={channels} bitrates={bitrates:?} \
+         loudness_target={loudness_target:?} peak_ceiling={peak_ceiling:?} trim_silence={trim_silence} fade_ms={fade_ms}"
+    );
+    Pipeline {
+        encoder: "fdk-aac".into(),
+        version: PIPELINE_VERSION,
+        settings: crate::radio::segment::short_name(text.as_bytes()),
+    }
+}
+
+fn stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}

@@ -1,0 +1,167 @@
+//! Where one file is dealt with: named by its bytes, and made into an item unless it is one.
+
+use std::{
+    collections::HashSet,
+    sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
+    thread,
+    time::Duration,
+};
+
+use super::{
+    Error, Progress, Tools,
+    item::{Bench, Failure, Work, described},
+    stat_cache::{Stamp, StatCache, sha256_of},
+    stopped,
+    walk::Found,
+};
+use crate::{
+    audio::decode,
+    disk::Layout,
+    radio::{
+        manifest::ItemLine,
+        time::{Span, Time},
+    },
+};
+
+/// A file that was written to more recently may still be being copied.
+const SETTLE: Span = Span::seconds(2);
+/// How often a file that settles is looked at.
+const LOOK: Duration = Duration::from_millis(100);
+/// What became of one file.
+pub(super) enum Outcome {
+    /// Its item is there; `encoded` if it was made just now.
+    Item { line: ItemLine, encoded: bool },
+    /// It has the same bytes as a file that another thread deals with.
+    Same { id: String },
+    /// It cannot become an item.
+    Failed { id: Option<String>, failure: Failure },
+}
+
+/// What the threads share.
+pub(super) struct Desk<'a> {
+    bench: Bench<'a>,
+    cache: Mutex<StatCache>,
+    /// The items that some thread deals with or has dealt with.
+    claimed: Mutex<HashSet<String>>,
+    tools: &'a Tools<'a>,
+    stop: &'a AtomicBool,
+    /// Whether items are made or only counted.
+    encode: bool,
+}
+
+impl<'a> Desk<'a> {
+    pub(super) fn new(
+        bench: Bench<'a>,
+        layout: &Layout,
+        tools: &'a Tools<'a>,
+        stop: &'a AtomicBool,
+        encode: bool,
+    ) -> Self {
+        let cache = Mutex::new(StatCache::load(&layout.stat_cache()));
+        Self { bench, cache, claimed: Mutex::default(), tools, stop, encode }
+    }
+
+    pub(super) fn is_stopped(&self) -> bool {
+        stopped(self.stop)
+    }
+
+    /// Names the file and sees to it that its item is there.
+    pub(super) fn deal_with(&self, found: &Found) -> Outcome {
+        let (stamp, sha256) = match self.name(found) {
+            Ok(named) => named,
+            Err(failure) => return Outcome::Failed { id: None, failure },
+        };
+        let id = sha256[..32].to_owned();
+        if !locked(&self.claimed).insert(id.clone()) {
+            return Outcome::Same { id };
+        }
+        if let Some(meta) = self.bench.ready(&id) {
+            return Outcome::Item { line: meta.line(), encoded: false };
+        }
+        match self.encode_file(found, &id, sha256, stamp) {
+            Ok(line) => Outcome::Item { line, encoded: true },
+            Err(failure) => Outcome::Failed { id: Some(id), failure },
+        }
+    }
+
+    /// The stamp of the settled file and the SHA-256 of its bytes in hex.
+    fn name(&self, found: &Found) -> Result<(Stamp, String), Failure> {
+        let stamp = self.settled(found)?;
+        if let Some(known) = locked(&self.cache).get(&found.path, &stamp) {
+            return Ok((stamp, known.to_owned()));
+        }
+        let unreadable = |error: std::io::Error| Failure::Unreadable(error.to_string());
+        let sha256 = sha256_of(&found.file, self.stop).map_err(unreadable)?.ok_or(Failure::Stopped)?;
+        if Stamp::of(&found.file).map_err(unreadable)? != stamp {
+            return Err(Failure::Changing);
+        }
+        locked(&self.cache).insert(found.path.clone(), stamp, sha256.clone());
+        Ok((stamp, sha256))
+    }
+
+    /// Waits a moment for a file that has just been written. One that is dated in the future counts as settled.
+    fn settled(&self, found: &Found) -> Result<Stamp, Failure> {
+        let mut waited = Duration::ZERO;
+        loop {
+            let stamp = Stamp::of(&found.file).map_err(|error| Failure::Unreadable(error.to_string()))?;
+            if is_settled(stamp.modified(), (self.tools.now)()) {
+                return Ok(stamp);
+            }
+            if stopped(self.stop) {
+                return Err(Failure::Stopped);
+            }
+            if waited > Duration::from_micros(SETTLE.0) {
+                return Err(Failure::Changing);
+            }
+            thread::sleep(LOOK);
+            waited += LOOK;
+        }
+    }
+
+    fn encode_file(&self, found: &Found, id: &str, sha256: String, stamp: Stamp) -> Result<ItemLine, Failure> {
+        let probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
+        let (tags, cover, origin) = described(probe, sha256, stamp.size());
+        if !self.encode {
+            return Ok(unmade(id));
+        }
+        (self.tools.tell)(&Progress::Encoding { path: &found.path });
+        let source = decode::File { path: found.file.clone() };
+        let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
+        let work = Work { id: id.to_owned(), source: &source, tags, cover, origin, unchanged: &unchanged };
+        Ok(self.bench.make(work, self.stop)?.line())
+    }
+
+    /// Remembers what was read of these files.
+    pub(super) fn save(&self, layout: &Layout, files: &[Found]) -> Result<(), Error> {
+        let mut cache = locked(&self.cache);
+        let paths: HashSet<&str> = files.iter().map(|found| found.path.as_str()).collect();
+        if !paths.is_empty() {
+            cache.retain(|path| paths.contains(path));
+        }
+        Ok(cache.save(&self.tools.disk, &layout.stat_cache())?)
+    }
+}
+
+fn is_settled(modified: Time, now: Time) -> bool {
+    now.since(modified) >= SETTLE || modified.since(now) > SETTLE
+}
+
+/// Stands for an item that a dry run does not make.
+fn unmade(id: &str) -> ItemLine {
+    ItemLine {
+        id: id.to_owned(),
+        samples: 0,
+        rate: 1,
+        renditions: Vec::new(),
+        title: String::new(),
+        artist: String::new(),
+        album: String::new(),
+        year: None,
+        isrc: String::new(),
+        cover: None,
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

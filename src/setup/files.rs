@@ -1,0 +1,345 @@
+//! From files to the programme: find, name, make, publish.
+
+use std::{
+    collections::{HashMap, HashSet},
+    ops::ControlFlow,
+    sync::atomic::AtomicBool,
+};
+
+use super::{
+    Error, Job, Options, Progress, Report, Skipped, Tools, check,
+    desk::{Desk, Outcome},
+    item::{Bench, Failure},
+    listing::{Listing, fits, leaving},
+    pool, prune,
+    publish::{Publisher, read_manifest},
+    stopped,
+    walk::{Folder, Found, walk},
+};
+use crate::{
+    disk::{self, Layout, Store},
+    radio::{
+        manifest::{Entry, ItemLine, Manifest},
+        rotation::rotate,
+        segment::Kind,
+        time::{Span, Time},
+    },
+};
+
+/// Between two publishes of what is ready so far.
+const PUBLISH_EVERY: Span = Span::seconds(30);
+
+/// Does the work. The lock is held and the folders are there.
+pub(super) fn make(
+    layout: &Layout,
+    job: &Job,
+    options: &Options,
+    tools: &Tools<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    let store = layout.processed();
+    let bench = Bench::new(&store, &tools.disk, &job.settings, tools.encode, suspects(&store, options)?)?;
+    let desk = Desk::new(bench, layout, tools, stop, true);
+    disk::sweep_beside(&layout.stat_cache())?;
+    let mut run = Run::new(layout, job, options, tools, &store)?;
+    run.work(&desk, job.jobs)?;
+    if let Err(error) = desk.save(layout, run.files()) {
+        tracing::warn!(%error, "what was read is not remembered; the next run reads it again");
+    }
+    if stopped(stop) {
+        run.report.stopped = true;
+        return Ok(run.report);
+    }
+    run.finish()
+}
+
+/// Tells what [`make`] would do. Writes nothing.
+pub(super) fn plan(
+    layout: &Layout,
+    job: &Job,
+    options: &Options,
+    tools: &Tools<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    let store = layout.processed();
+    let bench = Bench::looking(&store, &tools.disk, &job.settings, tools.encode, suspects(&store, options)?)?;
+    let desk = Desk::new(bench, layout, tools, stop, false);
+    let mut run = Run::new(layout, job, options, tools, &store)?;
+    run.work(&desk, job.jobs)?;
+    run.report.stopped = stopped(stop);
+    run.tell_leaving();
+    Ok(run.report)
+}
+
+fn suspects(store: &Store, options: &Options) -> Result<HashSet<String>, Error> {
+    if options.repair { check::suspects(store) } else { Ok(HashSet::new()) }
+}
+
+/// One run: what was there, what is found, what becomes of it.
+struct Run<'a> {
+    job: &'a Job,
+    options: &'a Options,
+    tools: &'a Tools<'a>,
+    publisher: Publisher<'a>,
+    old: Option<Manifest>,
+    tracks: Folder,
+    jingles: Folder,
+    files: Vec<Found>,
+    listing: Listing,
+    /// Why items cannot be made, by id.
+    failed: HashMap<String, String>,
+    /// Paths whose old entry stays: what is there now cannot be read, or is being written.
+    held: HashSet<String>,
+    published: Option<Time>,
+    report: Report,
+    /// Nothing is published before the end: an order airs of which the manifest does not tell, or nothing is written.
+    only_at_end: bool,
+}
+
+impl<'a> Run<'a> {
+    fn new(
+        layout: &Layout,
+        job: &'a Job,
+        options: &'a Options,
+        tools: &'a Tools<'a>,
+        store: &'a Store,
+    ) -> Result<Self, Error> {
+        let jingles = match &job.jingles {
+            Some(folder) => walk(layout.dir(), folder, Kind::Jingle)?,
+            None => Folder::default(),
+        };
+        let mut tracks = walk(layout.dir(), &job.source, Kind::Track)?;
+        let taken: HashSet<&str> = jingles.found.iter().map(|found| found.path.as_str()).collect();
+        tracks.found.retain(|found| !taken.contains(found.path.as_str()));
+        let files = rotate(&tracks.found, &jingles.found, job.cycle);
+        let mut seen = HashSet::new();
+        let files: Vec<Found> = files.into_iter().filter(|found| seen.insert(found.path.clone())).collect();
+        let pipeline = super::pipeline(&job.settings);
+        let publisher = Publisher { store, disk: &tools.disk, pipeline, cycle: job.cycle, reorder: options.reorder };
+        let mut run = Self {
+            job,
+            options,
+            tools,
+            publisher,
+            old: read_manifest(store),
+            tracks,
+            jingles,
+            files,
+            listing: Listing::default(),
+            failed: HashMap::new(),
+            held: HashSet::new(),
+            published: None,
+            report: Report::default(),
+            only_at_end: false,
+        };
+        run.only_at_end = options.dry_run || (run.old.is_none() && store.playlist().exists());
+        run.add_idle_jingles();
+        let skipped = [&run.tracks.skipped, &run.jingles.skipped];
+        run.report.skipped = skipped.into_iter().flatten().cloned().collect();
+        Ok(run)
+    }
+
+    /// Jingles that one round has no room for are made all the same, last.
+    fn add_idle_jingles(&mut self) {
+        let seen: HashSet<&str> = self.files.iter().map(|found| found.path.as_str()).collect();
+        let idle: Vec<_> = self.jingles.found.iter().filter(|f| !seen.contains(f.path.as_str())).cloned().collect();
+        self.files.extend(idle);
+    }
+
+    fn files(&self) -> &[Found] {
+        &self.files
+    }
+
+    fn work(&mut self, desk: &Desk<'_>, jobs: usize) -> Result<(), Error> {
+        (self.tools.tell)(&Progress::Found { files: self.files.len() });
+        let files = std::mem::take(&mut self.files);
+        let mut fatal = None;
+        let mut done = 0;
+        pool::each(
+            &files,
+            jobs,
+            |found| desk.deal_with(found),
+            |found, outcome| {
+                done += 1;
+                let dealt = self.take(found, outcome, done, files.len()).and_then(|()| self.publish_so_far());
+                match dealt {
+                    Ok(()) if !desk.is_stopped() => ControlFlow::Continue(()),
+                    Ok(()) => ControlFlow::Break(()),
+                    Err(error) => {
+                        fatal = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            },
+        );
+        self.files = files;
+        fatal.map_or(Ok(()), Err)
+    }
+
+    /// Takes note of what became of a file.
+    fn take(&mut self, found: &Found, outcome: Outcome, done: usize, total: usize) -> Result<(), Error> {
+        let entry = |id: &str| Entry { path: found.path.clone(), kind: found.kind, id: id.to_owned() };
+        let mut skipped = None;
+        match outcome {
+            Outcome::Item { line, encoded } => {
+                *if encoded { &mut self.report.encoded } else { &mut self.report.ready } += 1;
+                self.listing.add_entry(entry(&line.id));
+                self.listing.add_item(line);
+            }
+            Outcome::Same { id } => self.listing.add_entry(entry(&id)),
+            Outcome::Failed { failure: Failure::Fatal(error), .. } => return Err(error),
+            Outcome::Failed { failure: Failure::Stopped, .. } => return Ok(()),
+            Outcome::Failed { failure: Failure::Changing, .. } => {
+                self.held.insert(found.path.clone());
+                self.report.unsettled.push(found.path.clone());
+            }
+            Outcome::Failed { failure: Failure::Unreadable(why), .. } => {
+                self.held.insert(found.path.clone());
+                skipped = Some(why);
+            }
+            Outcome::Failed { id, failure: Failure::Bad(why) } => {
+                if let Some(id) = id {
+                    self.failed.insert(id, why.clone());
+                }
+                skipped = Some(why);
+            }
+        }
+        (self.tools.tell)(&Progress::Done { path: &found.path, skipped: skipped.as_deref(), done, total });
+        if let Some(why) = skipped {
+            self.report.skipped.push(Skipped { path: found.path.clone(), why });
+        }
+        Ok(())
+    }
+
+    /// Publishes what is ready: the first time as soon as there is enough to go on air, then now and again.
+    fn publish_so_far(&mut self) -> Result<(), Error> {
+        let now = (self.tools.now)();
+        let due = match self.published {
+            Some(last) => now.since(last) >= PUBLISH_EVERY,
+            None => self.listing.samples() >= self.options.first_samples,
+        };
+        let nothing_new = self.report.encoded == 0 && self.old.is_some();
+        if self.only_at_end || !due || nothing_new {
+            return Ok(());
+        }
+        let mut listing = self.listing.clone().playable();
+        for entry in self.old.iter().flat_map(Manifest::entries) {
+            self.keep_old(&mut listing, entry, |line| fits(line, &self.job.settings));
+        }
+        self.published = Some(now);
+        let entries = listing.len();
+        self.publisher.publish(listing, self.old.as_ref())?;
+        (self.tools.tell)(&Progress::Published { entries, complete: false });
+        Ok(())
+    }
+
+    fn keep_old(&self, listing: &mut Listing, entry: &Entry, usable: impl Fn(&ItemLine) -> bool) {
+        let Some(old) = &self.old else { return };
+        if old.item(&entry.id).is_some_and(usable) {
+            listing.keep(entry, old);
+        }
+    }
+
+    /// The last step: settles what stays, what goes and what airs.
+    fn finish(mut self) -> Result<Report, Error> {
+        self.name_duplicates_of_failures();
+        let listing = self.settle();
+        if listing.is_empty() && self.old.is_none() {
+            return Ok(self.sorted_report());
+        }
+        let (entries, items) = listing.clone().into_parts();
+        (self.report.entries, self.report.items) = (entries.len(), items.len());
+        self.report.order = self.publisher.publish(listing, self.old.as_ref())?;
+        (self.tools.tell)(&Progress::Published { entries: self.report.entries, complete: true });
+        if self.options.prune {
+            prune::prune(self.publisher.store, &self.tools.disk)?;
+        }
+        Ok(self.sorted_report())
+    }
+
+    fn sorted_report(mut self) -> Report {
+        self.report.skipped.sort_by(|a, b| a.path.cmp(&b.path));
+        self.report.unsettled.sort();
+        self.report
+    }
+
+    /// A file with the same bytes as one that cannot be used cannot be used either.
+    fn name_duplicates_of_failures(&mut self) {
+        for found in &self.files {
+            let Some(entry) = self.listing.entry(&found.path) else { continue };
+            if self.listing.item(&entry.id).is_some() {
+                continue;
+            }
+            match self.failed.get(&entry.id) {
+                Some(why) => self.report.skipped.push(Skipped { path: found.path.clone(), why: why.clone() }),
+                None => {
+                    self.held.insert(found.path.clone());
+                    self.report.unsettled.push(found.path.clone());
+                }
+            }
+        }
+    }
+
+    /// The entries of this run, and those of the last one that stay although they were not found.
+    fn settle(&mut self) -> Listing {
+        let mut listing = self.listing.clone().playable();
+        let Some(old) = self.old.clone() else { return listing };
+        old.entries().iter().filter(|entry| self.is_held(&entry.path)).for_each(|entry| listing.keep(entry, &old));
+        if self.options.prune {
+            return listing;
+        }
+        for (kind, folder, name) in self.folders() {
+            if folder {
+                continue;
+            }
+            let kept: Vec<_> = old.entries().iter().filter(|entry| entry.kind == kind).collect();
+            kept.iter().for_each(|entry| listing.keep(entry, &old));
+            if !kept.is_empty() {
+                self.report.notices.push(format!(
+                    "`{name}` is missing or empty; the {} entries that came from it stay (`setup --prune` lets them go)",
+                    kept.len()
+                ));
+            }
+        }
+        let no_jingles: &[Kind] = if self.job.jingles.is_none() { &[Kind::Jingle] } else { &[] };
+        let leaving = leaving(&old, &listing, no_jingles);
+        let kept = leaving.entries.iter().filter(|entry| !no_jingles.contains(&entry.kind));
+        if leaving.too_many {
+            let kept: Vec<_> = kept.collect();
+            kept.iter().for_each(|entry| listing.keep(entry, &old));
+            self.report.notices.push(format!(
+                "more than half of the items would go with {} entries that are no longer found; they stay (`setup \
+                 --prune` lets them go)",
+                kept.len()
+            ));
+        }
+        listing
+    }
+
+    /// Whether nobody could see what is at this path now.
+    fn is_held(&self, path: &str) -> bool {
+        let inside =
+            |folder: &str| path.strip_prefix(folder).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
+        let unseen = self.tracks.skipped.iter().chain(&self.jingles.skipped);
+        self.held.contains(path) || unseen.into_iter().any(|skipped| inside(&skipped.path))
+    }
+
+    /// By kind: whether its folder holds recordings, and what it is called.
+    fn folders(&self) -> Vec<(Kind, bool, String)> {
+        let mut folders = vec![(Kind::Track, !self.tracks.found.is_empty(), self.job.source.display().to_string())];
+        if let Some(folder) = &self.job.jingles {
+            folders.push((Kind::Jingle, !self.jingles.found.is_empty(), folder.display().to_string()));
+        }
+        folders
+    }
+
+    /// For a dry run: which entries would leave, and how many there would be.
+    fn tell_leaving(&mut self) {
+        self.name_duplicates_of_failures();
+        let listing = self.settle();
+        (self.report.entries, self.report.items) = (listing.len(), listing.clone().into_parts().1.len());
+        let Some(old) = &self.old else { return };
+        let gone = leaving(old, &listing, &[]).entries;
+        self.report.notices.extend(gone.iter().map(|entry| format!("`{}` would leave the programme", entry.path)));
+    }
+}

@@ -1,0 +1,145 @@
+//! Pieces that come from a generator instead of a file, as items like any other.
+
+use std::{collections::HashSet, sync::atomic::AtomicBool};
+
+use sha2::{Digest, Sha256};
+
+use super::{
+    Error, Progress, Report, Skipped, Tools, audio,
+    item::{Bench, Failure, Work},
+    listing::Listing,
+    publish::{Publisher, read_manifest},
+    stopped,
+};
+use crate::{
+    audio::synth::{Piece, PieceKind, programme},
+    disk::{self, Layout, Lock},
+    radio::{
+        manifest::{
+            Entry, Meta,
+            meta::{Origin, Tags},
+        },
+        playlist::spell,
+        rotation::rotate,
+        segment::Kind,
+    },
+};
+
+/// Renders what the generator has for `seed` and is not there yet into `state/generated/`; publishes after each piece.
+///
+/// Holds the lock of that folder meanwhile; `processed/` is left alone. The rate is that of `settings`.
+pub fn generated(
+    layout: &Layout,
+    settings: &audio::Settings,
+    cycle: usize,
+    seed: u64,
+    tools: &Tools<'_>,
+    stop: &AtomicBool,
+) -> Result<Report, Error> {
+    let pieces = named(programme(seed, settings.rate)?);
+    let store = layout.generated();
+    layout.create_state()?;
+    tools.disk.create_folder(&store.chunks())?;
+    tools.disk.create_folder(&store.items())?;
+    let _lock = Lock::take(&store.lock())?;
+    disk::sweep(store.root())?;
+    let bench = Bench::new(&store, &tools.disk, settings, tools.encode, HashSet::new())?;
+    let pipeline = super::pipeline(settings);
+    let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
+
+    let old = read_manifest(&store);
+    let (mut report, mut listing, mut missing) = (Report::default(), Listing::default(), Vec::new());
+    for piece in in_rotation(&pieces, cycle) {
+        match bench.ready(&piece.id()) {
+            Some(meta) => list(&mut listing, piece, &meta),
+            None => missing.push(piece),
+        }
+    }
+    report.ready = listing.len();
+    for piece in missing {
+        if stopped(stop) {
+            break;
+        }
+        (tools.tell)(&Progress::Encoding { path: &piece.path });
+        match bench.make(piece.work(), stop) {
+            Ok(meta) => list(&mut listing, piece, &meta),
+            Err(Failure::Fatal(error)) => return Err(error),
+            Err(Failure::Stopped) => break,
+            Err(Failure::Bad(why) | Failure::Unreadable(why)) => {
+                report.skipped.push(Skipped { path: piece.path.clone(), why });
+                continue;
+            }
+            Err(Failure::Changing) => continue,
+        }
+        report.encoded += 1;
+        report.order = publisher.publish(listing.clone(), old.as_ref())?;
+        (tools.tell)(&Progress::Published { entries: listing.len(), complete: listing.len() == pieces.len() });
+    }
+    report.stopped = stopped(stop);
+    let (entries, items) = listing.clone().into_parts();
+    (report.entries, report.items) = (entries.len(), items.len());
+    if report.encoded == 0 && !listing.is_empty() && !report.stopped {
+        report.order = publisher.publish(listing, old.as_ref())?;
+    }
+    Ok(report)
+}
+
+/// A piece of the generator and its place in the programme.
+struct Named {
+    /// Its path in the manifest; no such file exists.
+    path: String,
+    kind: Kind,
+    piece: Piece,
+}
+
+/// Gives each piece a path that sorts as the generator meant it.
+fn named(pieces: Vec<Piece>) -> Vec<Named> {
+    let name = |(index, piece): (usize, Piece)| {
+        let kind = match piece.kind {
+            PieceKind::Track => Kind::Track,
+            PieceKind::Jingle => Kind::Jingle,
+        };
+        let path = spell(format!("generated/{} {}", index + 1, piece.title).as_bytes());
+        Named { path, kind, piece }
+    };
+    pieces.into_iter().enumerate().map(name).collect()
+}
+
+impl Named {
+    /// The SHA-256 of what the samples depend on, in hex: stands for the bytes of a recording.
+    fn sha256(&self) -> String {
+        data_encoding::HEXLOWER.encode(&Sha256::digest(self.piece.fingerprint()))
+    }
+
+    fn id(&self) -> String {
+        self.sha256()[..32].to_owned()
+    }
+
+    fn work(&self) -> Work<'_> {
+        let tags = Tags { title: self.piece.title.clone(), artist: self.piece.artist.clone(), ..Tags::default() };
+        let origin = Origin {
+            sha256: self.sha256(),
+            bytes: 0,
+            container: "generator".into(),
+            codec: self.piece.fingerprint(),
+            rate: Some(self.piece.rate()),
+            channels: Some(2),
+        };
+        Work { id: self.id(), source: &self.piece, tags, cover: None, origin, unchanged: &|| true }
+    }
+}
+
+/// The pieces in the order in which they air, each once.
+fn in_rotation(pieces: &[Named], cycle: usize) -> Vec<&Named> {
+    let of = |kind: Kind| pieces.iter().filter(|named| named.kind == kind).collect::<Vec<_>>();
+    let mut order = rotate(&of(Kind::Track), &of(Kind::Jingle), cycle);
+    order.extend(pieces);
+    let mut seen = HashSet::new();
+    order.retain(|named| seen.insert(named.path.as_str()));
+    order
+}
+
+fn list(listing: &mut Listing, piece: &Named, meta: &Meta) {
+    listing.add_item(meta.line());
+    listing.add_entry(Entry { path: piece.path.clone(), kind: piece.kind, id: meta.id.clone() });
+}

@@ -1,0 +1,259 @@
+//! One item: encoded, cut, stored, and marked as done.
+
+use std::{collections::HashSet, fs, io, sync::atomic::AtomicBool};
+
+use cid::Cid;
+
+use super::{Encode, Error, audio, pipeline};
+use crate::{
+    audio::{Encoded, Part, Source, decode::Probe},
+    disk::{self, Disk, Store},
+    radio::{
+        manifest::{
+            Meta, Pipeline,
+            meta::{self, Loudness, Origin, Rendition, Tags},
+        },
+        segment::{RAW, Segment, chunk_name, cid_of, is_of},
+    },
+};
+
+/// Pictures larger than this are left out: they have to travel as one block, in bytes.
+const LARGEST_COVER: usize = 1 << 20;
+/// Longest file in `chunks/` that is read, in bytes.
+pub(super) const LONGEST_CHUNK: u64 = 16 << 20;
+/// Longest picture or VOD list that is read, in bytes.
+pub(super) const LONGEST_EXTRA: u64 = 16 << 20;
+
+/// One recording that is to become an item.
+pub(super) struct Work<'a> {
+    /// The id of the item.
+    pub(super) id: String,
+    pub(super) source: &'a dyn Source,
+    pub(super) tags: Tags,
+    pub(super) cover: Option<Vec<u8>>,
+    pub(super) origin: Origin,
+    /// Whether the recording is still what it was when it was named.
+    pub(super) unchanged: &'a dyn Fn() -> bool,
+}
+
+/// Why there is no item.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The recording cannot be used.
+    Bad(String),
+    /// The recording cannot be read.
+    Unreadable(String),
+    /// The recording is being written to.
+    Changing,
+    /// The work was asked to stop.
+    Stopped,
+    /// The result cannot be kept.
+    Fatal(Error),
+}
+
+impl From<disk::Error> for Failure {
+    fn from(error: disk::Error) -> Self {
+        Self::Fatal(error.into())
+    }
+}
+
+/// Where items are made.
+pub(super) struct Bench<'a> {
+    pub(super) store: &'a Store,
+    pub(super) disk: &'a Disk,
+    pub(super) settings: &'a audio::Settings,
+    pub(super) pipeline: Pipeline,
+    pub(super) encode: &'a Encode<'a>,
+    /// The chunks that were there at the beginning, by short name.
+    chunks: HashSet<String>,
+    /// Items that were found damaged and are made anew.
+    suspects: HashSet<String>,
+}
+
+impl<'a> Bench<'a> {
+    /// Looks at what is there, and takes away what a killed process left half written.
+    pub(super) fn new(
+        store: &'a Store,
+        disk: &'a Disk,
+        settings: &'a audio::Settings,
+        encode: &'a Encode<'a>,
+        suspects: HashSet<String>,
+    ) -> Result<Self, Error> {
+        disk::sweep(&store.chunks())?;
+        Self::looking(store, disk, settings, encode, suspects)
+    }
+
+    /// Looks at what is there and touches nothing.
+    pub(super) fn looking(
+        store: &'a Store,
+        disk: &'a Disk,
+        settings: &'a audio::Settings,
+        encode: &'a Encode<'a>,
+        suspects: HashSet<String>,
+    ) -> Result<Self, Error> {
+        let chunks = chunk_names(store)?;
+        Ok(Self { store, disk, settings, pipeline: pipeline(settings), encode, chunks, suspects })
+    }
+
+    /// The item, if it was made with these settings and nothing of it is missing.
+    pub(super) fn ready(&self, id: &str) -> Option<Meta> {
+        if self.suspects.contains(id) {
+            return None;
+        }
+        let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.pipeline)?;
+        let has = |segment: &Segment| self.chunks.contains(&chunk_name(&segment.cid));
+        let listed = |stream: &String| self.store.stream(id, stream).is_file();
+        let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
+            && meta.streams.iter().all(listed)
+            && (meta.tags.cover.is_none() || self.store.cover(id).is_file());
+        whole.then_some(meta)
+    }
+
+    /// Makes the item. `meta.json` is written last: what has none is not an item.
+    pub(super) fn make(&self, work: Work<'_>, stop: &AtomicBool) -> Result<Meta, Failure> {
+        self.disk.create_folder(&self.store.streams(&work.id))?;
+        disk::sweep(&self.store.item(&work.id))?;
+        disk::sweep(&self.store.streams(&work.id))?;
+        let (encoded, renditions) = self.encode(work.source, stop)?;
+        if !(work.unchanged)() {
+            return Err(Failure::Changing);
+        }
+        self.disk.sync_folder(&self.store.chunks())?;
+        let mut tags = work.tags;
+        tags.cover = self.keep_cover(&work.id, work.cover)?;
+        for rendition in &renditions {
+            let list = rendition.list(self.settings.rate);
+            self.disk.place(&self.store.stream(&work.id, &rendition.stream(self.settings.rate)), list.as_bytes())?;
+        }
+        self.disk.sync_folder(&self.store.streams(&work.id))?;
+        let loudness = Loudness { integrated_lufs: encoded.loudness, peak_dbfs: encoded.peak, gain_db: encoded.gain };
+        let meta = Meta::new(
+            work.id,
+            self.pipeline.clone(),
+            self.settings.rate,
+            self.settings.channels,
+            tags,
+            work.origin,
+            loudness,
+            encoded.warnings,
+            renditions,
+        )
+        .map_err(|error| Failure::Bad(error.to_string()))?;
+        self.disk.replace(&self.store.meta(&meta.id), &meta.to_bytes())?;
+        self.remove_old_lists(&meta)?;
+        Ok(meta)
+    }
+
+    fn encode(&self, source: &dyn Source, stop: &AtomicBool) -> Result<(Encoded, Vec<Rendition>), Failure> {
+        let empty = |bitrate: &u32| Rendition { bitrate: *bitrate, segments: Vec::new() };
+        let mut renditions: Vec<_> = self.settings.bitrates.iter().map(empty).collect();
+        let mut fatal = None;
+        let mut keep = |part: Part| {
+            let segment = self.keep_part(&part).map_err(|error| {
+                let told = io::Error::other(error.to_string());
+                fatal = Some(error);
+                told
+            })?;
+            let rendition = renditions.get_mut(part.rung).ok_or_else(|| io::Error::other("a rung nobody asked for"))?;
+            rendition.segments.push(segment);
+            Ok(())
+        };
+        let encoded = (self.encode)(source, self.settings, stop, &mut keep);
+        match (encoded, fatal) {
+            (Ok(encoded), _) => Ok((encoded, renditions)),
+            (Err(_), Some(error)) => Err(Failure::Fatal(error)),
+            (Err(audio::Error::Stopped), _) => Err(Failure::Stopped),
+            (Err(error @ audio::Error::Read(_)), _) => Err(Failure::Unreadable(error.to_string())),
+            (Err(error), _) => Err(Failure::Bad(error.to_string())),
+        }
+    }
+
+    /// Stores a segment, unless the very same bytes are there already.
+    fn keep_part(&self, part: &Part) -> Result<Segment, Error> {
+        let cid = cid_of(RAW, &part.bytes);
+        let name = chunk_name(&cid);
+        let path = self.store.chunk(&name);
+        match disk::read_if_there(&path, LONGEST_CHUNK) {
+            Ok(Some(there)) if there == part.bytes => {}
+            Ok(Some(there)) if chunk_name(&cid_of(RAW, &there)) == name => return Err(Error::Collision { name }),
+            Ok(Some(_)) => {
+                tracing::warn!(chunk = name, "chunk is damaged; writing it anew");
+                self.disk.place(&path, &part.bytes)?;
+            }
+            Ok(None) => self.disk.place(&path, &part.bytes)?,
+            Err(error) => return Err(error.into()),
+        }
+        Ok(Segment { cid, samples: part.samples, bytes: part.bytes.len() as u32 })
+    }
+
+    fn keep_cover(&self, id: &str, cover: Option<Vec<u8>>) -> Result<Option<Cid>, Failure> {
+        let Some(bytes) = cover.filter(|bytes| bytes.len() <= LARGEST_COVER) else {
+            self.disk.remove(&self.store.cover(id))?;
+            return Ok(None);
+        };
+        self.disk.place(&self.store.cover(id), &bytes)?;
+        Ok(Some(cid_of(RAW, &bytes)))
+    }
+
+    fn remove_old_lists(&self, meta: &Meta) -> Result<(), Failure> {
+        let folder = self.store.streams(&meta.id);
+        let listing = fs::read_dir(&folder).map_err(|error| Failure::Unreadable(error.to_string()))?;
+        for entry in listing.flatten() {
+            let path = entry.path();
+            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
+            if !meta.streams.contains(&stem) {
+                self.disk.remove(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What is known of an item; nothing if it is missing, damaged or of another version.
+pub(super) fn read_meta(store: &Store, id: &str) -> Option<Meta> {
+    let bytes = disk::read_if_there(&store.meta(id), meta::LONGEST).ok().flatten()?;
+    Meta::parse(&bytes).ok().filter(|meta| meta.id == id)
+}
+
+/// The short names of all chunks that are there.
+pub(super) fn chunk_names(store: &Store) -> Result<HashSet<String>, Error> {
+    let listing = match fs::read_dir(store.chunks()) {
+        Ok(listing) => listing,
+        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
+        Err(source) => return Err(disk::Error::Io { what: "list", path: store.chunks(), source }.into()),
+    };
+    let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".ts").map(str::to_owned);
+    Ok(listing.flatten().filter_map(name).collect())
+}
+
+/// Whether the chunk is there with the right bytes; what is wrong, in words, if not.
+pub(super) fn examine(store: &Store, segment: &Segment) -> Option<String> {
+    let name = chunk_name(&segment.cid);
+    match disk::read_if_there(&store.chunk(&name), LONGEST_CHUNK) {
+        Ok(Some(bytes)) if is_of(&segment.cid, &bytes) && bytes.len() == segment.bytes as usize => None,
+        Ok(Some(_)) => Some(format!("chunk {name} does not hash to its name")),
+        Ok(None) => Some(format!("chunk {name} is missing")),
+        Err(error) => Some(error.to_string()),
+    }
+}
+
+/// The tags and the picture of a recording, and what it says of its format.
+pub(super) fn described(probe: Probe, sha256: String, bytes: u64) -> (Tags, Option<Vec<u8>>, Origin) {
+    let tags = Tags {
+        title: probe.tags.title.unwrap_or_default(),
+        artist: probe.tags.artist.unwrap_or_default(),
+        album: probe.tags.album.unwrap_or_default(),
+        year: probe.tags.year,
+        isrc: probe.tags.isrc.unwrap_or_default(),
+        cover: None,
+    };
+    let origin = Origin {
+        sha256,
+        bytes,
+        container: probe.container,
+        codec: probe.codec,
+        rate: probe.rate,
+        channels: probe.channels,
+    };
+    (tags, probe.tags.cover.map(|cover| cover.bytes), origin)
+}

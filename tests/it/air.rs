@@ -1,0 +1,166 @@
+//! The station on air, run by the real binary and heard through its own port.
+
+use std::{collections::BTreeMap, fs};
+
+use crate::station::{Entry, List, Station};
+
+fn with_music() -> Station {
+    let station = Station::new(6, 4);
+    station.tone("music/a.wav", 300, 2_600);
+    station.tone("music/b.wav", 400, 3_300);
+    station.tone("music/c.wav", 500, 700);
+    station.tone("jingles/j.wav", 900, 1_200);
+    station.set_up();
+    station
+}
+
+/// Everything that was ever seen: a segment keeps its number, date, title and URI for ever.
+#[derive(Default)]
+struct Observer {
+    seen: BTreeMap<u64, Entry>,
+    last: Option<List>,
+}
+
+impl Observer {
+    fn see(&mut self, list: List) {
+        if let Some(before) = &self.last {
+            assert!(list.first >= before.first, "the list went back:\n{}\n{}", before.text, list.text);
+            assert!(list.last() >= before.last(), "the list became shorter:\n{}\n{}", before.text, list.text);
+            assert!(list.first <= before.last() + 1, "segments were never listed");
+        }
+        for (number, entry) in &list.segments {
+            let before = self.seen.entry(*number).or_insert_with(|| entry.clone());
+            assert_eq!(before, entry, "segment {number} changed");
+        }
+        self.last = Some(list);
+    }
+}
+
+#[test]
+fn what_was_listed_survives_being_killed() {
+    let mut station = with_music();
+    let mut observer = Observer::default();
+    for round in 0..4 {
+        station.run();
+        let wanted = observer.last.as_ref().map_or(0, List::last) + 3 + round;
+        station.wait("the list to go on", |station| {
+            let list = station.list()?;
+            let there = list.last() >= wanted.max(list.first + 8);
+            observer.see(list);
+            there.then_some(())
+        });
+        station.kill();
+    }
+    station.run();
+    station.wait("the list after the last kill", |station| station.list().map(|list| observer.see(list)));
+    assert_eq!(station.stop(), Some(0), "a clean stop");
+    // Each item begins with a discontinuity, and only items do: no jump was needed within the look-ahead.
+    let titles: Vec<(&bool, &str)> =
+        observer.seen.values().map(|entry| (&entry.disc, entry.title.split_once(',').unwrap().1)).collect();
+    for pair in titles.windows(2) {
+        assert!(*pair[1].0 || pair[0].1 == pair[1].1, "{pair:?}");
+    }
+}
+
+#[test]
+fn an_edit_airs_at_an_item_boundary_behind_the_look_ahead() {
+    let mut station = with_music();
+    let order = station.path().join("processed/playlist.m3u");
+    let before = fs::read_to_string(&order).unwrap();
+    assert!(before.contains("music/a.wav"));
+    station.run();
+    let mut observer = Observer::default();
+    station.wait("a list", |station| station.list().map(|list| observer.see(list)));
+    let frozen = observer.last.as_ref().unwrap().last();
+
+    fs::write(&order, "nothing that is here\n").unwrap();
+    station.wait("the bad order to be refused", |station| {
+        observer.see(station.list()?);
+        let health = station.get("/status.json")?;
+        (health.contains("playlist.m3u:1") && health.contains("plays on")).then_some(())
+    });
+
+    fs::write(&order, "music/c.wav\n").unwrap();
+    station.wait("only the new order to be listed", |station| {
+        let list = station.list()?;
+        observer.see(list.clone());
+        let tail: Vec<&Entry> = list.segments.values().rev().take(4).collect();
+        tail.iter().all(|entry| entry.title.ends_with(",c")).then_some(())
+    });
+    station.stop();
+
+    let entries: Vec<(&u64, &Entry)> = observer.seen.iter().collect();
+    let switch = entries.iter().rposition(|(_, entry)| !entry.title.ends_with(",c")).unwrap() + 1;
+    let (number, first_new) = entries[switch];
+    assert!(*number > frozen, "a listed segment would have been replaced");
+    assert!(first_new.disc, "the new order begins with an item");
+}
+
+#[test]
+fn the_preview_is_right() {
+    let mut station = with_music();
+    station.run();
+    station.wait("a list", Station::list);
+    let output = station.call(&["preview", "--hours", "1", "--json"]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    let promised: Vec<serde_json::Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(promised.len() > 1_000, "an hour of items of seconds");
+    // Beyond what was listed when the preview was made.
+    let checked = &promised[6].clone();
+    let aired = station.wait("the seventh item to be listed", |station| {
+        let list = station.list()?;
+        list.segments.values().find(|entry| entry.disc && entry.date == checked["starts"].as_str().unwrap()).cloned()
+    });
+    assert!(aired.title.ends_with(&format!(",{}", checked["title"].as_str().unwrap())), "{aired:?} {checked}");
+    station.stop();
+}
+
+#[test]
+fn words_decide_exit_codes() {
+    let station = Station::new(6, 4);
+    let code = |arguments: &[&str]| station.call(arguments).status.code();
+    assert_eq!(code(&["--help"]), Some(0));
+    assert_eq!(code(&["preview", "--hours", "0"]), Some(64));
+    assert_eq!(code(&["dance"]), Some(64));
+    fs::write(station.path().join("setup.toml"), "[audio]\nsegment_duration = 99\n").unwrap();
+    let output = station.call(&["setup"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(78));
+    assert!(said.contains("setup.toml:2:") && said.contains('^'), "{said}");
+}
+
+#[test]
+fn a_second_node_is_refused_in_words() {
+    let mut station = with_music();
+    station.run();
+    station.wait("a list", Station::list);
+    let output = station.call(&["run", "--no-setup"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(75), "{said}");
+    assert!(said.contains("held by another process"), "{said}");
+    station.stop();
+}
+
+#[test]
+fn keys_are_backed_up_and_never_overwritten() {
+    let mut station = with_music();
+    station.run();
+    let status = station.wait("the status", |station| station.get("/status.json"));
+    station.stop();
+    let file = station.path().join("keys.toml");
+    let name = file.to_str().unwrap();
+    assert_eq!(station.call(&["key", "export", name]).status.code(), Some(0));
+    assert_ne!(station.call(&["key", "export", name]).status.code(), Some(0), "an existing file is not overwritten");
+    assert_ne!(station.call(&["key", "import", name]).status.code(), Some(0), "existing keys are not overwritten");
+    fs::remove_dir_all(station.path().join("state/keys")).unwrap();
+    let lost = station.call(&["run", "--no-setup"]);
+    assert_ne!(lost.status.code(), Some(0));
+    assert!(String::from_utf8_lossy(&lost.stderr).contains("key import"), "{lost:?}");
+    assert_eq!(station.call(&["key", "import", name]).status.code(), Some(0));
+    station.run();
+    let again = station.wait("the status", |station| station.get("/status.json"));
+    let of = |text: &str, key: &str| serde_json::from_str::<serde_json::Value>(text).unwrap()[key].clone();
+    assert_eq!(of(&status, "station"), of(&again, "station"));
+    assert_eq!(of(&status, "stream"), of(&again, "stream"));
+}

@@ -1,0 +1,199 @@
+//! What stays although it is not found, and what goes.
+
+use std::{fs, os::unix::fs::PermissionsExt, sync::atomic::Ordering};
+
+use ipfs_radio::{
+    radio::time::Time,
+    setup::{Job, Options},
+};
+
+use super::world::{Station, job, wav};
+
+const PRUNE: Options = Options {
+    reorder: false,
+    prune: true,
+    dry_run: false,
+    repair: false,
+    first_samples: 0,
+    station_constants: None,
+    new_epoch: false,
+};
+
+#[test]
+fn a_missing_or_empty_folder_keeps_the_station() {
+    let station = Station::with_music();
+    station.run(&job());
+    let (order, manifest) = (station.order(), station.manifest());
+
+    fs::rename(station.path("music"), station.path("elsewhere")).unwrap();
+    let report = station.run(&job());
+    assert!(report.notices[0].contains("`music` is missing or empty; the 3 entries"), "{:?}", report.notices);
+    fs::create_dir(station.path("music")).unwrap();
+    fs::rename(station.path("jingles"), station.path("no jingles")).unwrap();
+    assert_eq!(station.run(&job()).notices.len(), 2);
+    assert_eq!((station.order(), station.manifest()), (order, manifest));
+
+    fs::remove_dir(station.path("music")).unwrap();
+    fs::rename(station.path("elsewhere"), station.path("music")).unwrap();
+    fs::rename(station.path("no jingles"), station.path("jingles")).unwrap();
+    assert_eq!((station.run(&job()).notices, station.encodes()), (vec![], 5));
+}
+
+#[test]
+fn prune_means_it() {
+    let station = Station::with_music();
+    station.run(&job());
+    fs::remove_dir_all(station.path("music")).unwrap();
+    let report = station.try_run(&job(), &PRUNE).unwrap();
+    assert_eq!((report.entries, report.notices.len()), (2, 0));
+    assert_eq!(station.order(), ["jingles/1.wav", "jingles/2.wav"]);
+
+    let fresh = Station::empty();
+    fresh.record("jingles/1.wav", 880, 1_100);
+    fresh.record("jingles/2.wav", 990, 1_200);
+    fresh.run(&job());
+    assert_eq!(super::tree(&station.path("processed")), super::tree(&fresh.path("processed")), "nothing is left over");
+}
+
+#[test]
+fn a_few_files_may_go_but_not_most() {
+    let station = Station::with_music();
+    station.run(&job());
+    fs::remove_file(station.path("music/1.wav")).unwrap();
+    assert_eq!(station.run(&job()).entries, 4, "one of five goes");
+
+    for path in ["music/2.wav", "jingles/1.wav", "jingles/2.wav"] {
+        fs::remove_file(station.path(path)).unwrap();
+    }
+    station.record("jingles/new.wav", 1_234, 1_000);
+    let report = station.run(&job());
+    assert!(report.notices[0].contains("more than half of the items would go"), "{:?}", report.notices);
+    assert_eq!(report.entries, 5, "four stay, one is new");
+    assert_eq!(station.try_run(&job(), &PRUNE).unwrap().entries, 2);
+}
+
+#[test]
+fn replaced_files_do_not_count_as_gone() {
+    let station = Station::with_music();
+    station.run(&job());
+    for (path, hertz) in [("music/1.wav", 221), ("music/2.wav", 331), ("music/10.wav", 441), ("jingles/1.wav", 881)] {
+        station.record(path, hertz, 1_500);
+    }
+    let report = station.run(&job());
+    assert_eq!((report.encoded, report.entries, report.items), (4, 5, 5));
+    assert_eq!(report.notices, [""; 0]);
+}
+
+#[test]
+fn a_library_that_turns_to_noise_is_not_believed() {
+    let station = Station::with_music();
+    station.run(&job());
+    for path in ["music/1.wav", "music/2.wav", "music/10.wav"] {
+        station.write(path, b"the disk is dying");
+    }
+    let report = station.run(&job());
+    assert_eq!((report.skipped.len(), report.entries), (3, 5));
+    assert!(report.notices[0].contains("more than half"), "{:?}", report.notices);
+}
+
+#[test]
+fn jingles_can_be_switched_off_and_on() {
+    let station = Station::with_music();
+    station.run(&job());
+    let report = station.run(&Job { jingles: None, ..job() });
+    assert_eq!((report.entries, report.notices.len()), (3, 0));
+    assert_eq!(station.order(), ["music/1.wav", "music/2.wav", "music/10.wav"]);
+    assert_eq!((station.run(&job()).entries, station.encodes()), (5, 5));
+}
+
+#[test]
+fn nothing_at_all_is_no_programme() {
+    let station = Station::empty();
+    let report = station.run(&job());
+    assert_eq!((report.entries, report.exit_code()), (0, 0));
+    assert!(!station.layout.processed().manifest().exists());
+}
+
+#[test]
+fn what_lies_among_the_jingles_is_a_jingle() {
+    let station = Station::empty();
+    station.record("music/song.wav", 440, 1_000);
+    station.record("music/jingles/id.wav", 880, 1_000);
+    station.run(&Job { jingles: Some("music/jingles".into()), ..job() });
+    assert_eq!(station.order(), ["music/jingles/id.wav", "music/song.wav"]);
+}
+
+#[test]
+fn an_unreadable_file_keeps_its_old_place() {
+    let station = Station::with_music();
+    station.run(&job());
+    let path = station.path("music/1.wav");
+    fs::remove_file(&path).unwrap();
+    fs::create_dir(station.path("vault")).unwrap();
+    std::os::unix::fs::symlink("../vault/1.wav", &path).unwrap();
+    fs::set_permissions(station.path("vault"), fs::Permissions::from_mode(0o700)).unwrap();
+    let report = station.run(&job());
+    assert_eq!(report.skipped[0].path, "music/1.wav");
+    assert_eq!((report.exit_code(), report.entries), (3, 5));
+    assert_eq!(station.order().len(), 5);
+}
+
+#[test]
+fn a_file_that_is_being_copied_is_left_for_later() {
+    let mut station = Station::with_music();
+    station.run(&job());
+    let order = station.order();
+    station.record("music/new.wav", 550, 1_000);
+    station.record("music/1.wav", 560, 1_000);
+    for path in ["music/new.wav", "music/1.wav"] {
+        let file = fs::File::options().write(true).open(station.path(path)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH + std::time::Duration::from_secs(1_000_001)).unwrap();
+    }
+    station.now = || Time(1_000_002_000_000);
+    for path in ["music/2.wav", "music/10.wav", "jingles/1.wav", "jingles/2.wav"] {
+        let file = fs::File::options().write(true).open(station.path(path)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    let report = station.run(&job());
+    assert_eq!(report.unsettled, ["music/1.wav", "music/new.wav"]);
+    assert_eq!((report.exit_code(), report.encoded), (3, 0));
+    assert_eq!(station.order(), order, "the old one plays on");
+    station.now = || Time(1_000_003_000_000);
+    assert_eq!((station.run(&job()).encoded, station.order().len()), (2, 6));
+}
+
+#[test]
+fn a_file_that_changes_while_it_is_read_makes_no_item() {
+    let station = Station::empty();
+    station.record("music/1.wav", 220, 1_900);
+    let path = station.path("music/1.wav");
+    *station.before_encode.lock().unwrap() = Some(Box::new(move || fs::write(&path, wav(230, 1_000)).unwrap()));
+    let report = station.run(&job());
+    assert_eq!((report.unsettled.len(), report.entries), (1, 0));
+    *station.before_encode.lock().unwrap() = None;
+    assert_eq!(station.run(&job()).entries, 1);
+    let fresh = Station::empty();
+    fresh.record("music/1.wav", 230, 1_000);
+    fresh.run(&job());
+    assert_eq!(station.manifest(), fresh.manifest());
+}
+
+#[test]
+fn a_stopped_run_goes_on_next_time() {
+    let (station, whole) = (std::sync::Arc::new(Station::with_music()), Station::with_music());
+    let weak = std::sync::Arc::downgrade(&station);
+    *station.before_encode.lock().unwrap() = Some(Box::new(move || {
+        let station = weak.upgrade().unwrap();
+        if station.encodes() == 3 {
+            station.stop.store(true, Ordering::SeqCst);
+        }
+    }));
+    let report = station.run(&Job { jobs: 1, ..job() });
+    assert!(report.stopped);
+    assert_eq!(report.encoded, 2);
+    *station.before_encode.lock().unwrap() = None;
+    station.stop.store(false, Ordering::SeqCst);
+    assert_eq!(station.run(&job()).encoded, 3);
+    whole.run(&job());
+    assert_eq!(super::tree(&station.path("processed")), super::tree(&whole.path("processed")));
+}

@@ -1,0 +1,197 @@
+//! A station in a folder of its own, run by the real binary, and a client for its listener port.
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    io::{Read, Write},
+    net::{TcpListener, TcpStream},
+    path::Path,
+    process::{Child, Command, Output, Stdio},
+    thread,
+    time::Duration,
+};
+
+use tempfile::TempDir;
+
+/// How often something that must come is looked for; the limit only ends a test that has failed.
+const TRIES: usize = 1_200;
+const BETWEEN: Duration = Duration::from_millis(50);
+
+pub(crate) struct Station {
+    pub(crate) dir: TempDir,
+    port: u16,
+    running: Option<Child>,
+}
+
+impl Station {
+    /// A station with segments of one second and this window and look-ahead; nobody is dialled.
+    pub(crate) fn new(window_size: u32, look_ahead: u32) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        fs::write(dir.path().join("setup.toml"), "[audio]\nsegment_duration = 1\n[jingles]\ncycle = 2\n").unwrap();
+        let streaming = format!(
+            "[streaming]\nwindow_size = {window_size}\nlook_ahead = {look_ahead}\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
+             [peer]\nlisten = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\n"
+        );
+        fs::write(dir.path().join("streaming.toml"), streaming).unwrap();
+        fs::create_dir(dir.path().join("music")).unwrap();
+        fs::create_dir(dir.path().join("jingles")).unwrap();
+        Self { dir, port, running: None }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Puts a tone of so many milliseconds into the station's folder.
+    pub(crate) fn tone(&self, path: &str, hertz: u32, millis: u32) {
+        fs::write(self.path().join(path), wav(hertz, millis)).unwrap();
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
+        command.arg("--dir").arg(self.path()).args(arguments).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs a command to its end.
+    pub(crate) fn call(&self, arguments: &[&str]) -> Output {
+        self.command(arguments).output().unwrap()
+    }
+
+    /// Runs setup, which must do well; sources must have settled for two seconds, so their times are put back.
+    pub(crate) fn set_up(&self) {
+        for folder in ["music", "jingles"] {
+            for entry in fs::read_dir(self.path().join(folder)).unwrap() {
+                let file = fs::File::options().append(true).open(entry.unwrap().path()).unwrap();
+                let before = file.metadata().unwrap().modified().unwrap() - Duration::from_secs(60);
+                file.set_modified(before).unwrap();
+            }
+        }
+        let output = self.call(&["setup"]);
+        assert!(output.status.success(), "{output:?}");
+    }
+
+    /// Goes on air with what is in `processed/`.
+    pub(crate) fn run(&mut self) {
+        let child = self.command(&["run", "--no-setup"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        self.running = Some(child);
+    }
+
+    /// Ends it as a power cut would end the process.
+    pub(crate) fn kill(&mut self) {
+        let mut child = self.running.take().unwrap();
+        child.kill().unwrap();
+        child.wait().unwrap();
+    }
+
+    /// Ends it as an operator would. Gives the exit code.
+    pub(crate) fn stop(&mut self) -> Option<i32> {
+        let mut child = self.running.take().unwrap();
+        let pid = rustix::process::Pid::from_child(&child);
+        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
+        child.wait().unwrap().code()
+    }
+
+    /// One request to the listener port; `None` while nobody answers or the answer is not 200.
+    pub(crate) fn get(&self, path: &str) -> Option<String> {
+        let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
+        socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
+        write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
+        let mut answer = Vec::new();
+        socket.read_to_end(&mut answer).ok()?;
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        let (head, body) = answer.split_once("\r\n\r\n")?;
+        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+    }
+
+    /// The live list, if there is one.
+    pub(crate) fn list(&self) -> Option<List> {
+        let status: serde_json::Value = serde_json::from_str(&self.get("/status.json")?).ok()?;
+        let text = self.get(&format!("/ipns/{}", status["stream"].as_str()?))?;
+        Some(List::read(&text))
+    }
+
+    /// Waits until `wanted` gives something.
+    pub(crate) fn wait<T>(&self, what: &str, mut wanted: impl FnMut(&Self) -> Option<T>) -> T {
+        for _ in 0..TRIES {
+            if let Some(found) = wanted(self) {
+                return found;
+            }
+            thread::sleep(BETWEEN);
+        }
+        panic!("waited in vain for {what}");
+    }
+}
+
+impl Drop for Station {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.running {
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+/// A live list, read for comparison.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct List {
+    pub(crate) text: String,
+    pub(crate) first: u64,
+    /// Media sequence → date, duration, title and URI.
+    pub(crate) segments: BTreeMap<u64, Entry>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Entry {
+    pub(crate) disc: bool,
+    pub(crate) date: String,
+    pub(crate) title: String,
+    pub(crate) uri: String,
+}
+
+impl List {
+    fn read(text: &str) -> Self {
+        let mut first = 0;
+        let mut segments = BTreeMap::new();
+        let mut entry = Entry { disc: false, date: String::new(), title: String::new(), uri: String::new() };
+        for line in text.lines() {
+            if let Some(number) = line.strip_prefix("#EXT-X-MEDIA-SEQUENCE:") {
+                first = number.parse().unwrap();
+            } else if line == "#EXT-X-DISCONTINUITY" {
+                entry.disc = true;
+            } else if let Some(date) = line.strip_prefix("#EXT-X-PROGRAM-DATE-TIME:") {
+                entry.date = date.to_owned();
+            } else if let Some(title) = line.strip_prefix("#EXTINF:") {
+                entry.title = title.to_owned();
+            } else if line.starts_with('/') {
+                entry.uri = line.to_owned();
+                segments.insert(first + segments.len() as u64, entry.clone());
+                entry.disc = false;
+            }
+        }
+        Self { text: text.to_owned(), first, segments }
+    }
+
+    pub(crate) fn last(&self) -> u64 {
+        self.first + self.segments.len() as u64 - 1
+    }
+}
+
+/// 16-bit mono PCM at 44.1 kHz: a tone that has no silence.
+fn wav(hertz: u32, millis: u32) -> Vec<u8> {
+    let count = 44_100 * millis / 1_000;
+    let mut bytes = Vec::new();
+    bytes.extend_from_slice(b"RIFF");
+    bytes.extend_from_slice(&(36 + count * 2).to_le_bytes());
+    bytes.extend_from_slice(b"WAVEfmt \x10\0\0\0\x01\0\x01\0");
+    bytes.extend_from_slice(&44_100_u32.to_le_bytes());
+    bytes.extend_from_slice(&88_200_u32.to_le_bytes());
+    bytes.extend_from_slice(b"\x02\0\x10\0data");
+    bytes.extend_from_slice(&(count * 2).to_le_bytes());
+    for n in 0..count {
+        let phase = f64::from(n) * f64::from(hertz) / 44_100.0 * std::f64::consts::TAU;
+        bytes.extend_from_slice(&((phase.sin() * 8_000.0) as i16).to_le_bytes());
+    }
+    bytes
+}
