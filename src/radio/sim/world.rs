@@ -12,7 +12,7 @@ use super::super::{
     receipt::Body,
     rules::Rules,
     time::Time,
-    timeline::{Action, Clocks, Event, Snapshot, Timeline, Why},
+    timeline::{Action, Clocks, Event, Snapshot, Timeline},
 };
 use super::{
     audience::{Audience, Version},
@@ -23,6 +23,7 @@ use super::{
     observer::{Moment, Observer, ROUNDING},
 };
 
+mod checks;
 mod faults;
 mod restart;
 
@@ -337,55 +338,6 @@ impl World {
         self.audience.shown(version, &self.config.rules, &mut self.chance);
     }
 
-    /// Where the visible list ends.
-    fn visible_end(&self) -> Option<i64> {
-        self.observer.visible.map(|visible| self.observer.at(visible.last).media_end())
-    }
-
-    fn check_wait(&mut self, until: Time, why: Why, clocks: Clocks) {
-        assert!(until > clocks.station, "a wait that is over");
-        let busy = self.life().out.is_some();
-        assert_eq!(why == Why::Busy, busy, "the timeline waits for what is not out, or not for what is");
-        if why != Why::Air {
-            assert!(until.since(clocks.station).0 <= RETRY, "a wait of more than a second");
-        }
-        match why {
-            Why::Air => self.check_full(until, clocks),
-            Why::Busy => {}
-            Why::Retry => {
-                let failed = self.life().failed.expect("a retry of nothing");
-                assert!(clocks.station.since(failed).0 <= RETRY, "an idle retry");
-            }
-            Why::Nothing => assert!(self.expect.next().is_none(), "silence although there is something to air"),
-        }
-    }
-
-    /// Idle: the whole look-ahead is visible, and the wait ends when it is short again.
-    fn check_full(&mut self, until: Time, clocks: Clocks) {
-        let end = self.visible_end().expect("idle without a list");
-        assert_eq!(self.observer.visible.map(|visible| visible.last + 1), Some(self.observer.next_seq()), "not shown");
-        let look_ahead = self.config.rules.look_ahead() as i64;
-        let missing = self.observer.media_now(clocks.station) + look_ahead - end;
-        assert!(missing <= ROUNDING, "idle although {missing} samples of the look-ahead are missing (L1)");
-        let late = self.observer.media_now(until) + look_ahead - end;
-        assert!(late <= i64::from(self.config.rules.rate) / 1_000, "sleeps {late} samples too long (L1)");
-    }
-
-    /// The batch before this one is visible.
-    fn check_all_shown(&mut self) {
-        let Some(visible) = self.observer.visible else { return };
-        let hidden = self.observer.next_seq() - (visible.last + 1);
-        assert_eq!(hidden, 0, "{hidden} segments are on the timeline and not shown");
-    }
-
-    /// A list that was just made is short by no more than the time that it took to make it.
-    fn check_short(&mut self, version: Version) {
-        let (count, making) = self.life().batch;
-        let short = version.now + self.config.rules.look_ahead() as i64 - version.end;
-        let whole = count > 0 && count < 64 && self.expect.next().is_some() && self.life().failed.is_none();
-        assert!(!whole || short <= making + ROUNDING, "a new list is {short} short (L1)");
-    }
-
     /// Tells what happens, if the environment asks for it.
     #[expect(clippy::print_stderr, reason = "asked for to look into one seed")]
     fn trace(&self, what: impl Fn() -> String) {
@@ -393,15 +345,6 @@ impl World {
             let clocks = self.clocks();
             eprintln!("{} {} {}", clocks.station, clocks.wall, what().chars().take(300).collect::<String>());
         }
-    }
-
-    fn count_action(&mut self) {
-        let second = self.now / SECOND;
-        let acts = if self.acts.0 == second { self.acts.1 + 1 } else { 1 };
-        self.acts = (second, acts);
-        let rules = &self.config.rules;
-        let most = 6_000 + 8 * u64::from(rules.segment_seconds * (rules.look_ahead + rules.window_size));
-        assert!(acts <= most, "{acts} actions within a second: a livelock");
     }
 
     /// Faults are over: everything that was accepted is in the ledger, and the air goes on.
