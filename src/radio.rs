@@ -27,4 +27,6 @@ pub mod time;
 pub mod timeline;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
 mod sim;

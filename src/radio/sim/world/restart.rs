@@ -69,7 +69,7 @@ impl World {
             cycle: None,
             touched: false,
             failed: None,
-            batch: 0,
+            batch: (0, 0),
         });
         let constants = self.life().timeline.axis().constants();
         self.disk.open(Body::LedgerOpen(constants), wall);
