@@ -29,4 +29,5 @@ pub mod timeline;
 #[cfg(test)]
 mod golden;
 #[cfg(test)]
+#[allow(clippy::print_stderr, reason = "a trace that was asked for")]
 mod sim;
