@@ -145,6 +145,11 @@ def faults(text, now=None, slack=0.0):
         begins = instant(re.search(r'START-DATE="([^"]*)"', line).group(1))
         if begins >= live.segments[0].begins and min((abs(begins - s) for s in starts), default=1) > 0.001:
             say(f"DATERANGE {name} starts where no item does")
+    spans = [(instant(begins), float(length), name) for name, begins, length in
+             re.findall(r'#EXT-X-DATERANGE:ID="([^"]*)".*START-DATE="([^"]*)",DURATION=([0-9.]+)', text)]
+    for (begins, length, name), (after, _, _) in zip(spans, spans[1:]):
+        if begins + length > after + 0.0001:
+            say(f"DATERANGE {name} goes on {(begins + length - after) * 1000:.0f} ms into the next one")
     if len(re.findall(r"#EXT-X-DATERANGE", text)) != len(live.ranges):
         say("two DATERANGE with the same ID")
     if now is not None:

@@ -15,6 +15,7 @@ STEP = RATE // 100
 SILENT = 33  # of 32 768: -60 dBFS
 HOLE = 6  # steps: what is shorter is a join, not a silence
 WINDOW = 200
+ALIKE = 0.93
 
 
 def curve(pcm):
@@ -22,6 +23,13 @@ def curve(pcm):
     samples = array.array("h", pcm[: len(pcm) // 4 * 4])
     block = 2 * STEP
     return [max(max(piece), -min(piece)) for piece in (samples[i : i + block] for i in range(0, len(samples) - block + 1, block))]
+
+
+def smooth(peaks):
+    """The curve without what depends on where its 10 ms happen to begin."""
+    for _ in range(2):
+        peaks = [(a + 2 * b + c) / 4 for a, b, c in zip(peaks[:1] + peaks[:-1], peaks, peaks[1:] + peaks[-1:])]
+    return peaks
 
 
 def silences(peaks):
@@ -81,6 +89,7 @@ class Source:
                 self.joins.append(len(self.peaks))
             self.peaks += curve(pcm)
         self.silences = silences(self.peaks)
+        self.smooth = smooth(self.peaks)
 
     def join_near(self, first, last):
         """Whether two items meet within two seconds of the steps between the two."""
@@ -104,9 +113,10 @@ class Heard:
 def compare(peaks, source, began):
     """Follows the client's curve along the source's. `began`: wall time of the client's first block."""
     heard = Heard(seconds=len(peaks) / 100)
+    course = smooth(peaks)
     lead = next((i for i, peak in enumerate(peaks) if peak >= SILENT), len(peaks))
     # The first seconds may be odd; what comes later tells as well.
-    places = ((i, _find(peaks, i, source, began + i / 100)) for i in range(lead, len(peaks) - 600, 300))
+    places = ((i, _find(course, i, source, began + i / 100)) for i in range(lead, len(peaks) - 600, 300))
     lead, at = next(((i, at) for i, at in places if at is not None), (lead, None))
     if at is None:
         heard.foreign = int(heard.seconds)
@@ -114,24 +124,24 @@ def compare(peaks, source, began):
     offset = at - lead
     heard.behind = began - (source.begins + offset / 100)
     offsets, matched = {}, set()
-    for i in range(lead, len(peaks) - WINDOW, 100):
-        window = peaks[i : i + WINDOW]
-        best, lag = _near(window, source.peaks, i + offset, 0, 12)
-        if best < 0.9:
-            best, lag = max((best, lag), _near(window, source.peaks, i + offset, 0, 150))
-        if best < 0.9:
-            best, lag = max((best, lag), _near(window, source.peaks, i + offset, 0, 4000))
+    for i in range(lead, len(course) - WINDOW, 100):
+        window = course[i : i + WINDOW]
+        best, lag = _near(window, source.smooth, i + offset, 0, 12)
+        if best < ALIKE:
+            best, lag = max((best, lag), _near(window, source.smooth, i + offset, 0, 150))
+        if best < ALIKE:
+            best, lag = max((best, lag), _near(window, source.smooth, i + offset, 0, 4000))
         offsets[i] = offset
-        if best < 0.9:
+        if best < ALIKE:
             continue
-        matched.update((i // 100, i // 100 + 1))
         # A second window must agree, so that a likeness by chance moves nothing.
-        after = peaks[i + WINDOW // 2 : i + WINDOW // 2 + WINDOW]
-        agreed = len(after) < WINDOW or _near(after, source.peaks, i + WINDOW // 2 + offset + lag, 0, 12)[0] >= 0.9
+        after = course[i + WINDOW // 2 : i + WINDOW // 2 + WINDOW]
+        agreed = len(after) < WINDOW or _near(after, source.smooth, i + WINDOW // 2 + offset + lag, 0, 12)[0] >= ALIKE
         if abs(lag) > 5 and agreed:
             kind = heard.cuts if source.join_near(i + offset, i + offset + lag) else heard.jumps
             kind.append((round(i / 100, 1), round(lag / 100, 2)))
         if abs(lag) <= 5 or agreed:
+            matched.update((i // 100, i // 100 + 1))
             offset += lag
             offsets[i] = offset
     for second in range(lead // 100 + 1, len(peaks) // 100 - 3):
@@ -147,21 +157,27 @@ def compare(peaks, source, began):
 
 
 def _find(peaks, lead, source, when):
-    """Where in the source the client starts. Music repeats itself: of places that fit equally, the one nearest to the air."""
-    probe = peaks[lead : lead + 600]
-    if len(probe) < 300:
+    """Where in the source the client starts. Music repeats itself: many places are likely, the right one goes on being so;
+    of places that fit equally, the one nearest to where HOLD-BACK puts a listener, two segments behind the air."""
+    probe = peaks[lead : lead + 200]
+    if len(probe) < 200:
         return None
-    coarse = [(likeness(probe[:200], source.peaks[i : i + 200]), i) for i in range(0, len(source.peaks) - len(probe), 2)]
-    coarse = sorted(coarse, reverse=True)[:40]
+    coarse = sorted(((likeness(probe, source.smooth[i : i + 200]), i) for i in range(0, len(source.smooth) - 200, 2)), reverse=True)
     fine = {}
-    for _, i in coarse:
+    for _, i in coarse[:100]:
         for j in range(max(0, i - 2), i + 3):
-            fine.setdefault(j, likeness(probe, source.peaks[j : j + len(probe)]) if j + len(probe) <= len(source.peaks) else 0)
-    if not fine or max(fine.values()) < 0.8:
-        return None
-    top = max(fine.values()) - 0.005
-    air = (when - source.begins) * 100
-    return min((j for j, like in fine.items() if like >= top), key=lambda j: abs(j - air))
+            if j not in fine:
+                fine[j] = _course(peaks, lead, source.smooth, j)
+    top = max(fine.values(), default=0)
+    due = (when - 12 - source.begins) * 100
+    return min((j for j, like in fine.items() if like >= top - 0.01), key=lambda j: abs(j - due)) if top >= ALIKE else None
+
+
+def _course(peaks, lead, others, at):
+    """The mean likeness of two-second windows over eight seconds."""
+    starts = range(0, min(800, len(peaks) - lead - 200), 200)
+    return sum(likeness(peaks[lead + s : lead + s + 200], others[at + s : at + s + 200]) if at + s + 200 <= len(others) else 0
+               for s in starts) / max(1, len(starts))
 
 
 def _near(window, peaks, at, nearest, furthest):
@@ -191,7 +207,7 @@ def _in_source(hole, offsets, source):
 
 def loudness(path):
     """Integrated loudness in LUFS of an audio file, by ffmpeg."""
-    run = subprocess.run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-af", "ebur128=framelog=quiet", "-f", "null", "-"],
+    run = subprocess.run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-vn", "-af", "ebur128=framelog=quiet", "-f", "null", "-"],
                          stderr=subprocess.PIPE, text=True, check=True)
     found = re.findall(r"I:\s+(-?[0-9.]+) LUFS", run.stderr)
     return float(found[-1]) if found else math.nan

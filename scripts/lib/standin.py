@@ -20,6 +20,13 @@ FRAMES_PER_SEGMENT = 258
 PAGE = b"""<!doctype html><title>stand-in</title><audio controls src="/ipns/stand-in/live.m3u8"></audio>"""
 
 
+def tone(index, seconds):
+    """What ffmpeg's lavfi makes piece number `index` from: a tone whose level changes nine times a second and never repeats,
+    so that no place sounds like another."""
+    level = f"(0.1+0.9*mod(abs(sin(floor(t*9)*12.9898+{index}*78.233))*43758.5453,1))"
+    return f"aevalsrc='0.4*sin(2*PI*t*{180 + 37 * index})*{level}':s={RATE}:c=stereo:d={seconds}"
+
+
 class StandIn:
     """Pieces of different lengths and tones, looped."""
 
@@ -63,24 +70,22 @@ class StandIn:
         self.server.server_close()
 
     def misbehave(self, stall=0.0, missing=False):
-        """From now on every third request for a segment waits `stall` seconds; every fifth segment is `missing`. Without
+        """From now on every third request for a segment waits `stall` seconds; every third segment is `missing`. Without
         arguments nothing goes wrong any more."""
         self.stall, self.missing = stall, missing
 
     def _piece(self, folder, index, seconds):
         """One item: a tone at an uneven level, as a list of (uri, samples)."""
-        base = 180 + 37 * index
-        # A level that never repeats, nine times a second: no place sounds like another.
-        level = f"(0.1+0.9*abs(sin(pow(floor(t*9),2)*0.618034+{index})))"
-        source = f"aevalsrc='0.4*sin(2*PI*t*{base})*{level}':s={RATE}:c=stereo:d={seconds}"
+        source = tone(index, seconds)
         folder = Path(tempfile.mkdtemp(dir=folder))
         # The encoder adds a frame of priming; equal parts of whole frames, like the station's.
         frames = -(-seconds * RATE // 1024) + 1
         per_part = -(-frames // -(-frames // FRAMES_PER_SEGMENT))
-        cuts = ",".join(str(cut) for cut in range(per_part, frames, per_part)) or str(frames)
+        # The muxer goes on from segment to segment: VLC loses sound where the continuity counters start anew.
         subprocess.run(
-            ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-c:a", "aac", "-b:a", "128k", "-f", "segment",
-             "-segment_format", "mpegts", "-segment_frames", cuts, str(folder / "%03d.ts")],
+            ["ffmpeg", "-v", "error", "-f", "lavfi", "-i", source, "-c:a", "aac", "-b:a", "128k", "-f", "hls",
+             "-hls_time", f"{per_part * 1024 / RATE - 1e-4:.6f}", "-hls_list_size", "0",
+             "-hls_segment_filename", str(folder / "%03d.ts"), str(folder / "list.m3u8")],
             check=True)
         left, parts = frames, []
         for path in sorted(folder.glob("*.ts")):
@@ -117,7 +122,7 @@ class StandIn:
             turn = self.served
         if self.stall and turn % 3 == 0:
             time.sleep(self.stall)
-        if self.missing and list(self.bodies).index(uri) % 5 == 3:
+        if self.missing and list(self.bodies).index(uri) % 3 == 1:
             return None
         return self.bodies[uri]
 

@@ -67,6 +67,11 @@ impl Layout {
         create_private(&self.keys())
     }
 
+    /// Says that `setup --new-epoch` has changed segment duration or rate: the next start begins another epoch.
+    pub fn new_epoch(&self) -> PathBuf {
+        self.state().join("new-epoch")
+    }
+
     /// The lock of a node that runs.
     pub fn state_lock(&self) -> PathBuf {
         self.state().join(".lock")

@@ -195,6 +195,9 @@ impl Ledger {
         }
         current.end += text.len() as u64;
         self.chain = chain;
+        if let Some(constants) = bodies.iter().rfind(|body| matches!(body, Body::LedgerOpen(_))) {
+            self.constants = constants.clone();
+        }
         Ok(())
     }
 

@@ -40,6 +40,8 @@ pub struct History {
     begun: Option<(String, usize)>,
     reserved: u64,
     order: Option<String>,
+    last_seq: Option<u64>,
+    last_disc: Option<u64>,
 }
 
 /// A segment that has aired: what retention needs to know of it.
@@ -72,12 +74,14 @@ impl History {
             }
             Body::Segment(body) => {
                 let until = self.axis?.date(body.air_samples + body.samples);
+                self.last_seq = self.last_seq.max(Some(body.media_seq));
+                self.last_disc = self.last_disc.max(Some(body.disc_seq));
+                // An item has begun when a segment of it is durable: a crash may come before that.
+                if body.item_kind != Kind::Filler {
+                    self.begun = Some((body.entry.clone(), body.position as usize));
+                }
                 // The beginning of the first item may lie further back than what was read.
                 if let Some(run) = self.run.clone() {
-                    // An item has begun when a segment of it is durable: a crash may come before that.
-                    if run.kind != Kind::Filler {
-                        self.begun = Some((run.entry.clone(), run.position as usize));
-                    }
                     self.list(Aired::from_body(body, run));
                 }
                 Some(Kept { cid: body.cid.0, until })
@@ -119,13 +123,13 @@ impl History {
     }
 
     /// The largest media sequence seen, if any segment was.
-    pub fn last_seq(&self) -> Option<u64> {
-        self.listed.last().map(|last| last.media_seq)
+    pub const fn last_seq(&self) -> Option<u64> {
+        self.last_seq
     }
 
     /// The largest discontinuity sequence seen, if any segment was.
-    pub fn last_disc(&self) -> Option<u64> {
-        self.listed.last().map(|last| last.disc_seq)
+    pub const fn last_disc(&self) -> Option<u64> {
+        self.last_disc
     }
 
     /// Where the timeline goes on, if there was one.

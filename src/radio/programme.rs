@@ -49,6 +49,16 @@ pub(super) struct Programme {
     failures: usize,
 }
 
+/// Where a programme stood at one moment.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Place {
+    /// SHA-256 of the order at that time.
+    order: Option<String>,
+    next: usize,
+    next_filler: usize,
+    begun: Option<(String, usize)>,
+}
+
 /// Failures in a row after which one filler item airs instead of the next try.
 const FAILURES_MAX: usize = 64;
 
@@ -82,27 +92,44 @@ impl Programme {
         }
     }
 
-    /// `slot` has begun to air.
-    pub(super) fn begin(&mut self, slot: &Slot) {
-        self.failures = 0;
-        if slot.entry.kind == Kind::Filler {
-            self.next_filler = slot.position + 1;
-        } else {
-            self.next = slot.position + 1;
-            self.begun = Some((slot.entry.path.clone(), slot.position));
-        }
+    /// Where the programme stands.
+    pub(super) fn place(&self) -> Place {
+        let order = self.order.as_ref().map(|order| order.sha256.clone());
+        Place { order, next: self.next, next_filler: self.next_filler, begun: self.begun.clone() }
     }
 
-    /// `slot` was begun, but its item breaks off: the place goes back to it.
-    pub(super) fn rewind(&mut self, slot: &Slot) {
-        let same = |order: &Option<Arc<Order>>| order.as_ref().is_some_and(|order| *order.sha256 == *slot.order);
+    /// `slot` has begun to air.
+    pub(super) fn begin(&mut self, slot: &Slot) {
         if slot.entry.kind == Kind::Filler {
-            if same(&self.filler) {
-                self.next_filler = slot.position;
+            self.next_filler = slot.position + 1;
+            self.failures = 0;
+            return;
+        }
+        self.begun = Some((slot.entry.path.clone(), slot.position));
+        self.next = match &self.order {
+            Some(order) if *order.sha256 != *slot.order => order.resume(&slot.entry.path, slot.position),
+            _ => slot.position + 1,
+        };
+    }
+
+    /// Something of the order is on air: the failures before it are forgotten.
+    pub(super) fn aired(&mut self) {
+        self.failures = 0;
+    }
+
+    /// `slot` was begun at `place` and breaks off: what was begun after it never was, and play goes on behind it.
+    pub(super) fn break_off(&mut self, slot: &Slot, place: Place) {
+        self.next = match &self.order {
+            Some(order) if place.order.as_ref() != Some(&order.sha256) => {
+                place.begun.as_ref().map_or(0, |(path, index)| order.resume(path, *index))
             }
-        } else if same(&self.order) {
-            self.next = slot.position;
-            self.begun = Some((slot.entry.path.clone(), slot.position));
+            _ => place.next,
+        };
+        self.next_filler = place.next_filler;
+        self.begun = place.begun;
+        self.begin(slot);
+        if slot.entry.kind != Kind::Filler {
+            self.failures += 1;
         }
     }
 
@@ -167,6 +194,26 @@ mod tests {
             assert_eq!(played(&mut programme, 2), "ab");
             programme.accept(order(edited));
             assert_eq!(played(&mut programme, 2), goes_on.chars().take(2).collect::<String>(), "{edited:?}");
+        }
+    }
+
+    #[test]
+    fn play_goes_on_behind_the_nearest_same_entry() {
+        for (old, at, new, next) in [
+            ("abc", 1, "abc", 2),
+            ("abc", 2, "abc", 0),
+            ("abc", 1, "xabc", 3),
+            ("abcd", 3, "cda", 2),
+            ("jajb", 2, "jxjy", 3),
+            ("jajb", 1, "jbja", 0),
+            ("abc", 1, "ac", 1),
+            ("abc", 2, "xy", 0),
+            ("a", 0, "a", 0),
+            ("ab", 1, "", 0),
+        ] {
+            let paths: Vec<String> = new.chars().map(String::from).collect();
+            let new_order = order(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(new_order.resume(&old[at..=at], at), next, "{old} at {at} becomes {new}");
         }
     }
 

@@ -8,7 +8,7 @@ mod catalogue;
 mod chance;
 mod disk;
 mod expect;
-mod list;
+pub(super) mod list;
 mod observer;
 mod runs;
 mod world;

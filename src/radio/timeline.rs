@@ -11,15 +11,18 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     aired::{Aired, Axis, Run},
-    programme::{Order, Programme, Slot},
+    programme::{Order, Place, Programme, Slot},
     receipt::{Body, CidText},
     rules::Rules,
-    segment::{Item, Segment},
+    segment::{Item, Kind, Segment},
     time::{Span, Time},
 };
 
+mod notes;
 mod plan;
 mod resume;
+
+use notes::{Notes, newest};
 
 /// The clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -120,6 +123,8 @@ impl Phase {
 #[derive(Clone, Debug)]
 struct Current {
     slot: Slot,
+    /// Where the programme stood before it.
+    place: Arc<Place>,
     item: Arc<Item>,
     next_part: usize,
     /// The run on air, once its first segment is planned.
@@ -130,10 +135,8 @@ struct Current {
 const BATCH_MAX: usize = 64;
 /// How long a failed store or ledger is left alone. The look-ahead is what such waits live on.
 const RETRY: Span = Span::seconds(1);
-/// Items that may fail to be read in a row before the timeline pauses for [`RETRY`].
-const FAILURES_MAX: u32 = 256;
-/// Receipts kept for the next try while the ledger cannot be written: about an hour of segments.
-const UNRECORDED_MAX: usize = 1_024;
+/// Items that may fail in a row before the timeline pauses for [`RETRY`].
+const FAILURES_MAX: u32 = 64;
 
 /// The timeline of one station.
 #[derive(Clone, Debug)]
@@ -146,12 +149,12 @@ pub struct Timeline {
     listed: VecDeque<Aired>,
     /// Planned, not yet frozen.
     planned: Vec<Aired>,
-    /// Slots of the planned segments, so that a missing block can be stepped over.
-    planned_from: Vec<Slot>,
+    /// Slots of the planned segments and what was before them, so that a missing block can be stepped over.
+    planned_from: Vec<(Slot, Arc<Place>)>,
     /// Segment lists to be stored with the planned segments.
     lists: Vec<(CidText, String)>,
     /// Receipts that go into the ledger ahead of the planned segments.
-    notes: Vec<Body>,
+    notes: Notes,
     /// The receipts that are being written.
     recording: Vec<Body>,
     /// Receipts that could not be written and go on air without; tried again with the next batch.
@@ -192,7 +195,7 @@ impl Timeline {
             planned: Vec::new(),
             planned_from: Vec::new(),
             lists: Vec::new(),
-            notes: Vec::new(),
+            notes: Notes::default(),
             recording: Vec::new(),
             unrecorded: Vec::new(),
             next_seq,
@@ -274,21 +277,20 @@ impl Timeline {
         match event {
             Event::Order(order) => {
                 let entries = order.entries.len() as u64;
-                self.notes.push(Body::OrderAccepted { order: order.sha256.clone(), entries });
+                self.notes.add(self.next_seq, Body::OrderAccepted { order: order.sha256.clone(), entries });
                 self.programme.accept(order);
             }
             Event::Filler(filler) => self.programme.fill_with(filler),
-            Event::Fetched(slot, item) => self.fetched(slot, item),
+            Event::Fetched(slot, item) => self.fetched(slot, item, clocks),
             Event::NotFetched(slot, reason) => self.not_fetched(slot, reason, clocks),
             Event::Stored => self.phase = Phase::at_once(Op::Record),
-            Event::Missing(index, reason) => self.missing(index, reason),
+            Event::Missing(index, reason) => self.missing(index, reason, clocks),
             Event::NotStored(_) => self.phase = Phase::Todo(Op::Store, clocks.station.plus(RETRY)),
             Event::NotRecorded(_) if self.rules.receipts_required => {
                 self.phase = Phase::Todo(Op::Record, clocks.station.plus(RETRY));
             }
             Event::NotRecorded(_) => {
-                self.unrecorded = std::mem::take(&mut self.recording);
-                self.unrecorded.truncate(UNRECORDED_MAX);
+                self.unrecorded = newest(std::mem::take(&mut self.recording));
                 self.freeze(clocks);
             }
             Event::Recorded => {
@@ -298,7 +300,7 @@ impl Timeline {
         }
     }
 
-    fn fetched(&mut self, slot: Slot, item: Arc<Item>) {
+    fn fetched(&mut self, slot: Slot, item: Arc<Item>, clocks: Clocks) {
         if !matches!(&self.phase, Phase::Fetching(wanted) if *wanted == slot) {
             return;
         }
@@ -309,11 +311,12 @@ impl Timeline {
         let longest = self.rules.longest();
         let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
         if item.segments.is_empty() || !item.segments.iter().all(fits) {
-            return self.skip(slot, "its segments are not those of this station".into());
+            self.programme.skip(&slot);
+            return self.failed(slot, "its segments are not those of this station".into(), clocks);
         }
-        self.failures = 0;
+        let place = Arc::new(self.programme.place());
         self.programme.begin(&slot);
-        self.current = Some(Current { slot, item, next_part: 0, run: None });
+        self.current = Some(Current { slot, place, item, next_part: 0, run: None });
         self.break_next = true;
     }
 
@@ -323,55 +326,62 @@ impl Timeline {
         }
         self.phase = Phase::at_once(Op::Plan);
         if self.programme.next().as_ref() == Some(&slot) {
-            self.skip(slot, reason);
-        }
-        if self.failures >= FAILURES_MAX {
-            self.failures = 0;
-            self.phase = Phase::Todo(Op::Plan, clocks.station.plus(RETRY));
+            self.programme.skip(&slot);
+            self.failed(slot, reason, clocks);
         }
     }
 
-    fn skip(&mut self, slot: Slot, reason: String) {
+    /// An item cannot air. After many in a row there is a pause, with what is planned on air before it.
+    fn failed(&mut self, slot: Slot, reason: String, clocks: Clocks) {
+        self.notes.add(self.next_seq, Body::CatalogChanged { entry: slot.entry.path, item: slot.entry.id, reason });
         self.failures += 1;
-        self.programme.skip(&slot);
-        if self.notes.len() < BATCH_MAX {
-            self.notes.push(Body::CatalogChanged { entry: slot.entry.path, item: slot.entry.id, reason });
+        if self.failures < FAILURES_MAX {
+            return;
         }
+        self.failures = 0;
+        let pause = Phase::Todo(Op::Plan, clocks.station.plus(RETRY));
+        self.phase = if self.planned.is_empty() { pause } else { Phase::at_once(Op::Store) };
     }
 
     /// A planned block is not to be had: what was planned from it on is given up, and play goes on behind its item.
-    fn missing(&mut self, index: usize, reason: String) {
+    fn missing(&mut self, index: usize, reason: String, clocks: Clocks) {
         self.phase = Phase::at_once(Op::Plan);
-        let Some(slot) = self.planned_from.get(index).cloned() else { return };
-        // A jump that was planned with them stays: the gap never shrinks, and its receipt waits in the notes.
+        let Some((slot, place)) = self.planned_from.get(index).cloned() else { return };
+        // A jump that was planned with them stays, for the gap never shrinks: it comes at the next segment.
         for aired in self.planned.drain(index..).rev() {
             self.media_end -= u64::from(aired.segment.samples);
             self.next_seq = aired.media_seq;
             self.next_disc = aired.disc_seq - u64::from(aired.disc);
         }
         self.planned_from.truncate(index);
+        let planned = &self.planned;
+        self.lists.retain(|(cid, _)| planned.iter().any(|aired| aired.run.list == *cid));
+        self.notes.fall_back(self.next_seq);
         self.current = None;
-        self.programme.rewind(&slot);
-        self.skip(slot, reason);
+        self.programme.break_off(&slot, Place::clone(&place));
+        self.failed(slot, reason, clocks);
     }
 
     /// What was planned is on the timeline for good.
     fn freeze(&mut self, clocks: Clocks) {
         self.phase = Phase::at_once(Op::Plan);
-        self.notes.clear();
+        // What was noted while the receipts were being written goes with the next ones.
+        self.notes.written(self.planned.last().map_or(0, |last| last.media_seq));
         self.recording.clear();
         self.lists.clear();
         self.planned_from.clear();
-        let frozen = self.planned.len();
+        self.failures = 0;
+        if self.planned.iter().any(|aired| aired.run.kind != Kind::Filler) {
+            self.programme.aired();
+        }
         self.listed.extend(self.planned.drain(..));
         let first = self.listed.back().map_or(0, |last| last.first_seq);
         while self.listed.front().is_some_and(|aired| aired.media_seq < first) {
             self.listed.pop_front();
         }
-        let full = self.media_end as i64 >= self.media_now(clocks) + self.rules.look_ahead() as i64;
-        // A first list holds the whole look-ahead, and while a long gap is being filled half a list helps nobody.
-        self.started |= full;
-        self.show |= self.started && frozen > 0 && (full || frozen < BATCH_MAX);
+        // A first list holds the whole look-ahead; from then on whatever is there is shown.
+        self.started |= self.overdue(clocks) <= 0;
+        self.show |= self.started;
         self.check_listed();
     }
 
@@ -416,8 +426,8 @@ impl Timeline {
     fn record(&mut self) -> Action {
         self.phase = Phase::Out;
         let mut bodies = self.unrecorded.clone();
-        bodies.extend_from_slice(&self.notes);
-        for aired in &self.planned {
+        for (at, aired) in self.planned.iter().enumerate() {
+            bodies.extend(self.notes.ahead_of(aired.media_seq, at == 0).cloned());
             if aired.media_seq == aired.run.media_seq {
                 bodies.push(aired.run.body());
             }

@@ -39,7 +39,7 @@ impl Shown {
 
     /// The number of the segment on air; the last one's once the list has run out.
     pub(super) fn media_sequence(&self, now: Time) -> u64 {
-        let on_air = self.on_air(now).first().or(self.snapshot.segments.last());
+        let on_air = self.on_air(now).first().or_else(|| self.snapshot.segments.last());
         on_air.map_or(0, |aired| aired.media_seq)
     }
 
@@ -75,7 +75,7 @@ impl Shown {
         let current = self.on_air(now).first().map(|aired| aired.run.media_seq);
         let mut runs: Vec<std::sync::Arc<Run>> = Vec::new();
         for aired in self.snapshot.segments[..past].iter().rev() {
-            let known = Some(aired.run.media_seq) == current || runs.iter().any(|run| *run == aired.run);
+            let known = Some(aired.run.media_seq) == current || runs.contains(&aired.run);
             if !known && runs.len() < RECENT_MAX {
                 runs.push(aired.run.clone());
             }

@@ -139,8 +139,10 @@ fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Position>> {
     let signer = Signer { keys: identity.receipts, node_id: String::new(), stream: String::new() };
     let mut history = History::default();
     let since = now.minus(BACK);
-    Ledger::read(&layout.ledger(), &signer, since, &mut |receipt| drop(history.take(receipt)))
-        .context("the ledger cannot be read")?;
+    Ledger::read(&layout.ledger(), &signer, since, &mut |receipt| {
+        history.take(receipt);
+    })
+    .context("the ledger cannot be read")?;
     Ok(history.position())
 }
 

@@ -97,6 +97,7 @@ struct Work {
     provided: VecDeque<(Cid, Time)>,
     ended: mpsc::Sender<Ended>,
     names_open: bool,
+    adopted: bool,
 }
 
 impl Publisher {
@@ -116,6 +117,7 @@ impl Publisher {
             provided: VecDeque::new(),
             ended,
             names_open: false,
+            adopted: false,
         };
         let mut tick = time::interval(TICK);
         tick.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
@@ -142,6 +144,16 @@ impl Publisher {
 }
 
 impl Work {
+    /// Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go.
+    async fn adopt_orphans(&mut self) {
+        let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
+        for cid in self.publisher.store.held().await {
+            if !self.publisher.retention.keeps(&cid) {
+                self.publisher.retention.keep(cid, until);
+            }
+        }
+    }
+
     async fn show(&mut self, shown: Shown) {
         let now = self.publisher.clock.now().station;
         self.take_over(&shown).await;
@@ -206,6 +218,11 @@ impl Work {
     }
 
     async fn tick(&mut self) {
+        // Behind the first list, which must not wait for it.
+        if !self.adopted && self.shown.is_some() {
+            self.adopted = true;
+            self.adopt_orphans().await;
+        }
         let now = self.publisher.clock.now().station;
         let gone = self.publisher.retention.expired(now, EXPIRE_MAX);
         if !gone.is_empty()

@@ -29,7 +29,7 @@ use super::{
 use crate::{
     clock,
     disk::{
-        Layout, Lock,
+        self, Layout, Lock,
         ledger::{Error as LedgerError, Ledger, Signer},
     },
     ipfs::{Key, Name, Node, Options, Records, Store},
@@ -142,16 +142,18 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let past = task::spawn_blocking(move || recall(&ledger, signing, keep));
     let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
     let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
-    let past = past.await.context("reading the ledger")??;
-    let rules = rules_of(&settings.rules, &past, &notes);
+    let mut past = past.await.context("reading the ledger")??;
+    let another_epoch = another_epoch(&layout, &settings.rules, &past)?;
+    let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
     let floor = numbers_floor(&settings, &past, &node).await;
     let constants = Arc::new(OnceLock::new());
-    let writer = Writer::start(desk(past.ledger, &layout, signer, constants.clone(), past.damage, &notes))
+    let writer = Writer::start(desk(&mut past, &layout, signer, constants.clone(), &notes))
         .context("the ledger's writer cannot be started")?;
     let reserved = past.history.reserved();
-    let timeline = resumed(past.history, &rules, &store, clock).await;
-    let epoch = timeline.as_ref().map_or(1, |timeline| timeline.axis().epoch);
+    let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
+    let timeline = if another_epoch { None } else { resumed(past.history, &rules, &store, clock).await };
 
+    let on_air_already = timeline.is_some();
     let (shows, shown) = watch::channel(None);
     let (on_air, heard) = watch::channel(None);
     let (records, signed) = watch::channel(Records::default());
@@ -186,6 +188,7 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         sources: settings.sources.clone(),
         setup: settings.setup,
         auto_setup: settings.auto_setup,
+        nice: on_air_already,
         notes: notes.clone(),
         progress: Arc::new(progress),
         written,
@@ -268,6 +271,18 @@ impl Past {
     }
 }
 
+/// Whether `setup --new-epoch` has made segments of another duration or rate, with which the station begins anew.
+fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result<bool> {
+    let marker = layout.new_epoch();
+    let Some(axis) = past.history.axis().filter(|_| marker.exists()) else { return Ok(false) };
+    if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
+        return Ok(true);
+    }
+    // The epoch it asked for has begun.
+    disk::Disk::default().remove(&marker)?;
+    Ok(false)
+}
+
 /// The rules of a station that has a ledger: duration and rate are those it began with.
 fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
     let Some(axis) = past.history.axis() else { return wanted.clone() };
@@ -289,6 +304,7 @@ async fn numbers_floor(settings: &Settings, past: &Past, node: &Node) -> u64 {
     let seconds = clock::wall().millis() / 1_000;
     let local = past.history.last_seq().map_or(0, |last| last + LIST_MAX);
     let local = local.max(past.history.last_disc().map_or(0, |last| last + LIST_MAX));
+    // With a ledger at hand this only counts where another epoch begins.
     if past.ledger.is_some() || !settings.known || !settings.calls {
         return seconds.max(local);
     }
@@ -298,22 +314,13 @@ async fn numbers_floor(settings: &Settings, past: &Past, node: &Node) -> u64 {
     seconds.max(local).max(public)
 }
 
-fn desk(
-    ledger: Option<Ledger>,
-    layout: &Layout,
-    signer: Signer,
-    constants: Arc<OnceLock<Body>>,
-    damage: Option<String>,
-    notes: &Notes,
-) -> Desk {
-    if let Some(ledger) = ledger {
-        return Desk::Open(Box::new(ledger));
-    }
+fn desk(past: &mut Past, layout: &Layout, signer: Signer, constants: Arc<OnceLock<Body>>, notes: &Notes) -> Desk {
+    let damage = past.damage.take();
     if let Some(damage) = &damage {
         notes.raise("receipts", damage.clone());
     }
     let preface = damage.into_iter().map(|reason| Body::Repair { reason }).collect();
-    Desk::Begin { dir: layout.ledger(), signer, constants, preface }
+    Desk { ledger: past.ledger.take(), dir: layout.ledger(), signer, constants, preface }
 }
 
 /// The timeline where the ledger ends; `None` if it has no segment or was damaged.

@@ -29,39 +29,37 @@ struct Job {
     done: oneshot::Sender<Result<(), String>>,
 }
 
-/// The ledger, or what is needed to begin it with the first receipt.
+/// The ledger, begun with the first batch if there is none.
 #[derive(Debug)]
-pub(super) enum Desk {
-    /// It is open.
-    Open(Box<Ledger>),
-    /// It is begun with the first batch.
-    Begin {
-        /// Where.
-        dir: PathBuf,
-        /// By whom.
-        signer: Signer,
-        /// With which constants; known once the timeline has begun.
-        constants: Arc<OnceLock<Body>>,
-        /// What is to be said first.
-        preface: Vec<Body>,
-    },
+pub(super) struct Desk {
+    /// Open, if there was one.
+    pub(super) ledger: Option<Ledger>,
+    /// Where it lies.
+    pub(super) dir: PathBuf,
+    /// By whom it is signed.
+    pub(super) signer: Signer,
+    /// The constants of a timeline that begins now: they go ahead of its first receipts.
+    pub(super) constants: Arc<OnceLock<Body>>,
+    /// What is to be said first of all.
+    pub(super) preface: Vec<Body>,
 }
 
 impl Desk {
     fn append(&mut self, bodies: &[Body]) -> Result<(), Error> {
         let now = clock::wall();
-        if let Self::Begin { dir, signer, constants, preface } = self {
-            let Some(constants) = constants.get() else { return Ok(()) };
-            let mut ledger = Ledger::create(dir, signer.clone(), constants.clone())?;
-            let first: Vec<Body> = preface.iter().chain(bodies).cloned().collect();
-            ledger.append(&first, now)?;
-            *self = Self::Open(Box::new(ledger));
-            return Ok(());
+        let constants = self.constants.get();
+        let fresh = self.ledger.is_none();
+        if let (None, Some(constants)) = (&self.ledger, constants) {
+            self.ledger = Some(Ledger::create(&self.dir, self.signer.clone(), constants.clone())?);
         }
-        match self {
-            Self::Open(ledger) => ledger.append(bodies, now),
-            Self::Begin { .. } => Ok(()),
-        }
+        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        // A new ledger opens with its constants by itself.
+        let another_epoch = constants.filter(|_| !fresh);
+        let batch: Vec<Body> = another_epoch.into_iter().chain(&self.preface).chain(bodies).cloned().collect();
+        ledger.append(&batch, now)?;
+        self.preface.clear();
+        self.constants = Arc::default();
+        Ok(())
     }
 }
 

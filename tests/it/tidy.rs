@@ -68,7 +68,10 @@ fn named(text: &str) -> Vec<String> {
                     '{' => depth += 1,
                     '}' if depth == 0 => break,
                     '}' => depth -= 1,
-                    ',' if depth == 0 => at_start = true,
+                    ',' if depth == 0 => {
+                        rooms.extend((!word.is_empty()).then(|| std::mem::take(&mut word)));
+                        at_start = true;
+                    }
                     _ if depth > 0 => {}
                     c if at_start && (c.is_alphanumeric() || c == '_') => word.push(c),
                     _ if !word.is_empty() => {
@@ -138,7 +141,9 @@ fn the_core_is_pure() {
         "rust_ipfs",
     ];
     for (path, text) in sources() {
-        if room(&path) != "radio" {
+        // The simulation is test code: it may read its seed from the environment.
+        let simulation = path.components().any(|part| part.as_os_str() == "sim");
+        if room(&path) != "radio" || simulation {
             continue;
         }
         let text = text.split("#[cfg(test)]").next().unwrap();

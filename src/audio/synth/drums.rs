@@ -7,14 +7,14 @@ use super::{
     voice::Voice,
 };
 
-const KICK: f32 = 0.52;
-const RIM: f32 = 0.25;
-const SNARE: f32 = 0.27;
-const TOM: f32 = 0.24;
-const HAT: f32 = 0.085;
-const OPEN_HAT: f32 = 0.06;
-const SHAKER: f32 = 0.045;
-const CRASH: f32 = 0.07;
+const KICK: f32 = 0.5;
+const RIM: f32 = 0.34;
+const SNARE: f32 = 0.4;
+const TOM: f32 = 0.36;
+const HAT: f32 = 0.36;
+const OPEN_HAT: f32 = 0.17;
+const SHAKER: f32 = 0.15;
+const CRASH: f32 = 0.13;
 
 /// Adds what the drums play in a bar.
 pub(super) fn play(song: &Song, place: Place, notes: &mut Vec<Note>) {

@@ -47,8 +47,8 @@ impl Jingle {
     /// Length in samples.
     pub(super) fn samples(&self) -> u64 {
         self.tempo().sample(match self.dress {
-            Dress::Steel => 2 * BAR + 2 * BEAT,
-            Dress::Bells => 2 * BAR + 3 * BEAT,
+            Dress::Steel => 2 * BAR,
+            Dress::Bells => 2 * BAR + BEAT,
         })
     }
 
@@ -86,8 +86,8 @@ impl Jingle {
         let tonic = within_octave(self.tonic, 58);
         let mut notes = vec![self.note(0, Voice::Riser { length: self.length(16) }, 0.16)];
         for (step, above) in MOTIF {
-            notes.push(self.note(step, Voice::Steel { note: tonic + above }, 0.26));
-            notes.push(Note { late: 120, ..self.note(step, Voice::Steel { note: tonic + above - 12 }, 0.12) });
+            notes.push(self.note(step, Voice::Steel { note: tonic + above }, 0.36));
+            notes.push(Note { late: 120, ..self.note(step, Voice::Steel { note: tonic + above - 12 }, 0.16) });
         }
         for step in [0, 8] {
             notes.push(self.note(step, Voice::Kick, 0.45));

@@ -34,8 +34,17 @@ const MAJOR: [u8; 5] = [0, 2, 4, 7, 9];
 pub(super) fn voice(lead: Lead, note: u8, length: u32) -> Voice {
     match lead {
         Lead::Melodica => Voice::Melodica { note, length },
-        Lead::Flute => Voice::Flute { note: note + 5, length },
+        Lead::Flute => Voice::Flute { note, length },
         Lead::Steel => Voice::Steel { note },
+    }
+}
+
+/// How loud a lead player is: pure tones carry further than reeds.
+pub(super) fn level(lead: Lead) -> f32 {
+    match lead {
+        Lead::Melodica => 0.22,
+        Lead::Flute => 0.15,
+        Lead::Steel => 0.19,
     }
 }
 
@@ -45,15 +54,19 @@ pub(super) fn tune(song: &Song, place: Place, notes: &mut Vec<Note>) {
     let dub = place.section == Section::Dub;
     let mut random = Random::of(&[song.seed, Player::Tune as u64, phrase, theme(place.section)]);
     let rhythm = random.pick(&RHYTHMS);
-    let mut at = random.below(4) as i32 + 2;
+    let (mut at, mut before) = (random.below(3) as i32 + 3, 0);
     let count = if dub { 2.min(rhythm.len()) } else { rhythm.len() };
     for (i, &(step, length)) in rhythm.iter().take(count).enumerate() {
-        at = (at + random.pick(&[-2, -1, -1, 0, 1, 1, 2])).clamp(0, 8);
+        at = (at + random.pick(&[-2, -1, -1, 1, 1, 2])).clamp(0, 7);
         let last = i + 1 == count;
         let mut note = pitch(song, at);
-        if last || step % 8 == 0 {
+        if last || step == 0 {
             note = nearest_in_chord(song, place, step, note);
+        } else if note == before && random.chance(80) {
+            at += if at > 3 { -1 } else { 1 };
+            note = pitch(song, at);
         }
+        before = note;
         let echoes = match (dub, last) {
             (true, _) => 5,
             (false, true) => 3,
@@ -64,7 +77,7 @@ pub(super) fn tune(song: &Song, place: Place, notes: &mut Vec<Note>) {
             late: 60 + random.below(60),
             voice: voice(song.lead, note, song.tempo.length(length * STEP - 10)),
             layer: Layer::Lead,
-            gain: 0.15 * (0.94 + 0.06 * random.noise()),
+            gain: level(song.lead) * (0.94 + 0.06 * random.noise()),
             echoes,
         });
     }
@@ -89,8 +102,7 @@ fn theme(section: Section) -> u64 {
 
 fn pitch(song: &Song, at: i32) -> u8 {
     let scale = if song.harmony.minor { MINOR } else { MAJOR };
-    let tonic = within_octave(song.tonic, 65);
-    tonic + scale[at as usize % 5] + 12 * (at as u8 / 5) - if tonic > 70 { 12 } else { 0 }
+    within_octave(song.tonic, 57) + scale[at as usize % 5] + 12 * (at as u8 / 5)
 }
 
 fn nearest_in_chord(song: &Song, place: Place, step: u32, note: u8) -> u8 {
@@ -119,7 +131,7 @@ pub(super) fn horns(song: &Song, place: Place, notes: &mut Vec<Note>) {
             late: 20 + random.below(30),
             voice: Voice::Horns { notes: notes_of, length: song.tempo.length(length * STEP - 12) },
             layer: Layer::Lead,
-            gain: 0.15 * (0.7 + 0.3 * level),
+            gain: 0.24 * (0.7 + 0.3 * level),
             echoes: if dub { 5 } else { 0 },
         });
         if dub {

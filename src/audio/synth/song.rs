@@ -77,6 +77,7 @@ impl Song {
                 self.pad(place, &mut notes);
                 melody::tune(self, place, &mut notes);
                 melody::horns(self, place, &mut notes);
+                self.siren(place, &mut notes);
             }
         }
         notes
@@ -123,8 +124,10 @@ impl Song {
     }
 
     fn bass_note(&self, step: u32, length: u32, note: u8, gain: f32) -> Note {
-        let voice = Voice::Bass { note, length: self.tempo.length(length * STEP - 8) };
-        Note { tick: self.tick(step), late: 0, voice, layer: Layer::Bass, gain: 0.46 * gain, echoes: 0 }
+        // Damped a little before the next note, so that every onset is heard.
+        let until = (step + length) * STEP - 8;
+        let voice = Voice::Bass { note, length: self.tempo.length(until - self.tick(step)) };
+        Note { tick: self.tick(step), late: 0, voice, layer: Layer::Bass, gain: 0.4 * gain, echoes: 0 }
     }
 
     pub(super) fn bass_pitch(&self, place: Place, step: u32, degree: Degree) -> u8 {
@@ -167,15 +170,15 @@ impl Song {
             };
             let (late, gain) = (10 + random.below(30), 0.92 + 0.08 * random.noise());
             let voice = Voice::Chop { notes: self.triad(chord, 60), up: false };
-            let chop = Note { tick: self.tick(step), late, voice, layer: Layer::Chords, gain: 0.21 * gain, echoes };
+            let chop = Note { tick: self.tick(step), late, voice, layer: Layer::Chords, gain: 0.4 * gain, echoes };
             notes.push(chop);
             if self.piano && !dub {
                 let voice = Voice::Piano { notes: self.triad(chord, 55) };
-                notes.push(Note { voice, gain: 0.12 * gain, echoes: 0, ..chop });
+                notes.push(Note { voice, gain: 0.19 * gain, echoes: 0, ..chop });
             }
             if !dub && place.section == Section::Chorus && step % 8 == 6 && random.chance(35) {
                 let voice = Voice::Chop { notes: self.triad(chord, 60), up: true };
-                notes.push(Note { tick: self.tick(step + 1), voice, gain: 0.12 * gain, echoes: 0, ..chop });
+                notes.push(Note { tick: self.tick(step + 1), voice, gain: 0.2 * gain, echoes: 0, ..chop });
             }
         }
     }
@@ -191,7 +194,7 @@ impl Song {
                 let step = beat * 4 + off;
                 let chord = self.chord(place, step);
                 let voice = Voice::Organ { notes: self.triad(chord, floor), length: self.tempo.length(length) };
-                let gain = 0.105 * gain * (0.92 + 0.08 * random.noise());
+                let gain = 0.21 * gain * (0.92 + 0.08 * random.noise());
                 let late = random.below(30);
                 notes.push(Note { tick: self.tick(step), late, voice, layer: Layer::Chords, gain, echoes: 0 });
             }
@@ -205,11 +208,19 @@ impl Song {
         for step in [0, 8] {
             let notes_of = self.triad(self.chord(place, step), 57);
             let voice = Voice::Pad { notes: notes_of, length: self.tempo.length(BAR as u32 / 2) };
-            notes.push(Note { tick: step * STEP, late: 0, voice, layer: Layer::Chords, gain: 0.055, echoes: 0 });
+            notes.push(Note { tick: step * STEP, late: 0, voice, layer: Layer::Chords, gain: 0.08, echoes: 0 });
         }
     }
 
-    /// Bass and guitar lead from the fill into the first bar.
+    /// Some dubs open with a siren.
+    fn siren(&self, place: Place, notes: &mut Vec<Note>) {
+        if place.section == Section::Dub && place.bar == 1 && self.seed.is_multiple_of(2) {
+            let voice = Voice::Siren { length: self.tempo.length(BAR as u32 / 2) };
+            notes.push(Note { tick: BAR as u32 / 2, late: 0, voice, layer: Layer::Lead, gain: 0.05, echoes: 4 });
+        }
+    }
+
+    /// The bass leads from the fill into the first bar.
     fn pick_up(&self, notes: &mut Vec<Note>) {
         let root = within_octave(self.tonic, 29);
         notes.push(self.bass_note(14, 2, root + 7, 0.8));
@@ -221,11 +232,18 @@ impl Song {
         let root = within_octave(self.tonic, 29);
         notes.push(self.bass_note(0, 10, root, 1.0));
         let chop = Voice::Chop { notes: self.triad(home, 60), up: false };
-        notes.push(Note { tick: 0, late: 10, voice: chop, layer: Layer::Chords, gain: 0.22, echoes: 6 });
+        notes.push(Note { tick: 0, late: 10, voice: chop, layer: Layer::Chords, gain: 0.34, echoes: 6 });
         let pad = Voice::Pad { notes: self.triad(home, 57), length: self.tempo.length(BAR as u32 * 3 / 4) };
-        notes.push(Note { tick: 0, late: 0, voice: pad, layer: Layer::Chords, gain: 0.08, echoes: 0 });
+        notes.push(Note { tick: 0, late: 0, voice: pad, layer: Layer::Chords, gain: 0.12, echoes: 0 });
         let high = melody::voice(self.lead, within_octave(self.tonic + 7, 72), self.tempo.length(STEP * 10));
-        notes.push(Note { tick: 0, late: 20, voice: high, layer: Layer::Lead, gain: 0.12, echoes: 3 });
+        notes.push(Note {
+            tick: 0,
+            late: 20,
+            voice: high,
+            layer: Layer::Lead,
+            gain: melody::level(self.lead),
+            echoes: 3,
+        });
     }
 }
 

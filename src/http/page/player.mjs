@@ -112,7 +112,7 @@ export class Player {
 
   #forget() {
     for (const [, { over }] of this.pending ?? []) over.abort();
-    Object.assign(this, { media: null, buffer: null, cursor: NaN, jump: null, fragments: 0 });
+    Object.assign(this, { media: null, buffer: null, cursor: NaN, jump: null, retuned: false, fragments: 0 });
     // The end of what is appended, in samples of `format.rate`.
     Object.assign(this, { samples: 0, format: { rate: 1 } });
     Object.assign(this, { pending: new Map(), places: [], heard: false, stillFor: 0, lastTime: -1, firstTime: Infinity });
@@ -163,6 +163,7 @@ export class Player {
     const done = await Promise.race([fetch.bytes.then(() => true, () => false), sleep(1000)]);
     if (this.pending.get(this.cursor) !== fetch) return;
     if (!done) return this.#skipIfStuck(list);
+    if (this.#cameTooLate()) return this.#goToAir();
     this.pending.delete(this.cursor);
     this.cursor += 1;
     await this.#append(fetch.segment, await fetch.bytes);
@@ -175,7 +176,14 @@ export class Player {
 
   /// Silent, and so far behind that going on would not be the radio any more.
   #isLost(list) {
-    return this.heard && this.buffered() < 0.5 && this.#isLater(this.cursor, LATE_SECONDS / list.target);
+    return this.buffered() < 0.5 && this.#isLater(this.cursor, LATE_SECONDS / list.target);
+  }
+
+  /// The first segment took so long that another one airs by now. Once only: a slow line must not begin for ever.
+  #cameTooLate() {
+    if (this.jump === null || this.retuned || !this.#isLater(this.cursor, 3)) return false;
+    this.retuned = true;
+    return true;
   }
 
   /// Goes to what airs now; what is at hand already is not fetched again.
@@ -245,6 +253,7 @@ export class Player {
 
   #seek(time) {
     this.jump = null;
+    this.retuned = false;
     this.audio.currentTime = time;
     this.firstTime = time;
   }

@@ -12,8 +12,8 @@ use super::{
 #[derive(Debug)]
 struct Line {
     text: String,
-    /// What it says, once it was read back.
-    read: Option<Receipt>,
+    /// What it says and its link, once it was read back.
+    read: Option<(Receipt, String)>,
     opens: bool,
 }
 
@@ -58,12 +58,13 @@ impl Disk {
         self.in_file = 1;
     }
 
-    fn sign(&self, bodies: &[Body], now: Time) -> Vec<(String, Body)> {
+    /// The lines of these receipts, each with its link.
+    fn sign(&self, bodies: &[Body], now: Time) -> Vec<(String, String)> {
         let (mut seq, mut prev) = (self.next_seq, self.prev.clone());
         let sign = |body: &Body| {
             let receipt = Receipt {
                 seq,
-                prev: std::mem::take(&mut prev),
+                prev: prev.clone(),
                 key_id: self.key.id().into(),
                 node_id: "12D3KooWsimulated".into(),
                 stream: "main".into(),
@@ -73,14 +74,14 @@ impl Disk {
             let line = receipt.sign(&self.key).expect("a receipt has a canonical form");
             seq += 1;
             prev = link(&line);
-            (line, body.clone())
+            (line, prev.clone())
         };
         bodies.iter().map(sign).collect()
     }
 
-    fn keep(&mut self, lines: Vec<(String, Body)>, opens: bool) {
-        for (text, _) in lines {
-            self.prev = link(&text);
+    fn keep(&mut self, lines: Vec<(String, String)>, opens: bool) {
+        for (text, link) in lines {
+            self.prev = link;
             self.next_seq += 1;
             self.in_file += 1;
             self.lines.push(Line { text, read: None, opens });
@@ -118,32 +119,25 @@ impl Disk {
         durable
     }
 
-    /// Reads the files that reach back far enough, oldest line first, and checks each line and the chain.
-    pub(super) fn read(&mut self, back: usize) -> Vec<Receipt> {
+    /// Reads the files that reach back so many lines, oldest line first, and checks each line and the chain.
+    pub(super) fn read(&mut self, back: usize, visit: &mut dyn FnMut(&Receipt)) {
         // A last line without its newline was never acknowledged: it is cut off.
         self.torn = None;
-        let wanted = self.lines.len().saturating_sub(back);
-        let from = self.lines[..=wanted.min(self.lines.len().saturating_sub(1))].iter().rposition(|line| line.opens);
-        let from = from.unwrap_or(0);
-        let mut receipts: Vec<Receipt> = Vec::new();
+        let wanted = self.lines.len().saturating_sub(back.max(1));
+        let from = self.lines.iter().take(wanted + 1).rposition(|line| line.opens).unwrap_or(0);
         let key = &self.key;
-        let mut last: Option<(u64, String)> = None;
+        let mut last: Option<(u64, &String)> = None;
         for line in &mut self.lines[from..] {
-            let read =
-                || Receipt::read(&line.text, |id| (id == key.id()).then_some(key)).expect("a durable line reads");
-            let receipt = line.read.get_or_insert_with(read);
+            let text = &line.text;
+            let read = || Receipt::read(text, |id| (id == key.id()).then_some(key)).expect("a durable line reads");
+            let (receipt, link) = line.read.get_or_insert_with(|| (read(), link(text)));
             if let Some((seq, prev)) = last {
-                assert_eq!((receipt.seq, &receipt.prev), (seq + 1, &prev), "the chain is broken");
+                assert_eq!((receipt.seq, &receipt.prev), (seq + 1, prev), "the chain is broken");
             }
-            last = Some((receipt.seq, link(&line.text)));
-            receipts.push(receipt.clone());
+            last = Some((receipt.seq, link));
+            visit(receipt);
         }
-        let (seq, prev) = last.map_or((0, GENESIS.into()), |(seq, prev)| (seq + 1, prev));
-        assert_eq!((self.next_seq, &self.prev), (seq, &prev), "the tail is not where it was left");
-        receipts
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.lines.is_empty()
+        let (seq, prev) = last.map_or((0, GENESIS), |(seq, link)| (seq + 1, link));
+        assert_eq!((self.next_seq, self.prev.as_str()), (seq, prev), "the tail is not where it was left");
     }
 }

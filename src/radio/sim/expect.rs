@@ -19,6 +19,9 @@ struct Playing {
     to: usize,
     /// What was begun last when this item was.
     begun: Begun,
+    /// The order at that time, and how many of its entries were stepped over.
+    skipped: (Option<String>, usize),
+    next_filler: usize,
 }
 
 impl Playing {
@@ -45,7 +48,7 @@ impl Expect {
         let mut expect = Self { begun: begun.clone(), ..Self::default() };
         if let Some((slot, item, from)) = unfinished {
             let to = item.segments.len();
-            expect.playing.push_back(Playing { slot, item, from, to, begun });
+            expect.playing.push_back(Playing { slot, item, from, to, begun, skipped: (None, 0), next_filler: 0 });
         }
         expect
     }
@@ -56,7 +59,6 @@ impl Expect {
     }
 
     pub(super) fn fill_with(&mut self, filler: Arc<Order>) {
-        self.next_filler = 0;
         self.filler = Some(filler);
     }
 
@@ -104,15 +106,25 @@ impl Expect {
         }
         let fits = |item: &&Arc<Item>| item.segments.iter().all(|segment| u64::from(segment.samples) <= longest);
         let Some(item) = item.filter(fits) else { return self.skip(slot) };
-        self.skipped = 0;
+        let next_filler = self.next_filler;
+        let skipped = (self.order.as_ref().map(|order| order.sha256.clone()), self.skipped);
         if slot.entry.kind == Kind::Filler {
             self.next_filler = slot.position + 1;
             self.failures = 0;
         } else {
+            self.skipped = 0;
             self.begun = Some((slot.entry.path.clone(), slot.position, slot.order.to_string()));
         }
         let (to, begun) = (item.segments.len(), self.begun.clone());
-        self.playing.push_back(Playing { slot: slot.clone(), item: item.clone(), from: 0, to, begun });
+        self.playing.push_back(Playing {
+            slot: slot.clone(),
+            item: item.clone(),
+            from: 0,
+            to,
+            begun,
+            skipped,
+            next_filler,
+        });
     }
 
     fn skip(&mut self, slot: &Slot) {
@@ -164,7 +176,11 @@ impl Expect {
         let change = i64::from(broken.breaks_off()) - i64::from(before) - dropped as i64;
         self.begun = broken.begun.clone();
         self.skipped = 0;
+        self.next_filler = broken.next_filler;
         if broken.slot.entry.kind == Kind::Filler {
+            if broken.skipped.0 == self.order.as_ref().map(|order| order.sha256.clone()) {
+                self.skipped = broken.skipped.1;
+            }
             self.next_filler = broken.slot.position + 1;
             self.failures = 0;
         } else {
@@ -174,10 +190,5 @@ impl Expect {
             self.playing.pop_back();
         }
         change
-    }
-
-    /// Whether there is anything to air at all.
-    pub(super) fn has_any(&self) -> bool {
-        self.next().is_some() || !self.playing.is_empty()
     }
 }

@@ -119,7 +119,8 @@ impl Observer {
 
     /// A chain of numbers begins at or above everything that was ever visible.
     pub(super) fn begin(&mut self, anchor: Time, clocks: Clocks) {
-        self.floor = self.next_seq().max(self.floor);
+        self.floor = self.floor();
+        self.visible = None;
         self.anchor_millis = anchor.millis();
         self.frozen.clear();
         self.runs.clear();
@@ -127,6 +128,12 @@ impl Observer {
         self.now = (clocks.station, self.lateness());
         let dated = clocks.wall.millis() as i64 - 3_000 * i64::from(self.rules.target_seconds());
         assert!((anchor.millis() as i64 - dated).abs() <= 1, "a first list is dated 3·TD before now");
+    }
+
+    /// The lowest number that was never given.
+    pub(super) fn floor(&self) -> u64 {
+        let visible = self.visible.map_or(0, |visible| visible.last + 1);
+        self.next_seq().max(self.floor).max(visible)
     }
 
     /// The process starts again where these durable segments end (contract §3, restart).
@@ -175,6 +182,12 @@ impl Observer {
 
     pub(super) fn next_seq(&self) -> u64 {
         self.base + self.frozen.len() as u64
+    }
+
+    /// The segment on air when now is there.
+    pub(super) fn on_air(&self, now: i64) -> &Frozen {
+        let begun = self.frozen.partition_point(|one| one.media <= now);
+        &self.frozen[begun.saturating_sub(1)]
     }
 
     pub(super) fn last(&self) -> Option<&Frozen> {
@@ -363,7 +376,8 @@ impl Observer {
 
     /// A list becomes visible. `read` tells whether its text is read too.
     pub(super) fn show(&mut self, snapshot: &Snapshot, stored: &HashSet<Cid>, station: Time, read: bool) {
-        self.check_shown(snapshot, stored, station);
+        let all = read || self.counts.lists.is_multiple_of(8);
+        self.check_shown(snapshot, stored, station, all);
         let text = if read { self.read_shown(snapshot) } else { 0 };
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
         let next = Visible { first: first.media_seq, last: last.media_seq, text };

@@ -28,7 +28,7 @@ impl Timeline {
         current.next_part += 1;
         let disc = std::mem::take(&mut self.break_next);
         self.next_disc += u64::from(disc);
-        self.planned_from.push(current.slot.clone());
+        self.planned_from.push((current.slot.clone(), current.place.clone()));
         self.planned.push(Aired {
             media_seq: self.next_seq,
             disc,
@@ -53,7 +53,7 @@ impl Timeline {
             self.gap += jump;
             self.offset += jump as i64;
             self.break_next = true;
-            self.notes.push(Body::ClockStep { samples: jump, reason: "outage".into() });
+            self.notes.add(self.next_seq, Body::ClockStep { samples: jump, reason: "outage".into() });
         }
         if !self.break_next {
             return;
@@ -62,7 +62,7 @@ impl Timeline {
         let behind = self.axis.position(clocks.wall) - dated;
         if behind > self.rules.skew().to_samples(self.axis.rate) as i64 {
             self.gap += behind as u64;
-            self.notes.push(Body::ClockStep { samples: behind as u64, reason: "skew".into() });
+            self.notes.add(self.next_seq, Body::ClockStep { samples: behind as u64, reason: "skew".into() });
         }
     }
 
@@ -71,7 +71,7 @@ impl Timeline {
     /// The list begins with the last segment that ended before now − W, where now is the moment at which that
     /// segment becomes due: its start − LA. So a list is a function of its segments alone, and it never goes back.
     fn first_listed(&self) -> u64 {
-        let floor = self.planned.last().or(self.listed.back()).map_or(self.next_seq, |aired| aired.first_seq);
+        let floor = self.planned.last().or_else(|| self.listed.back()).map_or(self.next_seq, |aired| aired.first_seq);
         let reach = self.rules.look_ahead() + self.rules.window();
         // How long before that start the segment at hand ended.
         let mut ago = 0;

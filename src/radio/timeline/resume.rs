@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::super::{
     aired::Aired,
     history::Position,
-    programme::{Entry, Programme, Slot},
+    programme::{Entry, Place, Programme, Slot},
     rules::Rules,
     segment::Item,
 };
@@ -23,7 +23,7 @@ impl Timeline {
             timeline.offset = timeline.axis.position(clocks.station) - timeline.rules.lateness() as i64;
             return timeline;
         };
-        timeline.current = unfinished(&last, item);
+        timeline.current = unfinished(&last, item, timeline.programme.place());
         timeline.break_next = timeline.current.is_none();
         // The media axis is only used in differences: it starts at the first listed segment.
         timeline.media_end = past.listed.iter().map(|s| u64::from(s.segment.samples)).sum();
@@ -31,8 +31,9 @@ impl Timeline {
         let media_now = timeline.media_at(&past.listed, timeline.axis.position(clocks.wall));
         timeline.offset = timeline.axis.position(clocks.station) - media_now;
         timeline.listed = past.listed.into();
-        timeline.show = true;
-        timeline.started = true;
+        // A crash may have come while the first list of all was being filled: then there still is none.
+        timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
+        timeline.show = timeline.started;
         timeline.check_listed();
         timeline
     }
@@ -58,10 +59,10 @@ impl Timeline {
 }
 
 /// The item that `last` is a segment of, if there is more of it to air and its segments are known.
-fn unfinished(last: &Aired, item: Option<Arc<Item>>) -> Option<Current> {
+fn unfinished(last: &Aired, item: Option<Arc<Item>>, place: Place) -> Option<Current> {
     let next_part = last.part as usize + 1;
     let item = item.filter(|item| item.id == last.run.item && next_part < item.segments.len())?;
     let entry = Entry { path: last.run.entry.clone(), kind: last.run.kind, id: item.id.clone() };
     let slot = Slot { order: last.run.order.clone(), position: last.run.position as usize, entry };
-    Some(Current { slot, item, next_part, run: Some(last.run.clone()) })
+    Some(Current { slot, place: Arc::new(place), item, next_part, run: Some(last.run.clone()) })
 }

@@ -47,15 +47,16 @@ impl World {
         let durable = self.observer.durable_end();
         let lost = self.observer.lost_beyond(durable);
         let mut history = History::default();
-        let receipts = if self.disk.is_empty() { Vec::new() } else { self.disk.read(self.reach()) };
-        for receipt in &receipts {
+        let mut begun = None;
+        self.disk.read(self.reach(), &mut |receipt| {
             history.take(receipt);
-        }
+            begun = begun_by(receipt).or_else(|| begun.take());
+        });
         let wall = self.wall();
         let clocks = Clocks { station: wall, wall };
         let shown_before = self.observer.visible.is_some();
         let timeline = match history.position() {
-            Some(position) if !lost => self.resume(position, &receipts, clocks),
+            Some(position) if !lost => self.resume(position, begun, clocks),
             _ => self.begin_anew(clocks),
         };
         self.life = Some(Life {
@@ -68,7 +69,7 @@ impl World {
             cycle: None,
             touched: false,
             failed: None,
-            batch: 0,
+            batch: (0, 0),
         });
         let constants = self.life().timeline.axis().constants();
         self.disk.open(Body::LedgerOpen(constants), wall);
@@ -81,15 +82,15 @@ impl World {
         self.drive();
     }
 
-    /// How many receipts back the last list and the item in it began, generously.
+    /// How many lines back the last list, and the item that it begins in, began; generously.
     fn reach(&self) -> usize {
-        let listed = self.observer.last().map_or(0, |last| self.observer.next_seq() - last.first_seq);
-        2 * listed as usize + 2_500
+        let Some(_) = self.observer.last() else { return usize::MAX };
+        let begins = self.observer.at(self.observer.listed_from()).run;
+        3 * (self.observer.next_seq() - begins) as usize + 300
     }
 
     fn begin_anew(&mut self, clocks: Clocks) -> Timeline {
-        let visible = self.observer.visible.map_or(0, |visible| visible.last + 1);
-        let floor = (clocks.wall.0 / SECOND).max(visible).max(self.observer.next_seq());
+        let floor = (clocks.wall.0 / SECOND).max(self.observer.floor());
         let timeline = Timeline::new(self.config.rules.clone(), 1, floor, clocks);
         self.observer.epoch = 1;
         self.observer.excused = 0;
@@ -99,7 +100,7 @@ impl World {
         timeline
     }
 
-    fn resume(&mut self, position: Position, receipts: &[Receipt], clocks: Clocks) -> Timeline {
+    fn resume(&mut self, position: Position, begun: Begun, clocks: Clocks) -> Timeline {
         assert_eq!(position.next_seq, self.observer.next_seq(), "the ledger ends elsewhere");
         let listed: Vec<u64> = position.listed.iter().map(|aired| aired.media_seq).collect();
         let wanted: Vec<u64> = (self.observer.listed_from()..self.observer.next_seq()).collect();
@@ -116,7 +117,7 @@ impl World {
             let slot = Slot { order: run.order.clone(), position: run.position as usize, entry };
             (slot, item, self.observer.last().map_or(0, |last| last.part as usize + 1))
         });
-        self.expect = Expect::new(begun(receipts), unfinished);
+        self.expect = Expect::new(begun, unfinished);
         Timeline::resume(self.config.rules.clone(), position, item, clocks)
     }
 
@@ -134,12 +135,12 @@ impl World {
     }
 }
 
-/// The track or jingle of the last segment that is durable.
-fn begun(receipts: &[Receipt]) -> Begun {
-    receipts.iter().rev().find_map(|receipt| match &receipt.body {
+/// The track or jingle that this receipt shows on air.
+fn begun_by(receipt: &Receipt) -> Begun {
+    match &receipt.body {
         Body::Segment(body) if body.item_kind != Kind::Filler => {
             Some((body.entry.clone(), body.position as usize, body.order.clone()))
         }
         _ => None,
-    })
+    }
 }
