@@ -50,7 +50,7 @@ impl World {
         let mut begun = None;
         self.disk.read(self.reach(), &mut |receipt| {
             history.take(receipt);
-            begun = begun_by(receipt).or(begun.take());
+            begun = begun_by(receipt).or_else(|| begun.take());
         });
         let wall = self.wall();
         let clocks = Clocks { station: wall, wall };
