@@ -191,15 +191,7 @@ impl World {
         loop {
             let clocks = self.clocks();
             let action = self.life().timeline.poll(clocks);
-            if std::env::var_os("SIM_TRACE").is_some() {
-                eprintln!(
-                    "{} station {} media_now {} {}",
-                    self.now,
-                    clocks.station.0,
-                    self.observer.media_now(clocks.station),
-                    format!("{action:?}").chars().take(120).collect::<String>()
-                );
-            }
+            self.trace(|| format!("{} {action:?}", self.observer.media_now(clocks.station)));
             if let Action::Wait(until, why) = action {
                 self.check_wait(until, why, clocks);
                 let wait = until.0 - clocks.station.0;
