@@ -27,4 +27,7 @@ pub mod time;
 pub mod timeline;
 
 #[cfg(test)]
+mod golden;
+#[cfg(test)]
+#[allow(clippy::print_stderr, reason = "a trace that was asked for")]
 mod sim;

@@ -199,15 +199,18 @@ impl Streamer {
         let catalog = self.generated.clone();
         let Ok(Ok(loaded)) = task::spawn_blocking(move || catalog.load()).await else { return };
         let filler = Arc::new(loaded.order);
-        if self.filler.as_ref() == Some(&filler) || (loaded.samples < self.head_start && *self.rendering.borrow()) {
+        let rendering = *self.rendering.borrow();
+        if rendering && loaded.samples < self.head_start {
             return;
         }
-        self.filler = Some(filler.clone());
-        // A station with music of its own never begins with the filler.
-        if self.order.is_some() || !self.fresh.expects_music {
+        let known = self.filler.replace(filler.clone()).is_some_and(|before| before == filler);
+        // A station with music of its own does not begin with the filler, unless setup ended with nothing to air.
+        if self.order.is_some() || !self.fresh.expects_music || !rendering {
             self.begin();
         }
-        self.handle(Event::Filler(filler));
+        if !known {
+            self.handle(Event::Filler(filler));
+        }
     }
 
     async fn read_order(&mut self) -> Option<(Arc<Order>, Vec<u8>)> {

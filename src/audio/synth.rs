@@ -11,6 +11,7 @@
 use std::sync::{Mutex, PoisonError};
 
 mod drums;
+mod instruments;
 mod jingle;
 mod math;
 mod melody;

@@ -37,10 +37,16 @@ pub(super) struct Options {
     /// Render the built-in pieces instead.
     #[arg(long, hide = true)]
     generated: bool,
-    /// Work for a station that is on air: stand back, and tell the progress on standard output.
+    /// Work for a station that runs: end with it, and tell the progress on standard output.
     #[arg(long, hide = true)]
     child: bool,
+    /// Take the lowest share of the processor.
+    #[arg(long, hide = true)]
+    nice: bool,
 }
+
+/// How far encoding stands back behind a station that is on air.
+const NICE: i32 = 10;
 
 /// Runs setup to its end or until a signal.
 pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
@@ -51,7 +57,10 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         return check(&layout);
     }
     if options.child {
-        stand_back();
+        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
+    }
+    if options.nice {
+        let _ = rustix::process::nice(NICE);
     }
     let _runtime = stop_on_signal()?;
     let look_ahead = u64::from(streaming.look_ahead * config.audio.segment_seconds);
@@ -86,7 +95,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     };
     let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
     let report = if options.generated {
-        setup::generated(&layout, &job.settings, job.cycle, SEED, &tools, &STOP)?
+        setup::generated(&layout, &job.settings, job.cycle, SEED, job.jobs, &tools, &STOP)?
     } else {
         setup::run(&layout, &job, &how, &tools, &STOP)?
     };
@@ -150,10 +159,4 @@ fn summary(report: &Report, dry_run: bool) {
         report.ready,
         report.skipped.len()
     ));
-}
-
-/// Takes the lowest share of the processor, and ends with the station.
-fn stand_back() {
-    let _ = rustix::process::nice(10);
-    let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
 }

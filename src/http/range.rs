@@ -44,7 +44,7 @@ fn number(digits: &str) -> Option<Bound> {
 }
 
 fn within(start: u64, end: u64, length: u64) -> Wanted {
-    if start >= length || start >= end {
+    if start >= length {
         return Wanted::Outside;
     }
     Wanted::Part(start..end)

@@ -78,14 +78,16 @@ fn segment(snapshot: &Snapshot, aired: &Aired, told: &mut Option<u64>, out: &mut
 /// One item's `EXT-X-DATERANGE`: its attributes are those that were frozen when it was scheduled.
 fn date_range(snapshot: &Snapshot, run: &Run, out: &mut String) {
     let axis = &snapshot.axis;
-    let millis = (Span::of_samples(run.samples, axis.rate).0 + 500) / 1_000;
+    // From the printed dates, so that an item ends where the next one begins, to the millisecond.
+    let (starts, ends) = (axis.date(run.air_samples), axis.date(run.air_samples + run.samples));
+    let millis = ends.millis() - starts.millis();
     let _ = write!(
         out,
         "#EXT-X-DATERANGE:ID=\"{}-{}\",CLASS=\"org.ipfs-radio.{}\",START-DATE=\"{}\",DURATION={}.{:03}",
         axis.epoch,
         run.media_seq,
         run.kind.word(),
-        axis.date(run.air_samples),
+        starts,
         millis / 1_000,
         millis % 1_000,
     );

@@ -108,21 +108,6 @@ pub fn print<'a>(order: impl IntoIterator<Item = &'a Entry>, manifest: &Manifest
     text
 }
 
-/// Where play goes on in a new order when `old[old_index]` was the last entry that was scheduled.
-///
-/// Behind the nearest same entry at or after the old place, looking once around the loop; if it is gone, at the old
-/// index modulo the length. 0 for an empty order, which cannot air.
-pub fn resume<S: AsRef<str>, T: AsRef<str>>(old: &[S], old_index: usize, new: &[T]) -> usize {
-    if new.is_empty() {
-        return 0;
-    }
-    let place = old_index % new.len();
-    let Some(last) = old.get(old_index) else { return place };
-    let around = (0..new.len()).map(|step| (place + step) % new.len());
-    let same = around.into_iter().find(|at| new[*at].as_ref() == last.as_ref());
-    same.map_or(place, |at| (at + 1) % new.len())
-}
-
 /// A path as orders and manifests spell it: control characters, `%`, a leading `#` and bytes that are not UTF-8 are
 /// percent-encoded, everything else stands for itself.
 pub fn spell(path: &[u8]) -> String {
@@ -279,26 +264,6 @@ mod tests {
         assert_eq!(refused, Refused::TooLong { file: "playlist.m3u".into(), line: MOST + 1 });
     }
 
-    #[test]
-    fn resumes_behind_the_nearest_same_entry() {
-        for (old, at, new, next) in [
-            ("a b c", 1, "a b c", 2),
-            ("a b c", 2, "a b c", 0),
-            ("a b c", 1, "x a b c", 3),
-            ("a b c d", 3, "c d a", 2),
-            ("j a j b", 2, "j x j y", 3),
-            ("j a j b", 1, "j b j a", 0),
-            ("a b c", 1, "a c", 1),
-            ("a b c", 2, "x y", 0),
-            ("a b c", 9, "a b", 1),
-            ("a", 0, "a", 0),
-            ("a b", 1, "", 0),
-        ] {
-            let split = |text: &str| text.split_whitespace().map(str::to_owned).collect::<Vec<_>>();
-            assert_eq!(resume(&split(old), at, &split(new)), next, "{old} at {at} becomes {new}");
-        }
-    }
-
     proptest! {
         #[test]
         fn every_path_comes_back(path in prop::collection::vec(any::<u8>(), 0..40)) {
@@ -324,11 +289,6 @@ mod tests {
         #[test]
         fn no_bytes_make_it_panic(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
             let _ = parse("p", &bytes, &manifest_of(&["a"]));
-        }
-
-        #[test]
-        fn resume_stays_inside(old in prop::collection::vec("[a-d]", 0..9), at in 0usize..20, new in prop::collection::vec("[a-d]", 1..9)) {
-            prop_assert!(resume(&old, at, &new) < new.len());
         }
     }
 }

@@ -198,6 +198,26 @@ mod tests {
     }
 
     #[test]
+    fn play_goes_on_behind_the_nearest_same_entry() {
+        for (old, at, new, next) in [
+            ("abc", 1, "abc", 2),
+            ("abc", 2, "abc", 0),
+            ("abc", 1, "xabc", 3),
+            ("abcd", 3, "cda", 2),
+            ("jajb", 2, "jxjy", 3),
+            ("jajb", 1, "jbja", 0),
+            ("abc", 1, "ac", 1),
+            ("abc", 2, "xy", 0),
+            ("a", 0, "a", 0),
+            ("ab", 1, "", 0),
+        ] {
+            let paths: Vec<String> = new.chars().map(String::from).collect();
+            let new_order = order(&paths.iter().map(String::as_str).collect::<Vec<_>>());
+            assert_eq!(new_order.resume(&old[at..=at], at), next, "{old} at {at} becomes {new}");
+        }
+    }
+
+    #[test]
     fn the_filler_airs_when_nothing_else_can_and_the_order_comes_back() {
         let mut programme = Programme::default();
         assert_eq!(programme.next(), None);

@@ -22,9 +22,8 @@ pub struct Retention {
 impl Retention {
     /// Keeps `cid` at least until `until`. A block that airs again is kept again.
     pub fn keep(&mut self, cid: Cid, until: Time) {
-        let held = self.until.entry(cid).or_default();
-        if *held < until {
-            *held = until;
+        if self.until.get(&cid).is_none_or(|held| *held < until) {
+            self.until.insert(cid, until);
             self.queue.push(Reverse((until, cid)));
         }
     }

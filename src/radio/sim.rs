@@ -1,14 +1,15 @@
 //! The core in simulated worlds: the real timeline, receipts, history and lists, driven through clocks, stores,
 //! ledgers, operators and crashes that a seed decides, and watched by an observer that forgets nothing.
 //!
-//! `SIM_SEED=<number> cargo test --no-default-features --lib sim::` replays one of the random worlds.
+//! `SIM_SEED=<number> cargo test --no-default-features --lib sim::runs::random` replays one of the random worlds;
+//! with `SIM_TRACE=1` it tells what happens.
 
 mod audience;
 mod catalogue;
 mod chance;
 mod disk;
 mod expect;
-mod list;
+pub(super) mod list;
 mod observer;
 mod runs;
 mod world;

@@ -374,16 +374,14 @@ impl Timeline {
         if self.planned.iter().any(|aired| aired.run.kind != Kind::Filler) {
             self.programme.aired();
         }
-        let frozen = self.planned.len();
         self.listed.extend(self.planned.drain(..));
         let first = self.listed.back().map_or(0, |last| last.first_seq);
         while self.listed.front().is_some_and(|aired| aired.media_seq < first) {
             self.listed.pop_front();
         }
-        let full = self.media_end as i64 >= self.media_now(clocks) + self.rules.look_ahead() as i64;
-        // A first list holds the whole look-ahead, and while a long gap is being filled half a list helps nobody.
-        self.started |= full;
-        self.show |= self.started && frozen > 0 && (full || frozen < BATCH_MAX);
+        // A first list holds the whole look-ahead; from then on whatever is there is shown.
+        self.started |= self.overdue(clocks) <= 0;
+        self.show |= self.started;
         self.check_listed();
     }
 

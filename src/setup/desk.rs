@@ -67,6 +67,9 @@ impl<'a> Desk<'a> {
 
     /// Names the file and sees to it that its item is there.
     pub(super) fn deal_with(&self, found: &Found) -> Outcome {
+        if self.is_stopped() {
+            return Outcome::Failed { id: None, failure: Failure::Stopped };
+        }
         let (stamp, sha256) = match self.name(found) {
             Ok(named) => named,
             Err(failure) => return Outcome::Failed { id: None, failure },

@@ -161,10 +161,10 @@ impl<'a> Run<'a> {
             |found| desk.deal_with(found),
             |found, outcome| {
                 done += 1;
-                let dealt = self.take(found, outcome, done, files.len()).and_then(|()| self.publish_so_far());
+                let taken = self.take(found, outcome, done, files.len());
+                let dealt = if desk.is_stopped() { taken } else { taken.and_then(|()| self.publish_so_far()) };
                 match dealt {
-                    Ok(()) if !desk.is_stopped() => ControlFlow::Continue(()),
-                    Ok(()) => ControlFlow::Break(()),
+                    Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
                         fatal = Some(error);
                         ControlFlow::Break(())

@@ -1,6 +1,6 @@
 //! Pieces that come from a generator instead of a file, as items like any other.
 
-use std::{collections::HashSet, sync::atomic::AtomicBool};
+use std::{collections::HashSet, ops::ControlFlow, sync::atomic::AtomicBool};
 
 use sha2::{Digest, Sha256};
 
@@ -8,6 +8,7 @@ use super::{
     Error, Progress, Report, Skipped, Tools, audio,
     item::{Bench, Failure, Work},
     listing::Listing,
+    pool::each,
     publish::{Publisher, read_manifest},
     stopped,
 };
@@ -33,6 +34,7 @@ pub fn generated(
     settings: &audio::Settings,
     cycle: usize,
     seed: u64,
+    jobs: usize,
     tools: &Tools<'_>,
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
@@ -56,24 +58,38 @@ pub fn generated(
         }
     }
     report.ready = listing.len();
-    for piece in missing {
-        if stopped(stop) {
-            break;
-        }
+    let mut failed = None;
+    let make = |piece: &&Named| {
         (tools.tell)(&Progress::Encoding { path: &piece.path });
-        match bench.make(piece.work(), stop) {
+        bench.make(piece.work(), stop)
+    };
+    each(&missing, jobs, make, |piece, made| {
+        match made {
             Ok(meta) => list(&mut listing, piece, &meta),
-            Err(Failure::Fatal(error)) => return Err(error),
-            Err(Failure::Stopped) => break,
+            Err(Failure::Fatal(error)) => {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+            Err(Failure::Stopped) => return ControlFlow::Break(()),
             Err(Failure::Bad(why) | Failure::Unreadable(why)) => {
                 report.skipped.push(Skipped { path: piece.path.clone(), why });
-                continue;
+                return ControlFlow::Continue(());
             }
-            Err(Failure::Changing) => continue,
+            Err(Failure::Changing) => return ControlFlow::Continue(()),
         }
         report.encoded += 1;
-        report.order = publisher.publish(listing.clone(), old.as_ref())?;
+        match publisher.publish(listing.clone(), old.as_ref()) {
+            Ok(order) => report.order = order,
+            Err(error) => {
+                failed = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
         (tools.tell)(&Progress::Published { entries: listing.len(), complete: listing.len() == pieces.len() });
+        ControlFlow::Continue(())
+    });
+    if let Some(error) = failed {
+        return Err(error);
     }
     report.stopped = stopped(stop);
     let (entries, items) = listing.clone().into_parts();

@@ -39,6 +39,8 @@ pub(super) struct Children {
     /// Whether setup is run at all.
     pub(super) setup: bool,
     pub(super) auto_setup: bool,
+    /// Whether the children stand back: not before there is something on air.
+    pub(super) nice: bool,
     pub(super) notes: Notes,
     pub(super) progress: Arc<watch::Sender<SetupProgress>>,
     /// Whether the generator's pieces are still to come.
@@ -58,9 +60,10 @@ impl Children {
         }
     }
 
-    async fn work(self, silent: bool) {
+    async fn work(mut self, silent: bool) {
         if silent {
             self.generate().await;
+            self.nice = true;
         }
         if !self.setup {
             if !silent {
@@ -72,6 +75,7 @@ impl Children {
         let folders: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
         let mut watch = Watch::new(&folders, SETTLE);
         self.set_up().await;
+        self.nice = true;
         if !silent {
             self.generate().await;
         }
@@ -117,6 +121,7 @@ impl Children {
     async fn child(&self, arguments: &[&str]) -> Option<ExitStatus> {
         let mut command = Command::new(&self.binary);
         command.arg("--dir").arg(&self.dir).args(arguments).arg("--child");
+        command.args(self.nice.then_some("--nice"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = match command.spawn() {
             Ok(child) => child,

@@ -153,6 +153,7 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if another_epoch { None } else { resumed(past.history, &rules, &store, clock).await };
 
+    let on_air_already = timeline.is_some();
     let (shows, shown) = watch::channel(None);
     let (on_air, heard) = watch::channel(None);
     let (records, signed) = watch::channel(Records::default());
@@ -187,6 +188,7 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
         sources: settings.sources.clone(),
         setup: settings.setup,
         auto_setup: settings.auto_setup,
+        nice: on_air_already,
         notes: notes.clone(),
         progress: Arc::new(progress),
         written,

@@ -54,15 +54,19 @@ pub(super) fn tune(song: &Song, place: Place, notes: &mut Vec<Note>) {
     let dub = place.section == Section::Dub;
     let mut random = Random::of(&[song.seed, Player::Tune as u64, phrase, theme(place.section)]);
     let rhythm = random.pick(&RHYTHMS);
-    let mut at = random.below(4) as i32 + 2;
+    let (mut at, mut before) = (random.below(3) as i32 + 3, 0);
     let count = if dub { 2.min(rhythm.len()) } else { rhythm.len() };
     for (i, &(step, length)) in rhythm.iter().take(count).enumerate() {
-        at = (at + random.pick(&[-2, -1, -1, 0, 1, 1, 2])).clamp(0, 8);
+        at = (at + random.pick(&[-2, -1, -1, 1, 1, 2])).clamp(0, 7);
         let last = i + 1 == count;
         let mut note = pitch(song, at);
-        if last || step % 8 == 0 {
+        if last || step == 0 {
             note = nearest_in_chord(song, place, step, note);
+        } else if note == before && random.chance(80) {
+            at += if at > 3 { -1 } else { 1 };
+            note = pitch(song, at);
         }
+        before = note;
         let echoes = match (dub, last) {
             (true, _) => 5,
             (false, true) => 3,
@@ -98,8 +102,7 @@ fn theme(section: Section) -> u64 {
 
 fn pitch(song: &Song, at: i32) -> u8 {
     let scale = if song.harmony.minor { MINOR } else { MAJOR };
-    let tonic = within_octave(song.tonic, 65);
-    tonic + scale[at as usize % 5] + 12 * (at as u8 / 5) - if tonic > 70 { 12 } else { 0 }
+    within_octave(song.tonic, 57) + scale[at as usize % 5] + 12 * (at as u8 / 5)
 }
 
 fn nearest_in_chord(song: &Song, place: Place, step: u32, note: u8) -> u8 {

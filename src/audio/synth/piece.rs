@@ -104,6 +104,11 @@ impl Piece {
         format!("{GENERATOR}/{GENERATOR_VERSION}/seed={}/piece={}/rate={}", self.seed, self.index, self.rate())
     }
 
+    #[cfg(test)]
+    pub(super) fn score_for_tests(&self) -> Score {
+        self.score.clone()
+    }
+
     /// The seed of its programme.
     pub fn seed(&self) -> u64 {
         self.seed

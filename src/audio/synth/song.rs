@@ -124,7 +124,9 @@ impl Song {
     }
 
     fn bass_note(&self, step: u32, length: u32, note: u8, gain: f32) -> Note {
-        let voice = Voice::Bass { note, length: self.tempo.length(length * STEP - 8) };
+        // Damped a little before the next note, so that every onset is heard.
+        let until = (step + length) * STEP - 8;
+        let voice = Voice::Bass { note, length: self.tempo.length(until - self.tick(step)) };
         Note { tick: self.tick(step), late: 0, voice, layer: Layer::Bass, gain: 0.4 * gain, echoes: 0 }
     }
 
@@ -212,7 +214,7 @@ impl Song {
 
     /// Some dubs open with a siren.
     fn siren(&self, place: Place, notes: &mut Vec<Note>) {
-        if place.section == Section::Dub && place.bar == 1 && self.seed % 2 == 0 {
+        if place.section == Section::Dub && place.bar == 1 && self.seed.is_multiple_of(2) {
             let voice = Voice::Siren { length: self.tempo.length(BAR as u32 / 2) };
             notes.push(Note { tick: BAR as u32 / 2, late: 0, voice, layer: Layer::Lead, gain: 0.05, echoes: 4 });
         }

@@ -93,21 +93,24 @@ pub(super) fn add_tone(out: &mut [f32], rate: f64, tone: &Tone<'_>) {
     let (mut upper, mut lower, mut wobble) = (Phase::default(), Phase::default(), Phase::default());
     let (mut brightness, factor) = (1.0_f32, decay(tone.darkening, rate));
     let (mut scoop, scoop_factor) = (tone.scoop, f64::from(decay(0.08, rate)));
-    let (attack, release) = ((tone.attack * rate) as f32 + 1.0, (tone.release * rate) as f32 + 1.0);
     let (step, vibrato_step) = (Phase::step(pitch, rate), Phase::step(5.3, rate));
     let onset = (0.25 * rate) as f32;
-    let frames = out.len();
-    for (i, sample) in out.iter_mut().enumerate() {
-        let depth = tone.vibrato * f64::from(smooth(i as f32 / onset - 1.0));
-        let bend = depth * f64::from(wobble.read(&sine, vibrato_step)) - scoop;
-        // 2^(x/12) to first order: bends are less than a semitone.
-        let now = step * (1.0 + bend * 0.057_762_265);
+    let mut played = vec![0.0; out.len()];
+    for (i, sample) in played.iter_mut().enumerate() {
+        let mut now = step;
+        if tone.vibrato > 0.0 || tone.scoop > 0.0 {
+            let depth = tone.vibrato * f64::from(smooth(i as f32 / onset - 1.0));
+            let bend = depth * f64::from(wobble.read(&sine, vibrato_step)) - scoop;
+            // 2^(x/12) to first order: bends are less than a semitone.
+            now *= 1.0 + bend * 0.057_762_265;
+            scoop *= scoop_factor;
+        }
         let (a, b) = (upper.read(&bright, now), lower.read(&dark, now));
-        let gate = smooth(i as f32 / attack) * smooth((frames - i) as f32 / release);
-        *sample += tone.level * gate * (b + (a - b) * brightness);
+        *sample = tone.level * (b + (a - b) * brightness);
         brightness *= factor;
-        scoop *= scoop_factor;
     }
+    fade_ends(&mut played, (tone.attack * rate) as usize + 1, (tone.release * rate) as usize + 1);
+    out.iter_mut().zip(&played).for_each(|(sample, played)| *sample += played);
 }
 
 /// A plucked string (Karplus and Strong, 1983), tuned with an allpass, that starts `from` samples in.
@@ -185,12 +188,11 @@ pub(super) fn set_peak(out: &mut [f32], peak: f32) {
 
 /// Takes the first samples up from zero and the last ones down to it.
 pub(super) fn fade_ends(out: &mut [f32], rise: usize, fall: usize) {
-    let frames = out.len();
-    for i in 0..rise.min(frames) {
-        out[i] *= smooth(i as f32 / rise as f32);
+    for (i, sample) in out.iter_mut().take(rise).enumerate() {
+        *sample *= smooth(i as f32 / rise as f32);
     }
-    for i in 0..fall.min(frames) {
-        out[frames - 1 - i] *= smooth(i as f32 / fall as f32);
+    for (i, sample) in out.iter_mut().rev().take(fall).enumerate() {
+        *sample *= smooth(i as f32 / fall as f32);
     }
 }
 
@@ -205,18 +207,14 @@ pub(super) fn room(dry: &[f32], rate: f64, frames: usize, seconds: f64) -> Vec<[
 fn one_side(input: &[f32], rate: f64, seconds: f64, spread: f64) -> Vec<f32> {
     const COMBS: [f64; 4] = [0.029_7, 0.037_1, 0.041_1, 0.043_7];
     const ALLPASSES: [f64; 3] = [0.005_0, 0.001_7, 0.008_9];
-    let mut out = vec![0.0; input.len()];
-    for length in COMBS.map(|length| length + spread) {
-        let mut line = vec![0.0; (length * rate) as usize];
-        let feedback = decay(seconds / length, 1.0);
-        let (mut damp, mut at) = (Filter::new(3600.0, rate), 0);
-        for (sample, &fed) in out.iter_mut().zip(input) {
-            let late = line[at];
-            line[at] = fed + feedback * damp.low_pass(late);
-            at = if at + 1 == line.len() { 0 } else { at + 1 };
-            *sample += 0.25 * late;
-        }
-    }
+    let mut combs = COMBS.map(|length| Comb {
+        line: vec![0.0; ((length + spread) * rate) as usize],
+        at: 0,
+        feedback: decay(seconds / (length + spread), 1.0),
+        damp: Filter::new(3600.0, rate),
+    });
+    let mut out: Vec<f32> =
+        input.iter().map(|&fed| combs.iter_mut().fold(0.0, |sum, comb| sum + comb.pass(fed))).collect();
     for length in ALLPASSES.map(|length| length + spread / 3.0) {
         let mut line = vec![0.0; (length * rate) as usize];
         let mut at = 0;
@@ -230,6 +228,23 @@ fn one_side(input: &[f32], rate: f64, seconds: f64, spread: f64) -> Vec<f32> {
     }
     fade_ends(&mut out, 0, input.len() / 5);
     out
+}
+
+/// A delay that feeds back through a low-pass.
+struct Comb {
+    line: Vec<f32>,
+    at: usize,
+    feedback: f32,
+    damp: Filter,
+}
+
+impl Comb {
+    fn pass(&mut self, fed: f32) -> f32 {
+        let late = self.line[self.at];
+        self.line[self.at] = 0.25 * fed + self.feedback * self.damp.low_pass(late);
+        self.at = if self.at + 1 == self.line.len() { 0 } else { self.at + 1 };
+        late
+    }
 }
 
 #[cfg(test)]
@@ -255,7 +270,7 @@ mod tests {
             let mut out = vec![0.0; 22_050];
             add_string(&mut out, RATE, note, 0, &mut Random::of(&[u64::from(note)]));
             let best = (-60..=60)
-                .map(|cents| f64::from(cents))
+                .map(f64::from)
                 .max_by(|&a, &b| {
                     let at = |cents: f64| strength(&out, hertz(f64::from(note) + cents / 100.0));
                     at(a).total_cmp(&at(b))

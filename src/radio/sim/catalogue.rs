@@ -50,7 +50,12 @@ impl Catalogue {
             };
             Arc::new(item(index, frames, longest))
         });
-        Self { items: items.collect() }
+        let mut items: Vec<Arc<Item>> = items.collect();
+        if shape == Shape::Mixed && count > 4 {
+            // Made for a station with longer segments.
+            items[4] = Arc::new(item(4, 10 * longest, 2 * longest));
+        }
+        Self { items }
     }
 
     /// Paths of entries: each item has two.

@@ -3,39 +3,39 @@
 
 /// What one playlist says.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct List<'t> {
-    pub(super) target_seconds: u64,
-    pub(super) hold_back_seconds: u64,
-    pub(super) media_sequence: u64,
-    pub(super) discontinuity_sequence: u64,
-    pub(super) parts: Vec<Part<'t>>,
+pub(in super::super) struct List<'t> {
+    pub(in super::super) target_seconds: u64,
+    pub(in super::super) hold_back_seconds: u64,
+    pub(in super::super) media_sequence: u64,
+    pub(in super::super) discontinuity_sequence: u64,
+    pub(in super::super) parts: Vec<Part<'t>>,
 }
 
 /// What it says of one segment.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Part<'t> {
-    pub(super) disc: bool,
-    pub(super) range: Option<Range<'t>>,
-    pub(super) pdt: &'t str,
-    pub(super) pdt_millis: u64,
-    pub(super) extinf_micros: u64,
-    pub(super) title: &'t str,
-    pub(super) uri: &'t str,
+pub(in super::super) struct Part<'t> {
+    pub(in super::super) disc: bool,
+    pub(in super::super) range: Option<Range<'t>>,
+    pub(in super::super) pdt: &'t str,
+    pub(in super::super) pdt_millis: u64,
+    pub(in super::super) extinf_micros: u64,
+    pub(in super::super) title: &'t str,
+    pub(in super::super) uri: &'t str,
 }
 
 /// One `EXT-X-DATERANGE`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Range<'t> {
-    pub(super) line: &'t str,
-    pub(super) id: &'t str,
-    pub(super) start: &'t str,
-    pub(super) millis: u64,
+pub(in super::super) struct Range<'t> {
+    pub(in super::super) line: &'t str,
+    pub(in super::super) id: &'t str,
+    pub(in super::super) start: &'t str,
+    pub(in super::super) millis: u64,
 }
 
 type Lines<'t> = std::iter::Peekable<std::str::Split<'t, char>>;
 
 /// Reads a whole playlist.
-pub(super) fn read(text: &str) -> Result<List<'_>, String> {
+pub(in super::super) fn read(text: &str) -> Result<List<'_>, String> {
     let body = text.strip_suffix('\n').ok_or("the last line does not end")?;
     if let Some(odd) = body.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{feff}') {
         return Err(format!("holds {odd:?}"));
@@ -89,6 +89,7 @@ fn range(line: &str) -> Result<Range<'_>, String> {
     if !matches!(kind, "track" | "jingle" | "filler") {
         return Err(wrong());
     }
+    millis(start)?;
     let mut keys = ["X-TITLE", "X-ARTIST", "X-ALBUM", "X-ISRC"].iter();
     while !rest.is_empty() {
         let (key, value) = rest.split_once("=\"").ok_or_else(wrong)?;

@@ -184,6 +184,12 @@ impl Observer {
         self.base + self.frozen.len() as u64
     }
 
+    /// The segment on air when now is there.
+    pub(super) fn on_air(&self, now: i64) -> &Frozen {
+        let begun = self.frozen.partition_point(|one| one.media <= now);
+        &self.frozen[begun.saturating_sub(1)]
+    }
+
     pub(super) fn last(&self) -> Option<&Frozen> {
         self.frozen.last()
     }

@@ -12,7 +12,7 @@ use super::super::{
     receipt::Body,
     rules::Rules,
     time::Time,
-    timeline::{Action, Clocks, Event, Snapshot, Timeline, Why},
+    timeline::{Action, Clocks, Event, Snapshot, Timeline},
 };
 use super::{
     audience::{Audience, Version},
@@ -23,6 +23,7 @@ use super::{
     observer::{Moment, Observer, ROUNDING},
 };
 
+mod checks;
 mod faults;
 mod restart;
 
@@ -74,8 +75,8 @@ struct Life {
     touched: bool,
     /// When something failed last.
     failed: Option<Time>,
-    /// The size of the batch that went on air last.
-    batch: usize,
+    /// The size of the batch that went on air last, and for how long it was in the making, in samples.
+    batch: (usize, i64),
 }
 
 #[derive(Debug)]
@@ -106,6 +107,7 @@ pub(super) struct World {
     /// Actions in the simulated second at hand.
     acts: (u64, u64),
     pub(super) crashes: u64,
+    tracing: bool,
 }
 
 impl World {
@@ -140,6 +142,7 @@ impl World {
             orders_due: Vec::new(),
             acts: (0, 0),
             crashes: 0,
+            tracing: std::env::var_os("SIM_TRACE").is_some(),
         };
         world.schedule_fault();
         world.start();
@@ -188,15 +191,7 @@ impl World {
         loop {
             let clocks = self.clocks();
             let action = self.life().timeline.poll(clocks);
-            if std::env::var_os("SIM_TRACE").is_some() {
-                eprintln!(
-                    "{} station {} media_now {} {}",
-                    self.now,
-                    clocks.station.0,
-                    self.observer.media_now(clocks.station),
-                    format!("{action:?}").chars().take(120).collect::<String>()
-                );
-            }
+            self.trace(|| format!("{} {action:?}", self.observer.media_now(clocks.station)));
             if let Action::Wait(until, why) = action {
                 self.check_wait(until, why, clocks);
                 let wait = until.0 - clocks.station.0;
@@ -250,23 +245,16 @@ impl World {
                 let cids: Vec<Cid> = segments.iter().map(|segment| segment.cid).collect();
                 self.store(&cids, lists)
             }
-            Action::Record(bodies) => {
-                if std::env::var_os("SIM_TRACE").is_some() {
-                    for b in &bodies {
-                        match b {
-                            Body::Segment(b) => eprintln!(
-                                "  seg {} part {}/{} air {} disc {} {}",
-                                b.media_seq, b.part, b.parts, b.air_samples, b.disc, b.samples
-                            ),
-                            b => eprintln!("  {b:?}"),
-                        }
-                    }
-                }
-                self.record(&bodies, clocks)
-            }
+            Action::Record(bodies) => self.record(&bodies, clocks),
             Action::Show(_) | Action::Wait(..) => unreachable!("nothing to be done"),
         };
-        if matches!(event, Event::NotFetched(..) | Event::NotStored(_) | Event::NotRecorded(_) | Event::Missing(..)) {
+        let longest = self.config.rules.target();
+        let failed = match &event {
+            Event::Fetched(_, item) => item.segments.iter().any(|segment| u64::from(segment.samples) > longest),
+            Event::NotFetched(..) | Event::NotStored(_) | Event::NotRecorded(_) | Event::Missing(..) => true,
+            _ => false,
+        };
+        if failed {
             self.life().failed = Some(clocks.station);
         }
         self.life().timeline.handle(event, clocks);
@@ -316,7 +304,7 @@ impl World {
         self.observer.record(&bodies[known..], !down, moment);
         let count = bodies[known..].iter().filter(|body| matches!(body, Body::Segment(_))).count();
         self.expect.recorded(count);
-        self.life().batch = count;
+        self.life().batch = (count, moment.making);
         if down { Event::NotRecorded("no space".into()) } else { Event::Recorded }
     }
 
@@ -338,58 +326,17 @@ impl World {
             end: self.observer.at(last.media_seq).media_end(),
             hold_back: snapshot.hold_back_seconds as i64 * i64::from(snapshot.axis.rate),
         };
+        self.check_short(version);
         self.audience.shown(version, &self.config.rules, &mut self.chance);
     }
 
-    /// Where the visible list ends.
-    fn visible_end(&self) -> Option<i64> {
-        self.observer.visible.map(|visible| self.observer.at(visible.last).media_end())
-    }
-
-    fn check_wait(&mut self, until: Time, why: Why, clocks: Clocks) {
-        assert!(until > clocks.station, "a wait that is over");
-        let busy = self.life().out.is_some();
-        assert_eq!(why == Why::Busy, busy, "the timeline waits for what is not out, or not for what is");
-        if why != Why::Air {
-            assert!(until.since(clocks.station).0 <= RETRY, "a wait of more than a second");
+    /// Tells what happens, if the environment asks for it.
+    #[expect(clippy::print_stderr, reason = "asked for to look into one seed")]
+    fn trace(&self, what: impl Fn() -> String) {
+        if self.tracing {
+            let clocks = self.clocks();
+            eprintln!("{} {} {}", clocks.station, clocks.wall, what().chars().take(300).collect::<String>());
         }
-        match why {
-            Why::Air => self.check_full(until, clocks),
-            Why::Busy => {}
-            Why::Retry => {
-                let failed = self.life().failed.expect("a retry of nothing");
-                assert!(clocks.station.since(failed).0 <= RETRY, "an idle retry");
-            }
-            Why::Nothing => assert!(self.expect.next().is_none(), "silence although there is something to air"),
-        }
-    }
-
-    /// Idle: the whole look-ahead is visible, and the wait ends when it is short again.
-    fn check_full(&mut self, until: Time, clocks: Clocks) {
-        let end = self.visible_end().expect("idle without a list");
-        assert_eq!(self.observer.visible.map(|visible| visible.last + 1), Some(self.observer.next_seq()), "not shown");
-        let look_ahead = self.config.rules.look_ahead() as i64;
-        let missing = self.observer.media_now(clocks.station) + look_ahead - end;
-        assert!(missing <= ROUNDING, "idle although {missing} samples of the look-ahead are missing (L1)");
-        let late = self.observer.media_now(until) + look_ahead - end;
-        assert!(late <= i64::from(self.config.rules.rate) / 1_000, "sleeps {late} samples too long (L1)");
-    }
-
-    /// The batch before this one is visible, unless a long gap is being filled.
-    fn check_all_shown(&mut self) {
-        let Some(visible) = self.observer.visible else { return };
-        let hidden = self.observer.next_seq() - (visible.last + 1);
-        let batch = self.life().batch;
-        assert!(hidden == 0 || batch == 64, "{hidden} segments are on the timeline and not shown");
-    }
-
-    fn count_action(&mut self) {
-        let second = self.now / SECOND;
-        let acts = if self.acts.0 == second { self.acts.1 + 1 } else { 1 };
-        self.acts = (second, acts);
-        let rules = &self.config.rules;
-        let most = 6_000 + 8 * u64::from(rules.segment_seconds * (rules.look_ahead + rules.window_size));
-        assert!(acts <= most, "{acts} actions within a second: a livelock");
     }
 
     /// Faults are over: everything that was accepted is in the ledger, and the air goes on.

@@ -134,7 +134,9 @@ impl Station {
 
     /// Renders the generator's pieces, of each the first second.
     pub(crate) fn generate(&self, seed: u64, settings: &Settings) -> Result<Report, Error> {
-        self.with_tools(Disk::default(), |tools| setup::generated(&self.layout, settings, 3, seed, tools, &self.stop))
+        self.with_tools(Disk::default(), |tools| {
+            setup::generated(&self.layout, settings, 3, seed, 2, tools, &self.stop)
+        })
     }
 
     fn with_tools<T>(&self, disk: Disk, work: impl FnOnce(&Tools<'_>) -> T) -> T {

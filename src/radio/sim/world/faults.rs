@@ -49,9 +49,7 @@ impl World {
         let long = self.chance.around(200 * SECOND);
         let until = self.now + long;
         let fault = self.chance.pick(self.config.faults);
-        if std::env::var_os("SIM_TRACE").is_some() {
-            eprintln!("{} FAULT {fault:?} until {until}", self.now);
-        }
+        self.trace(|| format!("fault: {fault:?}"));
         match fault {
             Fault::Edit => self.edit(),
             Fault::Crash => self.crash(None),
@@ -73,6 +71,21 @@ impl World {
             Fault::AllBlocks => self.turn_all_blocks(),
             Fault::Filler => self.set_filler(),
         }
+    }
+
+    /// The ledger cannot be written for so many seconds from now on.
+    pub(in super::super) fn ledger_down(&mut self, seconds: u64) {
+        self.ledger_down_until = self.now + seconds * SECOND;
+    }
+
+    /// The process is killed here and starts again.
+    pub(in super::super) fn crash_now(&mut self) {
+        self.crash(None);
+    }
+
+    /// Somebody sets the wall clock.
+    pub(in super::super) fn set_clock(&mut self, millis: i64) {
+        self.step(millis);
     }
 
     pub(super) fn step(&mut self, millis: i64) {

@@ -50,7 +50,7 @@ impl World {
         let mut begun = None;
         self.disk.read(self.reach(), &mut |receipt| {
             history.take(receipt);
-            begun = begun_by(receipt).or(begun.take());
+            begun = begun_by(receipt).or_else(|| begun.take());
         });
         let wall = self.wall();
         let clocks = Clocks { station: wall, wall };
@@ -69,7 +69,7 @@ impl World {
             cycle: None,
             touched: false,
             failed: None,
-            batch: 0,
+            batch: (0, 0),
         });
         let constants = self.life().timeline.axis().constants();
         self.disk.open(Body::LedgerOpen(constants), wall);

@@ -1,0 +1,184 @@
+//! Playlists as they are, byte for byte, and as other people's readers read them.
+//!
+//! `BLESS=1 cargo test --no-default-features --lib golden` writes the files anew: look at the difference before it
+//! is committed, for a station that is on air has published lists in these words.
+
+use std::{path::PathBuf, sync::Arc};
+
+use m3u8_rs::MediaPlaylist;
+
+use super::{
+    aired::{Aired, Axis, Run, segment_list},
+    hls,
+    receipt::CidText,
+    segment::{Kind, RAW, Segment, cid_of},
+    time::Time,
+    timeline::Snapshot,
+};
+
+/// One item of a list: its name, kind, tags, and its segments in frames of 1 024 samples.
+struct Part<'n> {
+    name: &'n str,
+    kind: Kind,
+    title: &'n str,
+    artist: &'n str,
+    frames: Vec<u32>,
+    /// Index of the first segment that is listed.
+    from: usize,
+    /// Samples by which the dates jump before it.
+    jump: u64,
+}
+
+fn part<'n>(name: &'n str, title: &'n str, artist: &'n str, frames: Vec<u32>) -> Part<'n> {
+    Part { name, kind: Kind::Track, title, artist, frames, from: 0, jump: 0 }
+}
+
+/// A list of these items, one after the other.
+fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
+    let (mut media_seq, mut disc_seq, mut air_samples) = (1_795_252_684, 1_795_252_684, 1_000_000_000);
+    let mut segments = Vec::new();
+    for part in parts {
+        air_samples += part.jump;
+        let all: Vec<Segment> =
+            part.frames.iter().enumerate().map(|(at, frames)| block(part.name, at, *frames)).collect();
+        let before: u64 = all[..part.from].iter().map(|one| u64::from(one.samples)).sum();
+        let run = Arc::new(Run {
+            media_seq: media_seq - part.from as u64,
+            air_samples: air_samples - before,
+            samples: all.iter().map(|one| u64::from(one.samples)).sum(),
+            item: part.name.into(),
+            entry: format!("music/{}.flac", part.name),
+            kind: part.kind,
+            title: part.title.into(),
+            artist: part.artist.into(),
+            album: if part.name == "songs" { "Album \"X\"".into() } else { String::new() },
+            isrc: if part.name == "songs" { "QZES71982312".into() } else { String::new() },
+            list: segment_list(&all).0,
+            part: 0,
+            parts: all.len() as u32,
+            order: "0".repeat(64).into(),
+            position: 0,
+        });
+        for (at, segment) in all.iter().enumerate().skip(part.from) {
+            disc_seq += u64::from(at == 0);
+            let (disc, segment, part, run) = (at == 0, *segment, at as u32, run.clone());
+            segments.push(Aired { media_seq, disc, disc_seq, air_samples, segment, part, run, first_seq: 0 });
+            media_seq += 1;
+            air_samples += u64::from(segment.samples);
+        }
+    }
+    let hold_back_seconds = (look_ahead + 2) * u64::from(axis.target_seconds);
+    Snapshot { axis, hold_back_seconds, segments }
+}
+
+fn block(name: &str, at: usize, frames: u32) -> Segment {
+    let cid = cid_of(RAW, format!("{name} {at}").as_bytes());
+    Segment { cid, samples: frames * 1_024, bytes: frames * 400 }
+}
+
+const AXIS: Axis = Axis { epoch: 1, anchor: Time::from_millis(1_795_252_684_893), rate: 44_100, target_seconds: 6 };
+
+/// All golden lists with their names.
+fn golden() -> Vec<(&'static str, Snapshot)> {
+    let whole = |count| vec![258; count];
+    let songs = [
+        Part { from: 2, ..part("songs", "Über \"Alles\"\nund 日本 𝄞", "Ärzte & Co, Ltd.", whole(4)) },
+        Part { kind: Kind::Jingle, ..part("jingle", "You are listening", "", vec![130]) },
+        part("next", "a\u{2028}b\u{7f}c\u{85}d", "DJ\tTab", vec![250, 249]),
+    ];
+    let outage =
+        [part("before", "Before", "A", whole(3)), Part { jump: 79_380_007, ..part("after", "After", "A", whole(3)) }];
+    let shorts: Vec<String> = (0..8).map(|at| format!("short {at}")).collect();
+    let shorts: Vec<Part<'_>> = shorts
+        .iter()
+        .zip([22, 23, 44, 100, 258, 22, 1, 257])
+        .map(|(name, frames)| part(name, name, "", vec![frames]))
+        .collect();
+    let high = Axis { epoch: 3, rate: 48_000, target_seconds: 10, ..AXIS };
+    vec![
+        ("one_item", snapshot(AXIS, 4, &[part("item", "Title", "Artist", whole(6))])),
+        ("titles", snapshot(AXIS, 4, &songs)),
+        ("filler", snapshot(AXIS, 2, &[Part { kind: Kind::Filler, ..part("filler", "ipfs-radio", "", vec![200; 5]) }])),
+        ("outage", snapshot(AXIS, 4, &outage)),
+        ("shorter_than_a_segment", snapshot(AXIS, 2, &shorts)),
+        ("three_hours", snapshot(AXIS, 50, &[Part { from: 1_700, ..part("concert", "Concert", "B", whole(1_803)) }])),
+        ("ten_seconds_at_48_khz", snapshot(high, 4, &[part("item", "Title", "Artist", vec![468; 7])])),
+    ]
+}
+
+#[test]
+fn lists_are_what_they_were() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
+    for (name, snapshot) in golden() {
+        let file = folder.join(format!("{name}.m3u8"));
+        let text = hls::render(&snapshot).unwrap();
+        if std::env::var_os("BLESS").is_some() {
+            std::fs::write(&file, &text).unwrap();
+        }
+        let stored = std::fs::read_to_string(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        assert_eq!(text, stored, "{name}");
+    }
+}
+
+#[test]
+fn an_empty_list_has_no_text() {
+    assert_eq!(hls::render(&Snapshot { axis: AXIS, hold_back_seconds: 36, segments: Vec::new() }), None);
+}
+
+#[test]
+fn our_own_strict_reader_takes_them() {
+    for (name, snapshot) in golden() {
+        let text = hls::render(&snapshot).unwrap();
+        let list = super::sim::list::read(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(list.parts.len(), snapshot.segments.len());
+    }
+}
+
+#[test]
+fn m3u8_rs_reads_them() {
+    for (name, snapshot) in golden() {
+        // It ends a title at its second comma and takes the rest of the line for a URI.
+        let cut = |line: &str| match line.strip_prefix("#EXTINF:").and_then(|rest| rest.split_once(',')) {
+            Some((seconds, title)) => format!("#EXTINF:{seconds},{}\n", title.replace(',', ";")),
+            None => format!("{line}\n"),
+        };
+        let text: String = hls::render(&snapshot).unwrap().lines().map(cut).collect();
+        let list: MediaPlaylist = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        let first = &snapshot.segments[0];
+        assert_eq!(list.version, Some(9), "{name}");
+        assert_eq!(list.target_duration, u64::from(snapshot.axis.target_seconds));
+        assert_eq!(list.media_sequence, first.media_seq);
+        assert_eq!(list.discontinuity_sequence, first.disc_seq - u64::from(first.disc));
+        assert!(list.independent_segments && !list.end_list && list.playlist_type.is_none());
+        assert_eq!(list.start.unwrap().time_offset, -(snapshot.hold_back_seconds as f64));
+        assert_eq!(list.segments.len(), snapshot.segments.len());
+        for (read, aired) in list.segments.iter().zip(&snapshot.segments) {
+            assert_eq!(read.uri, hls::segment_uri(CidText(aired.segment.cid)));
+            assert_eq!(read.discontinuity, aired.disc);
+            let seconds = f64::from(aired.segment.samples) / f64::from(snapshot.axis.rate);
+            assert!((f64::from(read.duration) - seconds).abs() < 1e-5);
+            let millis = read.program_date_time.unwrap().timestamp_millis() as u64;
+            assert_eq!(millis, snapshot.axis.date(aired.air_samples).millis());
+        }
+        let told = list.segments.iter().filter(|segment| segment.daterange.is_some()).count();
+        let runs = snapshot.segments.iter().filter(|aired| aired.disc).count();
+        assert_eq!(told, runs + usize::from(!first.disc), "{name}");
+    }
+}
+
+#[test]
+fn hls_m3u8_reads_them() {
+    for (name, snapshot) in golden() {
+        // It knows SERVER-CONTROL only with CAN-BLOCK-RELOAD, and no version beyond 7.
+        let known = |line: &&str| !line.starts_with("#EXT-X-SERVER-CONTROL") && !line.starts_with("#EXT-X-VERSION");
+        let text = hls::render(&snapshot).unwrap();
+        let text: String = text.lines().filter(known).map(|line| format!("{line}\n")).collect();
+        let list = hls_m3u8::MediaPlaylist::try_from(text.as_str()).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(list.target_duration.as_secs(), u64::from(snapshot.axis.target_seconds));
+        assert_eq!(list.media_sequence as u64, snapshot.segments[0].media_seq);
+        let uris: Vec<&str> = list.segments.iter().map(|(_, segment)| segment.uri().as_ref()).collect();
+        let wanted: Vec<String> =
+            snapshot.segments.iter().map(|aired| hls::segment_uri(CidText(aired.segment.cid))).collect();
+        assert_eq!(uris, wanted);
+    }
+}

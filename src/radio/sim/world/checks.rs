@@ -1,0 +1,85 @@
+//! What is checked whenever the timeline waits or shows something.
+
+use super::super::super::{
+    time::Time,
+    timeline::{Clocks, Why},
+};
+use super::super::{audience::Version, observer::ROUNDING};
+use super::{RETRY, SECOND, World};
+
+impl World {
+    /// Where the visible list ends.
+    pub(super) fn visible_end(&self) -> Option<i64> {
+        self.observer.visible.map(|visible| self.observer.at(visible.last).media_end())
+    }
+
+    pub(super) fn check_wait(&mut self, until: Time, why: Why, clocks: Clocks) {
+        assert!(until > clocks.station, "a wait that is over");
+        let busy = self.life().out.is_some();
+        assert_eq!(why == Why::Busy, busy, "the timeline waits for what is not out, or not for what is");
+        if why != Why::Air {
+            assert!(until.since(clocks.station).0 <= RETRY, "a wait of more than a second");
+        }
+        match why {
+            Why::Air => self.check_full(until, clocks),
+            Why::Busy => {}
+            Why::Retry => {
+                let failed = self.life().failed.expect("a retry of nothing");
+                assert!(clocks.station.since(failed).0 <= RETRY, "an idle retry");
+            }
+            Why::Nothing => assert!(self.expect.next().is_none(), "silence although there is something to air"),
+        }
+    }
+
+    /// Idle: the whole look-ahead is visible, and the wait ends when it is short again.
+    pub(super) fn check_full(&mut self, until: Time, clocks: Clocks) {
+        let end = self.visible_end().expect("idle without a list");
+        assert_eq!(self.observer.visible.map(|visible| visible.last + 1), Some(self.observer.next_seq()), "not shown");
+        let look_ahead = self.config.rules.look_ahead() as i64;
+        let missing = self.observer.media_now(clocks.station) + look_ahead - end;
+        assert!(missing <= ROUNDING, "idle although {missing} samples of the look-ahead are missing (L1)");
+        let late = self.observer.media_now(until) + look_ahead - end;
+        assert!(late <= i64::from(self.config.rules.rate) / 1_000, "sleeps {late} samples too long (L1)");
+        self.check_told(clocks);
+    }
+
+    /// The batch before this one is visible.
+    pub(super) fn check_all_shown(&mut self) {
+        let Some(visible) = self.observer.visible else { return };
+        let hidden = self.observer.next_seq() - (visible.last + 1);
+        assert_eq!(hidden, 0, "{hidden} segments are on the timeline and not shown");
+    }
+
+    /// A list that was just made is short by no more than the time that it took to make it.
+    pub(super) fn check_short(&mut self, version: Version) {
+        let (count, making) = self.life().batch;
+        let short = version.now + self.config.rules.look_ahead() as i64 - version.end;
+        let whole = count > 0 && count < 64 && self.expect.next().is_some() && self.life().failed.is_none();
+        assert!(!whole || short <= making + ROUNDING, "a new list is {short} short (L1)");
+    }
+
+    pub(super) fn count_action(&mut self) {
+        let second = self.now / SECOND;
+        let acts = if self.acts.0 == second { self.acts.1 + 1 } else { 1 };
+        self.acts = (second, acts);
+        let rules = &self.config.rules;
+        let most = 6_000 + 8 * u64::from(rules.segment_seconds * (rules.look_ahead + rules.window_size));
+        assert!(acts <= most, "{acts} actions within a second: a livelock");
+    }
+
+    /// What the timeline tells of itself: what is on air, how far its dates are off, and when its list began.
+    fn check_told(&mut self, clocks: Clocks) {
+        let now = self.observer.media_now(clocks.station);
+        let (on_air, first) = (self.observer.on_air(now).clone(), self.observer.visible.expect("it is idle").first);
+        let timeline = &self.life.as_ref().expect("the process runs").timeline;
+        let told = timeline.on_air(clocks).expect("something is on air");
+        let off = told.air_samples as i64 - on_air.air as i64;
+        let between = (now - on_air.media).min(on_air.media_end() - now) <= ROUNDING;
+        assert!(off == 0 || between, "another segment is on air");
+        let dated = now + on_air.air as i64 - on_air.media;
+        let skew = (dated - self.observer.position(clocks.wall)) * 1_000 / i64::from(self.config.rules.rate);
+        assert!(off != 0 || (timeline.skew_millis(clocks) - skew).abs() <= 1, "the dates are {skew} ms ahead");
+        let from = self.observer.position(clocks.station) - (now - self.observer.at(first).media);
+        assert!((timeline.listed_from() - from).abs() <= ROUNDING, "the list began elsewhere");
+    }
+}
