@@ -12,6 +12,7 @@ from playlist import fetch, parse
 
 RATE = 44100
 STEP = RATE // 100
+STEP_BYTES = 4 * STEP
 SILENT = 33  # of 32 768: -60 dBFS
 HOLE = 6  # steps: what is shorter is a join, not a silence
 WINDOW = 200
@@ -73,6 +74,7 @@ class Source:
     def decode(self, begins):
         """Decodes what airs from a wall time on, item by item, and lays it on one curve."""
         self.peaks, self.joins = [], []
+        rest = b""
         wanted = [self.segments[n] for n in sorted(self.segments) if self.segments[n].begins > begins]
         runs = []
         for segment in wanted:
@@ -87,7 +89,10 @@ class Source:
                 input=body, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True).stdout
             if run[0].join and self.peaks:
                 self.joins.append(len(self.peaks))
+            # What fills no step goes into the first step of the next item: players join them without a gap.
+            pcm = rest + pcm
             self.peaks += curve(pcm)
+            rest = pcm[len(pcm) // STEP_BYTES * STEP_BYTES :]
         self.silences = silences(self.peaks)
         self.smooth = smooth(self.peaks)
 
@@ -110,14 +115,34 @@ class Heard:
     joins: int = 0
 
 
+def in_step(pcm, source, began):
+    """The curve of what a client played, with its steps laid where the source has them: a dense recording looks different in
+    other steps."""
+    peaks = curve(pcm)
+    lead, at = _begin(smooth(peaks), peaks, source, began)
+    if at is None:
+        return peaks
+
+    def likeness_with(skip):
+        head = smooth(curve(pcm[lead * STEP_BYTES + 4 * skip : (lead + 1000) * STEP_BYTES]))
+        return max(_course(head, 0, source.smooth, at), _course(head, 0, source.smooth, at + 1))
+
+    skip = max(range(0, STEP, 10), key=likeness_with)
+    return curve(pcm[4 * skip :])
+
+
+def _begin(course, peaks, source, began):
+    """Where the client's curve and the source's first agree. The first seconds may be odd; what comes later tells as well."""
+    lead = next((i for i, peak in enumerate(peaks) if peak >= SILENT), len(peaks))
+    places = ((i, _find(course, i, source, began + i / 100)) for i in range(lead, len(peaks) - 600, 300))
+    return next(((i, at) for i, at in places if at is not None), (lead, None))
+
+
 def compare(peaks, source, began):
     """Follows the client's curve along the source's. `began`: wall time of the client's first block."""
     heard = Heard(seconds=len(peaks) / 100)
     course = smooth(peaks)
-    lead = next((i for i, peak in enumerate(peaks) if peak >= SILENT), len(peaks))
-    # The first seconds may be odd; what comes later tells as well.
-    places = ((i, _find(course, i, source, began + i / 100)) for i in range(lead, len(peaks) - 600, 300))
-    lead, at = next(((i, at) for i, at in places if at is not None), (lead, None))
+    lead, at = _begin(course, peaks, source, began)
     if at is None:
         heard.foreign = int(heard.seconds)
         return heard
