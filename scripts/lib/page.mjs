@@ -99,14 +99,13 @@ if (first !== null) {
     await page.waitForTimeout(Math.max(0, first + pauseAt * 1000 - Date.now()));
     await page.evaluate((millis) => { tapped.pause(); setTimeout(() => tapped.play(), millis); }, Number(pauseMillis));
   }
-  await page.waitForTimeout(Math.max(0, Math.min(left(), Number(seconds) * 500)));
-  await page.screenshot({ path: `${prefix}.png` });
   await page.waitForTimeout(Math.max(0, left()));
 }
 const told = await page.evaluate(() => {
   const plain = (value) => JSON.parse(JSON.stringify(value, (_, v) => (typeof v === 'function' ? undefined : v)) ?? 'null');
   return { waits: window.waits, radio: window.radio ? plain(window.radio.state()) : null };
 });
+await page.screenshot({ path: `${prefix}.png` });
 await browser.close();
 pcm.end();
 fs.writeFileSync(`${prefix}.json`, JSON.stringify({ first, stamps, problems, ...told }));

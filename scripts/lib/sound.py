@@ -207,7 +207,7 @@ def _in_source(hole, offsets, source):
 
 def loudness(path):
     """Integrated loudness in LUFS of an audio file, by ffmpeg."""
-    run = subprocess.run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-vn", "-af", "ebur128=framelog=quiet", "-f", "null", "-"],
+    run = subprocess.run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-vn", "-af", "ebur128=framelog=verbose", "-f", "null", "-"],
                          stderr=subprocess.PIPE, text=True, check=True)
     found = re.findall(r"I:\s+(-?[0-9.]+) LUFS", run.stderr)
     return float(found[-1]) if found else math.nan
