@@ -151,8 +151,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
 
 fn listen_to_logs(verbose: u8) {
     let ours = match verbose {
-        0 => "ipfs_radio=warn,error",
-        1 => "ipfs_radio=info,warn",
+        0 => "ipfs_radio=warn,symphonia=off,error",
+        1 => "ipfs_radio=info,symphonia=off,libp2p=error,warn",
         _ => "ipfs_radio=debug,info",
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();

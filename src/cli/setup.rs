@@ -9,7 +9,7 @@ use crate::{
     audio, clock, config,
     disk::{self, Layout, ledger::Ledger},
     radio::{history::History, time::Span},
-    setup::{self, Job, Progress, Report, Teller, Tools},
+    setup::{self, OrderFate, Progress, Report, Teller, Tools},
     streamer::Identity,
 };
 
@@ -65,13 +65,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     let _runtime = stop_on_signal()?;
     let look_ahead = u64::from(streaming.look_ahead * config.audio.segment_seconds);
     let first_samples = Span::seconds(look_ahead + 60).to_samples(config.audio.rate);
-    let job = Job {
-        source: config.source.clone(),
-        jingles: config.jingles_enabled.then(|| config.jingles_folder.clone()),
-        cycle: config.cycle as usize,
-        settings: config.audio.clone(),
-        jobs: config.jobs as usize,
-    };
+    let job = config.job();
     let how = setup::Options {
         reorder: options.reorder,
         prune: options.prune,
@@ -149,6 +143,13 @@ fn summary(report: &Report, dry_run: bool) {
     }
     for notice in &report.notices {
         say(notice);
+    }
+    if let OrderFate::Edited { new, gone } = &report.order {
+        say(
+            "playlist.m3u was edited and is left alone; playlist.generated.m3u is setup's proposal (`--reorder` takes it)",
+        );
+        new.iter().for_each(|path| say(&format!("  new, and not in playlist.m3u: {path}")));
+        gone.iter().for_each(|line| say(&format!("  in playlist.m3u, and gone: {line}")));
     }
     let encoded = if dry_run { "would be encoded" } else { "encoded" };
     say(&format!(

@@ -1,13 +1,12 @@
 //! Killed at every step, and disks that fail once.
 
 use std::{
-    env, fs,
+    fs,
     io::ErrorKind,
-    path::Path,
     process::{Command, Stdio},
     sync::Arc,
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
 use ipfs_radio::{
@@ -17,9 +16,6 @@ use ipfs_radio::{
 };
 
 use super::world::{Station, job, tree};
-
-/// Tells a process of [`killed_for_real`] which station is its own.
-const VICTIM: &str = "IPFS_RADIO_TEST_VICTIM";
 
 fn small() -> Station {
     let station = Station::empty();
@@ -133,24 +129,26 @@ fn a_disk_that_fails_once_is_told_and_forgiven() {
     }
 }
 
-/// Not a test of its own: what [`killed_for_real`] kills.
-#[test]
-#[ignore = "it is run by another test"]
-fn victim() {
-    let Some(folder) = env::var_os(VICTIM) else { return };
-    Station::at(Path::new(&folder)).run(&job());
+/// The real program's setup; the recordings have settled long ago.
+fn program(station: &Station) -> Command {
+    for folder in ["music", "jingles"] {
+        for entry in fs::read_dir(station.path(folder)).unwrap() {
+            let file = fs::File::options().append(true).open(entry.unwrap().path()).unwrap();
+            file.set_modified(SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000)).unwrap();
+        }
+    }
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
+    command.arg("--dir").arg(station.path("")).arg("setup").stdout(Stdio::null()).stderr(Stdio::null());
+    command
 }
 
 #[test]
 fn killed_for_real_the_next_run_completes_with_the_same_bytes() {
     let (station, reference) = (Station::with_music(), Station::with_music());
-    run(&reference, &job());
+    assert!(program(&reference).status().unwrap().success());
     let mut finished = false;
     for round in 0..40u64 {
-        let mut command = Command::new(env::current_exe().unwrap());
-        command.args(["--exact", "setup::crash::victim", "--ignored", "--quiet"]);
-        command.env(VICTIM, station.path("")).stdout(Stdio::null()).stderr(Stdio::null());
-        let mut child = command.spawn().unwrap();
+        let mut child = program(&station).spawn().unwrap();
         thread::sleep(Duration::from_millis(5 * round));
         finished |= child.try_wait().unwrap().is_some_and(|status| status.success());
         let _ = child.kill();
@@ -160,7 +158,7 @@ fn killed_for_real_the_next_run_completes_with_the_same_bytes() {
             break;
         }
     }
-    run(&station, &job());
+    assert!(program(&station).status().unwrap().success());
     no_temporary_is_left(&station);
     assert_eq!(tree(&station.path("processed")), tree(&reference.path("processed")));
 }
