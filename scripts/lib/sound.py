@@ -183,7 +183,7 @@ def compare(peaks, source, began):
 
 def _find(peaks, lead, source, when):
     """Where in the source the client starts. Music repeats itself: many places are likely, the right one goes on being so;
-    of places that fit equally, the one nearest to where HOLD-BACK puts a listener, two segments behind the air."""
+    of places that fit about equally, the one nearest to where HOLD-BACK puts a listener, two segments behind the air."""
     probe = peaks[lead : lead + 200]
     if len(probe) < 200:
         return None
@@ -195,7 +195,7 @@ def _find(peaks, lead, source, when):
                 fine[j] = _course(peaks, lead, source.smooth, j)
     top = max(fine.values(), default=0)
     due = (when - 12 - source.begins) * 100
-    return min((j for j, like in fine.items() if like >= top - 0.01), key=lambda j: abs(j - due)) if top >= ALIKE else None
+    return min((j for j, like in fine.items() if like >= top - 0.05), key=lambda j: abs(j - due)) if top >= ALIKE else None
 
 
 def _course(peaks, lead, others, at):
