@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config, disk, streamer};
+use crate::{config, disk, setup as making, streamer};
 
 mod preview;
 mod run;
@@ -136,6 +136,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<config::Error>() {
             return CONFIGURATION;
+        }
+        if let Some(error) = cause.downcast_ref::<making::Error>() {
+            return error.exit_code();
         }
         match cause.downcast_ref::<disk::Error>() {
             Some(disk::Error::Busy { .. }) => return BUSY,

@@ -49,9 +49,9 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let names = [identity.station.name().to_string(), identity.stream.name().to_string()];
     let peer = identity.peer.peer_id();
     let stop = CancellationToken::new();
-    let settings = settings((layout, lock), &streaming, &setup, identity, known, here, no_setup)?;
+    let settings = settings(layout, &streaming, &setup, identity, known, here, no_setup)?;
     announce(&settings, &names, here);
-    let station = streamer::start(settings, stop.clone()).await?;
+    let station = streamer::start(settings, lock, stop.clone()).await?;
     let site = http::Site {
         station: names[0].clone(),
         stream: names[1].clone(),
@@ -81,7 +81,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
 }
 
 fn settings(
-    (layout, lock): (Layout, Lock),
+    layout: Layout,
     streaming: &config::Streaming,
     setup: &config::Setup,
     identity: Identity,
@@ -128,7 +128,6 @@ fn settings(
         setup: !no_setup,
         auto_setup: streaming.auto_setup,
         layout,
-        lock,
     })
 }
 

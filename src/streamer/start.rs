@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HEAD_START, Station, Streamer,
-    air::Frame,
+    air::{Frame, Shown},
     catalog::Catalog,
     child::Children,
     identity::Identity,
@@ -39,7 +39,7 @@ use crate::{
         receipt::{Body, Receipt},
         retention::Retention,
         rules::Rules,
-        status::{SetupProgress, Status},
+        status::{OnAir, SetupProgress, Status},
         time::Span,
         timeline::{Clocks, Timeline},
     },
@@ -59,8 +59,6 @@ const DEPTH_MAX: u32 = 8;
 pub struct Settings {
     /// Its folder.
     pub layout: Layout,
-    /// The lock on its state, held until it has stopped.
-    pub lock: Lock,
     /// Its rules; segment duration and rate hold only for a station without a ledger.
     pub rules: Rules,
     /// Its keys.
@@ -98,7 +96,7 @@ pub struct Settings {
 }
 
 /// How to begin a timeline.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Fresh {
     rules: Rules,
     epoch: u64,
@@ -128,11 +126,74 @@ struct Past {
     damage: Option<String>,
 }
 
-/// Puts the station on air and keeps it there until `stop`.
-pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Result<Station> {
+/// What everything at work shares.
+struct Base {
+    clock: clock::System,
+    notes: Notes,
+    store: Store,
+    node: Node,
+    writer: Writer,
+    rules: Rules,
+    epoch: u64,
+    /// `None` on a station that has never been on air, or begins another epoch.
+    timeline: Option<Timeline>,
+    fresh: Fresh,
+    /// The largest IPNS sequence that may have been used.
+    reserved: u64,
+    retention: Retention,
+    held: VecDeque<Held>,
+}
+
+/// Puts the station on air and keeps it there until `stop`; `lock` is held until it has stopped.
+pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> anyhow::Result<Station> {
+    let mut base = base(&settings).await?;
+    let (shows, shown) = watch::channel(None);
+    let (on_air, heard) = watch::channel(None);
+    let (records, signed) = watch::channel(Records::default());
+    let (progress, progressed) = watch::channel(idle(settings.setup));
+    let (rendering, rendered) = watch::channel(true);
+    let written = Arc::new(Notify::new());
+    let children = Children {
+        binary: settings.binary.clone(),
+        dir: settings.layout.dir().into(),
+        sources: settings.sources.clone(),
+        setup: settings.setup,
+        auto_setup: settings.auto_setup,
+        nice: base.timeline.is_some(),
+        notes: base.notes.clone(),
+        progress: Arc::new(progress),
+        written: written.clone(),
+        rendering,
+    };
+    let silent = !base.fresh.expects_music && Catalog::new(settings.layout.processed()).load().is_err();
+    let names = [settings.identity.stream.name(), settings.identity.station.name()];
+    let calls = settings.calls;
+    let (floors, floor) = watch::channel(None);
+    let (store, node) = (base.store.clone(), base.node.clone());
+    let streamer = streamer(&settings.layout, &mut base, shows, rendered, written);
+    let publisher = publisher(settings, base, progressed, on_air, records);
+    let running = task::spawn({
+        let (store, node) = (store.clone(), node.clone());
+        async move {
+            let streaming = streamer.run(stop.clone());
+            let publishing = publisher.run(shown, floor, stop.clone());
+            let making = children.run(silent, stop.clone());
+            let asking = seen_on_network(node.clone(), names, calls, floors, stop);
+            let (outcome, (), (), ()) = tokio::join!(streaming, publishing, making, asking);
+            node.stop().await;
+            store.close().await;
+            drop(lock);
+            outcome
+        }
+    });
+    Ok(Station { store, node, on_air: heard, records: signed, running })
+}
+
+/// Reads the past, and starts the peer meanwhile.
+async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let clock = clock::System::start();
     let notes = Notes::default();
-    let layout = settings.layout.clone();
+    let layout = &settings.layout;
     let signer = Signer {
         keys: settings.identity.receipts.clone(),
         node_id: settings.identity.peer.peer_id(),
@@ -143,96 +204,88 @@ pub async fn start(settings: Settings, stop: CancellationToken) -> anyhow::Resul
     let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
     let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
     let mut past = past.await.context("reading the ledger")??;
-    let another_epoch = another_epoch(&layout, &settings.rules, &past)?;
+    let another_epoch = another_epoch(layout, &settings.rules, &past)?;
     let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
-    let floor = numbers_floor(&settings, &past, &node).await;
+    let floor = numbers_floor(settings, &past, &node).await;
     let constants = Arc::new(OnceLock::new());
-    let writer = Writer::start(desk(&mut past, &layout, signer, constants.clone(), &notes))
+    let writer = Writer::start(desk(&mut past, layout, signer, constants.clone(), &notes))
         .context("the ledger's writer cannot be started")?;
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if another_epoch { None } else { resumed(past.history, &rules, &store, clock).await };
-
-    let on_air_already = timeline.is_some();
-    let (shows, shown) = watch::channel(None);
-    let (on_air, heard) = watch::channel(None);
-    let (records, signed) = watch::channel(Records::default());
-    let (progress, progressed) = watch::channel(idle(settings.setup));
-    let (rendering, rendered) = watch::channel(true);
-    let written = Arc::new(Notify::new());
-    let processed = Catalog::new(layout.processed());
     let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
-    let silent = processed.load().is_err() && !expects_music;
-    let streamer = Streamer {
+    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants, expects_music };
+    Ok(Base {
         clock,
+        notes,
+        store,
+        node,
+        writer,
+        rules,
+        epoch,
         timeline,
-        rate: rules.rate,
-        head_start: rules.look_ahead() + HEAD_START.to_samples(rules.rate),
-        fresh: Fresh { rules: rules.clone(), epoch, floor, constants, expects_music },
-        processed,
+        fresh,
+        reserved,
+        retention: past.retention,
+        held: past.held,
+    })
+}
+
+fn streamer(
+    layout: &Layout,
+    base: &mut Base,
+    shows: watch::Sender<Option<Shown>>,
+    rendering: watch::Receiver<bool>,
+    written: Arc<Notify>,
+) -> Streamer {
+    Streamer {
+        clock: base.clock,
+        timeline: base.timeline.take(),
+        rate: base.rules.rate,
+        head_start: base.rules.look_ahead() + HEAD_START.to_samples(base.rules.rate),
+        fresh: base.fresh.clone(),
+        processed: Catalog::new(layout.processed()),
         generated: Catalog::new(layout.generated()),
         accepted_order: layout.accepted_order(),
         sequence_state: layout.sequence_state(),
         order: None,
         filler: None,
-        store: store.clone(),
-        writer: writer.clone(),
-        notes: notes.clone(),
+        store: base.store.clone(),
+        writer: base.writer.clone(),
+        notes: base.notes.clone(),
         shows,
-        rendering: rendered,
-        written: written.clone(),
-    };
-    let children = Children {
-        binary: settings.binary.clone(),
-        dir: layout.dir().into(),
-        sources: settings.sources.clone(),
-        setup: settings.setup,
-        auto_setup: settings.auto_setup,
-        nice: on_air_already,
-        notes: notes.clone(),
-        progress: Arc::new(progress),
-        written,
         rendering,
-    };
-    let names = [settings.identity.stream.name(), settings.identity.station.name()];
-    let calls = settings.calls;
-    let (floors, floor) = watch::channel(None);
-    let publisher = Publisher {
-        clock,
-        store: store.clone(),
-        node: node.clone(),
-        writer,
-        notes,
-        frame: frame(&settings, epoch),
+        written,
+    }
+}
+
+fn publisher(
+    settings: Settings,
+    base: Base,
+    setup: watch::Receiver<SetupProgress>,
+    on_air: watch::Sender<Option<Arc<OnAir>>>,
+    records: watch::Sender<Records>,
+) -> Publisher {
+    Publisher {
+        clock: base.clock,
+        store: base.store,
+        node: base.node,
+        writer: base.writer,
+        notes: base.notes,
+        frame: frame(&settings, base.epoch),
         status: status(&settings),
-        stream: named(settings.identity.stream, settings.naming, reserved),
-        station: named(settings.identity.station, settings.naming, reserved),
-        held: past.held,
-        retention: past.retention,
+        stream: named(settings.identity.stream, settings.naming, base.reserved),
+        station: named(settings.identity.station, settings.naming, base.reserved),
+        held: base.held,
+        retention: base.retention,
         keep_segments: settings.keep_segments,
         keep_lists: settings.keep_lists,
         ttl: settings.ttl,
         lifetime: settings.naming.lifetime,
-        setup: progressed,
+        setup,
         on_air,
         records,
-    };
-    let running = {
-        let lock = settings.lock;
-        let (store, node) = (store.clone(), node.clone());
-        task::spawn(async move {
-            let streaming = streamer.run(stop.clone());
-            let publishing = publisher.run(shown, floor, stop.clone());
-            let making = children.run(silent, stop.clone());
-            let asking = seen_on_network(node.clone(), names, calls, floors, stop);
-            let (outcome, (), (), ()) = tokio::join!(streaming, publishing, making, asking);
-            node.stop().await;
-            store.close().await;
-            drop(lock);
-            outcome
-        })
-    };
-    Ok(Station { store, node, on_air: heard, records: signed, running })
+    }
 }
 
 /// Reads what the ledger tells. A damaged ledger is put aside, and what is left of it says from where to go on.

@@ -164,3 +164,26 @@ fn keys_are_backed_up_and_never_overwritten() {
     assert_eq!(of(&status, "station"), of(&again, "station"));
     assert_eq!(of(&status, "stream"), of(&again, "stream"));
 }
+
+#[test]
+fn another_segment_duration_begins_another_epoch() {
+    let mut station = with_music();
+    station.run();
+    let before = station.wait("a list", Station::list);
+    station.stop();
+    fs::write(station.path().join("setup.toml"), "[audio]\nsegment_duration = 2\n").unwrap();
+    let refused = station.call(&["setup"]);
+    assert_eq!(refused.status.code(), Some(78));
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("--new-epoch"), "{refused:?}");
+
+    assert!(station.call(&["setup", "--new-epoch"]).status.success());
+    station.run();
+    let after = station.wait("a list of the new epoch", |station| {
+        station.list().filter(|list| list.text.contains("#EXT-X-TARGETDURATION:2\n"))
+    });
+    assert!(after.first > before.last(), "numbers go on");
+    station.kill();
+    station.run();
+    let again = station.wait("the list after a kill", Station::list);
+    assert!(again.text.contains("#EXT-X-TARGETDURATION:2\n") && again.first >= after.first, "the epoch stays");
+}
