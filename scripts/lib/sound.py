@@ -125,7 +125,8 @@ def in_step(pcm, source, began):
 
     def likeness_with(skip):
         head = smooth(curve(pcm[lead * STEP_BYTES + 4 * skip : (lead + 1000) * STEP_BYTES]))
-        return max(_course(head, 0, source.smooth, at), _course(head, 0, source.smooth, at + 1))
+        # The place found is the likely one that is nearest to where a listener is due: a few steps off, maybe.
+        return max(_course(head, 0, source.smooth, place) for place in range(max(0, at - 4), at + 5))
 
     skip = max(range(0, STEP, 10), key=likeness_with)
     return curve(pcm[4 * skip :])
