@@ -47,7 +47,8 @@ def vlc(url, fifo, home):
 # Command, and seconds of sound that the card holds. VLC hands over eight frames (186 ms) at a time and sleeps between.
 PLAYERS = {"ffmpeg": (ffmpeg, 0.04), "mpv": (mpv, 0.04), "vlc": (vlc, 0.45)}
 
-# What a client may lose where two items meet: VLC throws the end of an item away when it starts on the next.
+# What a client may lose where two items meet: VLC throws the end of an item away when it starts on the next, of a list cut
+# by ffmpeg (lib/standin.py) as well.
 CUT_SECONDS = {"vlc": 1.0}
 
 
