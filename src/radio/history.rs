@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::{
     aired::{Aired, Axis, Run},
+    programme::Begun,
     receipt::{Body, Receipt},
     segment::Kind,
     time::Time,
@@ -20,8 +21,8 @@ pub struct Position {
     pub next_seq: u64,
     /// Discontinuities so far.
     pub next_disc: u64,
-    /// Path and index of the entry of the order that was begun last.
-    pub begun: Option<(String, usize)>,
+    /// What was begun last.
+    pub begun: Begun,
 }
 
 impl Position {
@@ -37,7 +38,7 @@ pub struct History {
     axis: Option<Axis>,
     listed: Vec<Aired>,
     run: Option<Arc<Run>>,
-    begun: Option<(String, usize)>,
+    begun: Begun,
     reserved: u64,
     order: Option<String>,
     last_seq: Option<u64>,
@@ -77,8 +78,11 @@ impl History {
                 self.last_seq = self.last_seq.max(Some(body.media_seq));
                 self.last_disc = self.last_disc.max(Some(body.disc_seq));
                 // An item has begun when a segment of it is durable: a crash may come before that.
-                if body.item_kind != Kind::Filler {
-                    self.begun = Some((body.entry.clone(), body.position as usize));
+                let begun = Some((body.entry.clone(), body.position as usize));
+                if body.item_kind == Kind::Filler {
+                    self.begun.filler = begun;
+                } else {
+                    self.begun.entry = begun;
                 }
                 // The beginning of the first item may lie further back than what was read.
                 if let Some(run) = self.run.clone() {

@@ -10,6 +10,7 @@ mod chance;
 mod disk;
 mod expect;
 pub(super) mod list;
+mod names;
 mod observer;
 mod runs;
 mod world;

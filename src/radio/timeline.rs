@@ -21,6 +21,8 @@ use super::{
 mod notes;
 mod plan;
 mod resume;
+#[cfg(test)]
+mod tests;
 
 use notes::{Notes, newest};
 
@@ -135,6 +137,8 @@ struct Current {
 const BATCH_MAX: usize = 64;
 /// How long a failed store or ledger is left alone. The look-ahead is what such waits live on.
 const RETRY: Span = Span::seconds(1);
+/// Segments of one item: the list of them is one block of at most 2 MiB, with up to 80 bytes for each.
+pub const PARTS_MAX: usize = 25_000;
 /// Items that may fail in a row before the timeline pauses for [`RETRY`].
 const FAILURES_MAX: u32 = 64;
 
@@ -173,6 +177,8 @@ pub struct Timeline {
     /// Whether there has been a list.
     started: bool,
     failures: u32,
+    /// `HOLD-BACK` in seconds.
+    hold_back_seconds: u64,
 }
 
 impl Timeline {
@@ -187,6 +193,7 @@ impl Timeline {
 
     fn at(rules: Rules, axis: Axis, programme: Programme, next_seq: u64, next_disc: u64, offset: i64) -> Self {
         Self {
+            hold_back_seconds: rules.hold_back_seconds(),
             rules,
             axis,
             programme,
@@ -219,6 +226,11 @@ impl Timeline {
     /// What the station is built by.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The path of the entry that the planned segment at `index` is of: the one that [`Event::Missing`] names.
+    pub fn planned_entry(&self, index: usize) -> Option<&str> {
+        self.planned_from.get(index).map(|(slot, _)| slot.entry.path.as_str())
     }
 
     /// The last segment that is frozen.
@@ -308,16 +320,26 @@ impl Timeline {
         if self.programme.next().as_ref() != Some(&slot) {
             return; // Another order was accepted meanwhile.
         }
-        let longest = self.rules.longest();
-        let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
-        if item.segments.is_empty() || !item.segments.iter().all(fits) {
+        if let Some(reason) = self.refusal(&item) {
             self.programme.skip(&slot);
-            return self.failed(slot, "its segments are not those of this station".into(), clocks);
+            return self.failed(slot, reason.into(), clocks);
         }
         let place = Arc::new(self.programme.place());
         self.programme.begin(&slot);
         self.current = Some(Current { slot, place, item, next_part: 0, run: None });
         self.break_next = true;
+    }
+
+    /// Why an item cannot air on this station, if it cannot.
+    pub fn refusal(&self, item: &Item) -> Option<&'static str> {
+        let longest = self.rules.longest();
+        let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
+        if item.segments.is_empty() || !item.segments.iter().all(fits) {
+            return Some("its segments are not as long as this station's");
+        }
+        let too_many =
+            "it has more segments than fit into one block: cut the recording, or use a longer segment_duration";
+        (item.segments.len() > PARTS_MAX).then_some(too_many)
     }
 
     fn not_fetched(&mut self, slot: Slot, reason: String, clocks: Clocks) {
@@ -441,7 +463,7 @@ impl Timeline {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             axis: self.axis,
-            hold_back_seconds: self.rules.hold_back_seconds(),
+            hold_back_seconds: self.hold_back_seconds,
             segments: self.listed.iter().cloned().collect(),
         })
     }

@@ -44,7 +44,7 @@ fn a_calm_day_needs_no_jump() {
     let Counts { segments, lists, outages, skews, .. } = world.observer.counts;
     assert!(segments > 14_000 && lists > 14_000 && (outages, skews) == (1, 0), "{:?}", world.observer.counts);
     assert_eq!(world.audience.dry, 0);
-    assert!(world.audience.checks > 10_000);
+    assert!(world.audience.checks > 10_000 && world.names.puts > 2_000);
 }
 
 #[test]

@@ -41,6 +41,7 @@ impl Timeline {
         });
         self.next_seq += 1;
         self.media_end += u64::from(segment.samples);
+        self.hold_back_seconds = self.rules.hold_back_seconds();
     }
 
     /// One forward jump of the dates: after an outage that the look-ahead did not cover, at once; for a wall clock
