@@ -1,7 +1,7 @@
 //! Getting on air: the past is read from the ledger, the peer is started, and everything is joined.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -40,7 +40,7 @@ use crate::{
         retention::Retention,
         rules::Rules,
         status::{OnAir, SetupProgress, Status},
-        time::Span,
+        time::{Span, Time},
         timeline::{Clocks, Timeline},
     },
 };
@@ -51,6 +51,8 @@ const LOOKUP: Duration = Duration::from_secs(10);
 const LIST_MAX: u64 = 10_000;
 /// Segments of the past that the root's `ipfs/` folder may still hold: far more than a window and ten minutes.
 const HELD_MAX: usize = 8_192;
+/// How far back the ledger is read at least: further than the longest item began.
+const BACK: Span = Span::seconds(48 * 3_600);
 /// How deep a source folder is searched for a first file.
 const DEPTH_MAX: u32 = 8;
 
@@ -122,8 +124,10 @@ struct Past {
     history: History,
     retention: Retention,
     held: VecDeque<Held>,
-    /// Why there is a new ledger, if an old one was damaged.
+    /// Why there is a new ledger, if an old one was damaged or cannot be read.
     damage: Option<String>,
+    /// Why the ledger cannot be written for now, although it was read.
+    unwritable: Option<String>,
 }
 
 /// What everything at work shares.
@@ -200,19 +204,22 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
         stream: settings.identity.stream.name().to_string(),
     };
     let (ledger, keep, signing) = (layout.ledger(), settings.keep_segments, signer.clone());
-    let past = task::spawn_blocking(move || recall(&ledger, signing, keep));
+    let required = settings.rules.receipts_required;
+    let past = task::spawn_blocking(move || recall(&ledger, signing, keep, required));
     let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
     let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
     let mut past = past.await.context("reading the ledger")??;
     let another_epoch = another_epoch(layout, &settings.rules, &past)?;
     let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
     let floor = numbers_floor(settings, &past, &node).await;
+    // Of a chain that is damaged nobody knows where it ended: another one begins, far above what is known of it.
+    let begins_anew = another_epoch || past.damage.is_some();
     let constants = Arc::new(OnceLock::new());
     let writer = Writer::start(desk(&mut past, layout, signer, constants.clone(), &notes))
         .context("the ledger's writer cannot be started")?;
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
-    let timeline = if another_epoch { None } else { resumed(past.history, &rules, &store, clock).await };
+    let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
     let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
     let fresh = Fresh { rules: rules.clone(), epoch, floor, constants, expects_music };
     Ok(Base {
@@ -256,6 +263,7 @@ fn streamer(
         shows,
         rendering,
         written,
+        failing: BTreeMap::new(),
     }
 }
 
@@ -288,11 +296,13 @@ fn publisher(
     }
 }
 
-/// Reads what the ledger tells. A damaged ledger is put aside, and what is left of it says from where to go on.
-fn recall(dir: &Path, signer: Signer, keep: Span) -> anyhow::Result<Past> {
+/// Reads what the ledger tells. A ledger that is damaged or cannot be read is put aside, and what is left of it says
+/// from where to go on. Unless receipts are `required`, no ledger keeps the station off the air.
+fn recall(dir: &Path, signer: Signer, keep: Span, required: bool) -> anyhow::Result<Past> {
     let now = clock::wall();
+    let since = now.minus(Span(keep.0.max(BACK.0)));
     let mut past = Past::default();
-    let opened = Ledger::open(dir, signer, now.minus(keep), &mut |receipt| past.take(receipt, keep));
+    let opened = Ledger::open(dir, signer.clone(), since, &mut |receipt| past.take(receipt, keep));
     match opened {
         Ok((ledger, found)) => {
             past.ledger = ledger;
@@ -300,15 +310,23 @@ fn recall(dir: &Path, signer: Signer, keep: Span) -> anyhow::Result<Past> {
                 tracing::warn!(bytes = found.torn_bytes, "a torn receipt was cut off");
             }
         }
-        Err(error @ LedgerError::Damaged { .. }) => {
-            let aside = Ledger::quarantine(dir, now)?;
-            past.damage = Some(format!("{error}; the old receipts lie in {}", aside.display()));
-        }
-        Err(error) => return Err(error).context("the ledger cannot be read"),
+        Err(error @ LedgerError::Damaged { .. }) => past.damage = Some(put_aside(dir, &error, now, required)?),
+        Err(error) if required => return Err(error).context("the ledger cannot be opened, and receipts are required"),
+        Err(error) if Ledger::read(dir, &signer, now, &mut |_| {}).is_ok() => past.unwritable = Some(error.to_string()),
+        Err(error) => past.damage = Some(put_aside(dir, &error, now, required)?),
     }
     let gone = past.held.iter().take_while(|held| held.until.plus(keep) < now).count();
     past.held.drain(..gone);
     Ok(past)
+}
+
+/// Moves a ledger out of the way. Gives what to say of it.
+fn put_aside(dir: &Path, error: &LedgerError, now: Time, required: bool) -> anyhow::Result<String> {
+    match Ledger::quarantine(dir, now) {
+        Ok(aside) => Ok(format!("{error}; the old receipts lie in {}", aside.display())),
+        Err(stuck) if required => Err(stuck).context("the damaged ledger cannot be moved, and receipts are required"),
+        Err(stuck) => Ok(format!("{error}; it cannot be moved out of the way: {stuck}")),
+    }
 }
 
 impl Past {
@@ -372,11 +390,14 @@ fn desk(past: &mut Past, layout: &Layout, signer: Signer, constants: Arc<OnceLoc
     if let Some(damage) = &damage {
         notes.raise("receipts", damage.clone());
     }
+    if let Some(why) = past.unwritable.take() {
+        notes.raise("ledger", why);
+    }
     let preface = damage.into_iter().map(|reason| Body::Repair { reason }).collect();
     Desk { ledger: past.ledger.take(), dir: layout.ledger(), signer, constants, preface }
 }
 
-/// The timeline where the ledger ends; `None` if it has no segment or was damaged.
+/// The timeline where the ledger ends; `None` if it has no segment.
 async fn resumed(history: History, rules: &Rules, store: &Store, clock: clock::System) -> Option<Timeline> {
     let position = history.position()?;
     let item = match position.unfinished() {
