@@ -31,6 +31,7 @@ impl Timeline {
         let media_now = timeline.media_at(&past.listed, timeline.axis.position(clocks.wall));
         timeline.offset = timeline.axis.position(clocks.station) - media_now;
         timeline.listed = past.listed.into();
+        timeline.groups = past.groups;
         // A crash may have come while the first list of all was being filled: then there still is none.
         timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
         timeline.show = timeline.started;

@@ -82,10 +82,11 @@ impl World {
         self.drive();
     }
 
-    /// How many lines back the last list, and the item that it begins in, began; generously.
+    /// How many lines back the last lists, and the items that they begin in, began; generously.
     fn reach(&self) -> usize {
         let Some(_) = self.observer.last() else { return usize::MAX };
-        let begins = self.observer.at(self.observer.listed_from()).run;
+        let from = self.observer.listed_from().min(self.observer.coarse_from());
+        let begins = self.observer.at(from).run;
         3 * (self.observer.next_seq() - begins) as usize + 300
     }
 
