@@ -11,6 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     aired::{Aired, Axis, Run},
+    coarse::{self, Groups},
     programme::{Order, Place, Programme, Slot},
     receipt::{Body, CidText},
     rules::Rules,
@@ -95,6 +96,8 @@ pub struct Snapshot {
     pub hold_back_seconds: u64,
     /// The listed segments.
     pub segments: Vec<Aired>,
+    /// The groups of the coarse list.
+    pub groups: Groups,
 }
 
 #[derive(Clone, Debug)]
@@ -151,6 +154,8 @@ pub struct Timeline {
     current: Option<Current>,
     /// Frozen segments from the first listed one on.
     listed: VecDeque<Aired>,
+    /// Frozen segments in groups.
+    groups: Groups,
     /// Planned, not yet frozen.
     planned: Vec<Aired>,
     /// Slots of the planned segments and what was before them, so that a missing block can be stepped over.
@@ -199,6 +204,7 @@ impl Timeline {
             programme,
             current: None,
             listed: VecDeque::new(),
+            groups: Groups::default(),
             planned: Vec::new(),
             planned_from: Vec::new(),
             lists: Vec::new(),
@@ -396,6 +402,9 @@ impl Timeline {
         if self.planned.iter().any(|aired| aired.run.kind != Kind::Filler) {
             self.programme.aired();
         }
+        for aired in &self.planned {
+            self.groups.take(aired, &self.axis);
+        }
         self.listed.extend(self.planned.drain(..));
         let first = self.listed.back().map_or(0, |last| last.first_seq);
         while self.listed.front().is_some_and(|aired| aired.media_seq < first) {
@@ -465,6 +474,7 @@ impl Timeline {
             axis: self.axis,
             hold_back_seconds: self.hold_back_seconds,
             segments: self.listed.iter().cloned().collect(),
+            groups: self.groups.clone(),
         })
     }
 
@@ -478,6 +488,9 @@ impl Timeline {
             assert!(contiguous || next.disc, "a date jumps without a discontinuity");
             assert_eq!(next.disc, next.run.media_seq == next.media_seq, "a run begins without a discontinuity");
             assert!(next.first_seq >= one.first_seq, "the list would go back");
+            let group_seq = one.group_seq + u64::from(coarse::begins(next.disc, next.part, &self.axis));
+            assert!(one.group_seq == 0 || next.group_seq == group_seq, "groups of the coarse list are miscounted");
+            assert!(next.group_end >= one.group_end, "the coarse list would go back");
         }
         for aired in &self.listed {
             assert!(u64::from(aired.segment.samples) <= self.rules.longest(), "a segment exceeds the target duration");

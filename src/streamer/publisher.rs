@@ -11,7 +11,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    air::{Frame, Rendered, Shown, render},
+    air::{Frame, GroupFile, Rendered, Shown, group_files, render},
     notes::Notes,
     writer::Writer,
 };
@@ -94,6 +94,10 @@ struct Work {
     shown: Option<Shown>,
     rendered: Option<Rendered>,
     last_seq: u64,
+    /// The newest group of the coarse list whose file is stored and provided.
+    last_group: u64,
+    /// The root's `ipfs/` folder: names with their sizes, sorted.
+    folder: Vec<(Cid, u64)>,
     provided: VecDeque<(Cid, Time)>,
     ended: mpsc::Sender<Ended>,
     names_open: bool,
@@ -114,6 +118,8 @@ impl Publisher {
             shown: None,
             rendered: None,
             last_seq: 0,
+            last_group: 0,
+            folder: Vec::new(),
             provided: VecDeque::new(),
             ended,
             names_open: false,
@@ -156,17 +162,23 @@ impl Work {
 
     async fn show(&mut self, shown: Shown) {
         let now = self.publisher.clock.now().station;
-        self.take_over(&shown).await;
-        let segments: Vec<(Cid, u64)> = self.folder();
-        let rendered = match render(&shown, &segments, &self.publisher.frame, now) {
+        let groups = match group_files(&shown.snapshot) {
+            Ok(groups) => groups,
+            Err(error) => return self.publisher.notes.raise("root", error.to_string()),
+        };
+        self.take_over(&shown, &groups).await;
+        let rendered = match render(&shown, &groups, &self.folder, &self.publisher.frame, now) {
             Ok(Some(rendered)) => rendered,
             Ok(None) => return,
             Err(error) => return self.publisher.notes.raise("root", error.to_string()),
         };
         let cids: Vec<Cid> = rendered.blocks.iter().map(|(cid, _)| *cid).collect();
-        match self.publisher.store.put(rendered.blocks.clone()).await {
+        let fresh: Vec<GroupFile> = groups.into_iter().filter(|group| group.seq > self.last_group).collect();
+        let nodes = fresh.iter().filter_map(|group| group.node.clone());
+        match self.publisher.store.put(rendered.blocks.iter().cloned().chain(nodes).collect()).await {
             Ok(()) => {
                 self.publisher.notes.clear("store");
+                self.keep_groups(&fresh).await;
                 let until = now.plus(self.publisher.keep_lists);
                 cids.iter().for_each(|cid| self.publisher.retention.keep(*cid, until));
                 self.publisher.stream.naming.want(rendered.list_cid);
@@ -184,7 +196,7 @@ impl Work {
     }
 
     /// Keeps and provides what is new on the list, in air order, and lets go of what left the folder.
-    async fn take_over(&mut self, shown: &Shown) {
+    async fn take_over(&mut self, shown: &Shown, groups: &[GroupFile]) {
         let axis = shown.snapshot.axis;
         let mut fresh = Vec::new();
         let known = self.last_seq;
@@ -200,21 +212,31 @@ impl Work {
             self.last_seq = aired.media_seq;
         }
         let oldest = shown.snapshot.segments.first().map_or(Time(0), |first| axis.date(first.air_samples));
-        let mut gone = Vec::new();
         while self.publisher.held.front().is_some_and(|held| held.until.plus(TAIL) < oldest) {
-            gone.extend(self.publisher.held.pop_front().map(|held| held.cid));
+            self.publisher.held.pop_front();
         }
-        gone.retain(|cid| self.publisher.held.iter().all(|held| held.cid != *cid));
+        let segments = self.publisher.held.iter().map(|held| (held.cid, held.bytes));
+        let mut folder: Vec<(Cid, u64)> = segments.chain(groups.iter().map(|group| (group.cid, group.tsize))).collect();
+        folder.sort_unstable();
+        folder.dedup();
+        let stays = |cid: &Cid| folder.binary_search_by_key(cid, |(cid, _)| *cid).is_ok();
+        let gone = self.folder.iter().map(|(cid, _)| *cid).filter(|cid| !stays(cid)).collect();
+        self.folder = folder;
         // A node that has stopped provides nothing; the station stops with it.
         let _ = self.publisher.node.provide(fresh).await;
         let _ = self.publisher.node.stop_providing(gone).await;
     }
 
-    fn folder(&self) -> Vec<(Cid, u64)> {
-        let mut segments: Vec<(Cid, u64)> = self.publisher.held.iter().map(|held| (held.cid, held.bytes)).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        segments
+    /// Keeps and provides the files of groups that are stored now, minutes before the coarse list names them.
+    async fn keep_groups(&mut self, fresh: &[GroupFile]) {
+        let Some(last) = fresh.last() else { return };
+        self.last_group = last.seq;
+        for group in fresh {
+            self.publisher.retention.keep(group.cid, group.until.plus(self.publisher.keep_segments));
+        }
+        let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
+        let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;
+        let _ = self.publisher.node.provide(cids).await;
     }
 
     async fn tick(&mut self) {

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     HEAD_START, Station, Streamer,
-    air::{Frame, Shown},
+    air::{Frame, Shown, group_file},
     catalog::Catalog,
     child::Children,
     identity::Identity,
@@ -333,6 +333,11 @@ impl Past {
     fn take(&mut self, receipt: &Receipt, keep: Span) {
         let Some(kept) = self.history.take(receipt) else { return };
         self.retention.keep(kept.cid, kept.until.plus(keep));
+        if let (Some(group), Some(axis)) = (&kept.group, self.history.axis())
+            && let Ok(file) = group_file(group, axis)
+        {
+            self.retention.keep(file.cid, file.until.plus(keep));
+        }
         if let Body::Segment(segment) = &receipt.body {
             self.held.push_back(Held { cid: kept.cid, bytes: segment.byte_count, until: kept.until });
             if self.held.len() > HELD_MAX {

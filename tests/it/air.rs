@@ -63,6 +63,41 @@ fn what_was_listed_survives_being_killed() {
 }
 
 #[test]
+fn the_coarse_list_is_made_of_what_has_aired() {
+    let mut station = with_music();
+    let (mut fine, mut coarse) = (Observer::default(), Observer::default());
+    for wanted in [4, 8] {
+        station.run();
+        station.wait("groups to be listed", |station| {
+            fine.see(station.list()?);
+            coarse.see(station.coarse_list()?);
+            (coarse.seen.len() >= wanted).then_some(())
+        });
+        station.kill();
+    }
+    station.run();
+    station.wait("the list after the last kill", |station| station.coarse_list().map(|list| coarse.see(list)));
+    let text = &coarse.last.as_ref().unwrap().text;
+    assert!(text.contains("#EXT-X-TARGETDURATION:60\n") && !text.contains("HOLD-BACK"), "{text}");
+
+    let bytes = |entry: &Entry| station.get_bytes(&entry.uri).expect("what is listed can be fetched");
+    let mut compared = 0;
+    for (group, next) in coarse.seen.values().zip(coarse.seen.values().skip(1)) {
+        assert!(group.disc, "items here are shorter than a minute");
+        let within = |date: &str| *group.date <= *date && *date < *next.date;
+        let segments: Vec<&Entry> = fine.seen.values().filter(|segment| within(&segment.date)).collect();
+        if segments.first().is_none_or(|first| first.date != group.date) {
+            continue; // It aired before the first list that was seen.
+        }
+        assert_eq!(segments.len() > 1, segments[0].uri != group.uri, "a group of one segment is that segment");
+        assert_eq!(bytes(group), segments.into_iter().flat_map(bytes).collect::<Vec<u8>>());
+        compared += 1;
+    }
+    assert!(compared >= 4, "{compared} groups were compared");
+    station.stop();
+}
+
+#[test]
 fn an_edit_airs_at_an_item_boundary_behind_the_look_ahead() {
     let mut station = with_music();
     let order = station.path().join("processed/playlist.m3u");

@@ -95,20 +95,31 @@ impl Station {
 
     /// One request to the listener port; `None` while nobody answers or the answer is not 200.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
+        self.get_bytes(path).map(|body| String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// As [`Station::get`], for what is no text.
+    pub(crate) fn get_bytes(&self, path: &str) -> Option<Vec<u8>> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).ok()?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+        let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        answer.starts_with(b"HTTP/1.1 200").then(|| answer.split_off(head + 4))
     }
 
     /// The live list, if there is one.
     pub(crate) fn list(&self) -> Option<List> {
         let status: serde_json::Value = serde_json::from_str(&self.get("/status.json")?).ok()?;
         let text = self.get(&format!("/ipns/{}", status["stream"].as_str()?))?;
+        Some(List::read(&text))
+    }
+
+    /// The coarse list, if there is one.
+    pub(crate) fn coarse_list(&self) -> Option<List> {
+        let status: serde_json::Value = serde_json::from_str(&self.get("/status.json")?).ok()?;
+        let text = self.get(&format!("/ipns/{}/live-60.m3u8", status["station"].as_str()?))?;
         Some(List::read(&text))
     }
 

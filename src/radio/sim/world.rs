@@ -364,7 +364,7 @@ impl World {
     pub(super) fn settle(&mut self) {
         (self.config.faults, self.config.crash_one_in) = (&[], 0);
         self.bad.clear();
-        (self.store_down_until, self.ledger_down_until, self.fetch_down_until) = (0, 0, 0);
+        (self.store_down_until, self.ledger_down_until, self.fetch_down_until, self.storm_until) = (0, 0, 0, 0);
         if self.filler.is_none() {
             self.set_filler();
         }

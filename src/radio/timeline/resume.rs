@@ -32,6 +32,7 @@ impl Timeline {
         timeline.offset = timeline.axis.position(clocks.station) - media_now;
         timeline.listed = past.listed.into();
         timeline.hold_back_seconds = timeline.hold_back_of_longer_list(media_now);
+        timeline.groups = past.groups;
         // A crash may have come while the first list of all was being filled: then there still is none.
         timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
         timeline.show = timeline.started;

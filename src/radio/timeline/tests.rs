@@ -49,6 +49,7 @@ fn position(timeline: &Timeline, listed: &Snapshot) -> Position {
         next_seq: last.media_seq + 1,
         next_disc: last.disc_seq,
         begun: Begun::default(),
+        groups: listed.groups.clone(),
         listed: listed.segments.clone(),
     }
 }

@@ -115,7 +115,7 @@ impl Observer {
     }
 
     /// Each item is told once in a list, with its first listed segment, always in the same words.
-    fn check_range(&mut self, seq: u64, part: &Part<'_>, told: &mut Option<u64>) {
+    pub(super) fn check_range(&mut self, seq: u64, part: &Part<'_>, told: &mut Option<u64>) {
         let run = self.at(seq).run;
         let first = told.replace(run) != Some(run);
         assert_eq!(part.range.is_some(), first, "the date range of {run} at {seq} (8)");
@@ -133,7 +133,7 @@ impl Observer {
     }
 }
 
-fn hash(of: &impl Hash) -> u64 {
+pub(super) fn hash(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish().max(1)

@@ -83,10 +83,11 @@ impl World {
         self.drive();
     }
 
-    /// How many lines back the last list, the item that it begins in and the last reservation began; generously.
+    /// How many lines back the last lists, the items that they begin in and the last reservation began; generously.
     fn reach(&self) -> usize {
         let Some(_) = self.observer.last() else { return usize::MAX };
-        let begins = self.observer.at(self.observer.listed_from()).run;
+        let from = self.observer.listed_from().min(self.observer.coarse_from());
+        let begins = self.observer.at(from).run;
         let lines = 6 * (self.observer.next_seq() - begins) as usize + 600;
         lines.max((self.disk.next_seq() - self.reserved_at) as usize)
     }
