@@ -11,6 +11,7 @@
 
 pub mod aired;
 pub mod canonical;
+pub mod follow;
 pub mod history;
 pub mod hls;
 pub mod manifest;
