@@ -4,13 +4,14 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use cid::Cid;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
+    sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
 
 use super::{Error, Key, Name, Options, Record, Store};
 
+mod fetch;
 mod provides;
 mod redial;
 pub(super) mod swarm;
@@ -18,6 +19,7 @@ mod task;
 #[cfg(test)]
 mod tests;
 
+pub use fetch::{MAX_FETCHED, MAX_PROVIDERS};
 pub use provides::Provided;
 use task::{Command, Task};
 
@@ -35,6 +37,8 @@ pub struct Node {
     put_limit: Duration,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
+    store: Store,
+    wanted: Arc<Semaphore>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -86,7 +90,9 @@ impl Node {
         let mut task = Task::new(swarm, waiting, tell, &options.bootstrap);
         task.settle(listeners).await;
         let task = Arc::new(Mutex::new(Some(tokio::spawn(task.run()))));
-        Ok(Self { id: identity.peer_id(), put_limit: options.put_limit, commands, status, task })
+        let (id, put_limit) = (identity.peer_id(), options.put_limit);
+        let wanted = Arc::new(Semaphore::new(fetch::MAX_WANTED));
+        Ok(Self { id, put_limit, commands, status, store: store.clone(), wanted, task })
     }
 
     /// The peer id, `12D3KooW…`.
@@ -138,12 +144,7 @@ impl Node {
     /// first peer of the DHT.
     pub async fn lookup(&self, name: Name, limit: Duration) -> Result<Option<Record>, Error> {
         let end = Instant::now() + limit;
-        let mut status = self.status.clone();
-        match timeout_at(end, status.wait_for(|status| status.dht_peers > 0)).await {
-            Err(_) => return Err(Error::Network("no peer of the DHT is connected".into())),
-            Ok(Err(_)) => return Err(Error::Stopped),
-            Ok(Ok(_)) => {}
-        }
+        self.dht_before(end).await?;
         let (replies, mut found) = mpsc::channel(WAITING_RECORDS);
         self.order(Command::Lookup { name, replies }).await?;
         let mut newest: Option<Record> = None;
@@ -167,6 +168,16 @@ impl Node {
         if asked.is_err() || timeout(STOP / 2, &mut task).await.is_err() {
             tracing::warn!("the peer did not stop in time and is cut off");
             task.abort();
+        }
+    }
+
+    /// Waits for a first peer of the DHT.
+    async fn dht_before(&self, end: Instant) -> Result<(), Error> {
+        let mut status = self.status.clone();
+        match timeout_at(end, status.wait_for(|status| status.dht_peers > 0)).await {
+            Err(_) => Err(Error::Network("no peer of the DHT is connected".into())),
+            Ok(Err(_)) => Err(Error::Stopped),
+            Ok(Ok(_)) => Ok(()),
         }
     }
 

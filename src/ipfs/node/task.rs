@@ -23,11 +23,13 @@ use tokio::{
 
 use super::{
     Status,
+    fetch::{self, Wants},
     provides::{self, Provides},
     redial::Redial,
     swarm::{Protocols, ProtocolsEvent},
 };
 use crate::ipfs::{Error, Name, Record};
+use rust_ipfs::p2p::bitswap;
 
 /// How often pauses and the status are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -41,8 +43,23 @@ pub(super) enum Command {
     Provide(Vec<Cid>),
     StopProviding(Vec<Cid>),
     NotifyNewBlocks(Vec<Cid>),
-    Publish { record: Record, reply: oneshot::Sender<Result<(), Error>> },
-    Lookup { name: Name, replies: mpsc::Sender<Result<Bytes, Error>> },
+    Publish {
+        record: Record,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Lookup {
+        name: Name,
+        replies: mpsc::Sender<Result<Bytes, Error>>,
+    },
+    Providers {
+        cid: Cid,
+        replies: mpsc::Sender<Result<Vec<PeerId>, Error>>,
+    },
+    /// The reply comes when the block is in the store.
+    Fetch {
+        cid: Cid,
+        reply: oneshot::Sender<()>,
+    },
     Stop,
 }
 
@@ -51,6 +68,9 @@ enum Query {
     Provide(provides::Key),
     Put(oneshot::Sender<Result<(), Error>>),
     Get(mpsc::Sender<Result<Bytes, Error>>),
+    Providers(mpsc::Sender<Result<Vec<PeerId>, Error>>),
+    /// For a wanted block.
+    Search(Cid),
 }
 
 pub(super) struct Task {
@@ -59,6 +79,7 @@ pub(super) struct Task {
     status: watch::Sender<Status>,
     queries: HashMap<QueryId, Query>,
     provides: Provides,
+    wants: Wants,
     redial: Redial,
     dht_seen: Option<Instant>,
 }
@@ -71,8 +92,8 @@ impl Task {
         bootstrap: &BTreeMap<PeerId, Vec<Multiaddr>>,
     ) -> Self {
         let redial = Redial::new(bootstrap, Instant::now());
-        let (queries, provides) = (HashMap::new(), Provides::default());
-        Self { swarm, commands, status, queries, provides, redial, dht_seen: None }
+        let (queries, provides, wants) = (HashMap::new(), Provides::default(), Wants::default());
+        Self { swarm, commands, status, queries, provides, wants, redial, dht_seen: None }
     }
 
     /// Waits until as many listeners have told an address, within bounds.
@@ -119,6 +140,15 @@ impl Task {
                 let query = self.kad().get_record(kad::RecordKey::from(name.routing_key()));
                 self.queries.insert(query, Query::Get(replies));
             }
+            Command::Providers { cid, replies } => {
+                let query = self.kad().get_providers(kad::RecordKey::from(cid.hash().to_bytes()));
+                self.queries.insert(query, Query::Providers(replies));
+            }
+            Command::Fetch { cid, reply } => {
+                if self.wants.add(cid, reply) {
+                    self.want(cid);
+                }
+            }
             Command::Stop => {}
         }
     }
@@ -139,7 +169,6 @@ impl Task {
             if let Some(id) = running.map(|(id, _)| *id) {
                 self.end(id);
             }
-            self.kad().stop_providing(&kad::RecordKey::from(key));
         }
     }
 
@@ -158,6 +187,57 @@ impl Task {
         self.kad().remove_record(&key);
     }
 
+    fn want(&mut self, cid: Cid) {
+        self.swarm.behaviour_mut().bitswap.get(&cid, &[], Some(fetch::ATTEMPT));
+    }
+
+    fn on_bitswap(&mut self, event: bitswap::Event) {
+        match event {
+            bitswap::Event::NeedBlock { cid } if self.wants.holds(&cid) => self.search(cid),
+            bitswap::Event::NeedBlock { .. } => {}
+            bitswap::Event::BlockRetrieved { cid } => {
+                self.wants.came(&cid);
+                self.end_search(&cid);
+            }
+            // The attempt is over; what is still wanted is told to everybody anew.
+            bitswap::Event::CancelBlock { cid } if self.wants.holds(&cid) => self.want(cid),
+            bitswap::Event::CancelBlock { .. } => {}
+        }
+    }
+
+    /// Asks the DHT who has a wanted block, once at a time.
+    fn search(&mut self, cid: Cid) {
+        let searches = self.queries.values().filter_map(Query::searched);
+        let (mut count, mut known) = (0, false);
+        searches.for_each(|other| {
+            count += 1;
+            known |= *other == cid;
+        });
+        if known || count >= fetch::MAX_SEARCHES || self.status.borrow().dht_peers == 0 {
+            return;
+        }
+        let query = self.kad().get_providers(kad::RecordKey::from(cid.hash().to_bytes()));
+        self.queries.insert(query, Query::Search(cid));
+    }
+
+    fn end_search(&mut self, cid: &Cid) {
+        let search = self.queries.iter().find(|(_, query)| query.searched() == Some(cid)).map(|(id, _)| *id);
+        if let Some(id) = search {
+            self.end(id);
+        }
+    }
+
+    /// Calls peers that have a wanted block. Their addresses are known to the DHT while the query runs.
+    fn call(&mut self, peers: Vec<PeerId>) {
+        let own = *self.swarm.local_peer_id();
+        for peer in peers.into_iter().filter(|peer| *peer != own).take(fetch::MAX_CALLS) {
+            let call = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
+            if let Err(error) = self.swarm.dial(call) {
+                tracing::debug!(%peer, %error, "a provider is not called");
+            }
+        }
+    }
+
     /// Starts what may start. Without an address of our own a provider record is void, and without a peer it has
     /// nowhere to go: then everything keeps its place.
     fn provide_next(&mut self) {
@@ -165,7 +245,11 @@ impl Task {
             return;
         }
         while let Some(key) = self.provides.next() {
-            match self.kad().start_providing(kad::RecordKey::from(key.clone())) {
+            let told = kad::RecordKey::from(key.clone());
+            let query = self.kad().start_providing(told.clone());
+            // What we told is not kept: who has it is heard from others, not from ourselves.
+            self.kad().stop_providing(&told);
+            match query {
                 Ok(query) => drop(self.queries.insert(query, Query::Provide(key))),
                 Err(error) => {
                     tracing::warn!(%error, "a block cannot be provided");
@@ -190,6 +274,10 @@ impl Task {
         }
         let left = self.queries.iter().filter(|(_, query)| query.is_left()).map(|(id, _)| *id).collect::<Vec<_>>();
         left.into_iter().for_each(|id| self.end(id));
+        for cid in self.wants.left() {
+            self.end_search(&cid);
+            self.swarm.behaviour_mut().bitswap.cancel(cid);
+        }
         self.tell();
     }
 
@@ -197,6 +285,7 @@ impl Task {
         let now = Instant::now();
         match event {
             SwarmEvent::Behaviour(ProtocolsEvent::Kad(event)) => return self.on_dht(event, now),
+            SwarmEvent::Behaviour(ProtocolsEvent::Bitswap(event)) => return self.on_bitswap(event),
             SwarmEvent::ConnectionEstablished { peer_id, .. } => self.redial.connected(&peer_id, now),
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.redial.lost(&peer_id, now),
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
@@ -228,6 +317,9 @@ impl Task {
     }
 
     fn on_answer(&mut self, id: QueryId, result: QueryResult, stats: &QueryStats, now: Instant) {
+        if let QueryResult::GetProviders(result) = result {
+            return self.on_providers(id, result, stats);
+        }
         match (result, self.queries.get(&id)) {
             (QueryResult::StartProviding(result), Some(Query::Provide(key))) => {
                 let told = result.is_ok() && stats.num_successes() > 0;
@@ -246,6 +338,20 @@ impl Task {
                     let _ = reply.send(result);
                 }
             }
+            _ => {}
+        }
+    }
+
+    fn on_providers(&mut self, id: QueryId, result: kad::GetProvidersResult, stats: &QueryStats) {
+        let providers = match result {
+            Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) => Ok(providers.into_iter().collect()),
+            Err(error) if stats.num_successes() == 0 => Err(Error::Network(error.to_string())),
+            Ok(_) | Err(_) => return,
+        };
+        match (self.queries.get(&id), providers) {
+            (Some(Query::Search(_)), Ok(providers)) => self.call(providers),
+            // Who does not read in time has what came before.
+            (Some(Query::Providers(replies)), answer) => drop(replies.try_send(answer)),
             _ => {}
         }
     }
@@ -293,9 +399,18 @@ impl Query {
     /// Whether whoever asked has gone.
     fn is_left(&self) -> bool {
         match self {
-            Self::Provide(_) => false,
+            Self::Provide(_) | Self::Search(_) => false,
+            Self::Providers(replies) => replies.is_closed(),
             Self::Put(reply) => reply.is_closed(),
             Self::Get(replies) => replies.is_closed(),
+        }
+    }
+
+    /// The wanted block that it is for.
+    fn searched(&self) -> Option<&Cid> {
+        match self {
+            Self::Search(cid) => Some(cid),
+            _ => None,
         }
     }
 }

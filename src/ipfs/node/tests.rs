@@ -18,6 +18,8 @@ use crate::{
     },
 };
 
+mod fetch;
+
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
 /// Nothing here takes so long; what hangs fails instead.
 const BOUND: Duration = Duration::from_secs(60);
