@@ -289,6 +289,19 @@ impl Follow {
         }
     }
 
+    /// How what is shown stands, in a word: `live`, `quiet`, `expired` or `run_out`.
+    pub fn standing(&self, clocks: Clocks) -> &'static str {
+        if self.stream.has_run_out(clocks) {
+            "run_out"
+        } else if self.station.has_expired(clocks) || self.stream.has_expired(clocks) {
+            "expired"
+        } else if self.stream.is_quiet(clocks) {
+            "quiet"
+        } else {
+            "live"
+        }
+    }
+
     /// Everything that is wrong; empty when all is well.
     pub fn troubles(&self, clocks: Clocks) -> Vec<Trouble> {
         let mut troubles = Vec::new();

@@ -89,9 +89,25 @@ impl Shelf {
         self.held.get(cid).is_some_and(|held| held.verified)
     }
 
-    /// Whether it is served now, and so needs no look whether it is here.
+    /// Whether it is served now.
     pub fn serves(&self, cid: &Cid) -> bool {
         self.served.contains(cid)
+    }
+
+    /// The size of a block that is served now, and so needs no look whether it is here.
+    pub fn served_bytes(&self, cid: &Cid) -> Option<u64> {
+        self.held.get(cid).filter(|_| self.served.contains(cid)).map(|held| held.bytes)
+    }
+
+    /// Whether it is on the shelf at all.
+    pub fn knows(&self, cid: &Cid) -> bool {
+        self.held.contains_key(cid)
+    }
+
+    /// It is not in the store any more: it is to be fetched anew.
+    pub fn lost(&mut self, cid: &Cid) {
+        self.served.remove(cid);
+        self.drop(cid);
     }
 
     /// How many blocks there are, and their bytes.
@@ -185,6 +201,18 @@ mod tests {
         assert_eq!(shelf.expired(at(129), 9), []);
         assert_eq!(shelf.expired(at(130), 9), [strange.cid]);
         assert_eq!(shelf.usage(), (0, 0));
+    }
+
+    #[test]
+    fn what_was_lost_counts_as_never_had() {
+        let mut shelf = Shelf::new(RULES);
+        let block = block(1, 10, true);
+        shelf.serve(&[block], at(0));
+        shelf.lost(&block.cid);
+        assert!(!shelf.serves(&block.cid) && !shelf.gives(&block.cid) && !shelf.knows(&block.cid));
+        assert_eq!(shelf.usage(), (0, 0));
+        assert_eq!(shelf.serve(&[block], at(1)), []);
+        assert!(shelf.serves(&block.cid));
     }
 
     #[test]

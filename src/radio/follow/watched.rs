@@ -338,12 +338,26 @@ impl Watched {
         }
         if let Some(served) = served
             && which == Which::Stream
-            && clocks.station > self.moved_at.plus(quiet(served.said.ttl))
+            && self.is_quiet(clocks)
         {
-            let runs = if served.list.ends < clocks.wall { "ran" } else { "runs" };
+            let runs = if self.has_run_out(clocks) { "ran" } else { "runs" };
             let (since, ends) = (self.moved_at, served.list.ends);
             say(format!("nothing new from the station since {since}; its list {runs} out at {ends}"));
         }
+    }
+
+    pub(super) fn has_expired(&self, clocks: Clocks) -> bool {
+        self.served.as_ref().is_some_and(|served| !served.said.holds_at(clocks.wall))
+    }
+
+    pub(super) fn has_run_out(&self, clocks: Clocks) -> bool {
+        self.served.as_ref().is_some_and(|served| served.list.ends < clocks.wall)
+    }
+
+    /// Whether nothing new has come for longer than that is usual.
+    pub(super) fn is_quiet(&self, clocks: Clocks) -> bool {
+        let served = self.served.as_ref();
+        served.is_some_and(|served| clocks.station > self.moved_at.plus(quiet(served.said.ttl)))
     }
 
     fn may_gather(&self, root: Option<Rank>) -> bool {
