@@ -1,20 +1,21 @@
 //! The task that owns the swarm. It never waits for anything but the swarm, its commands and its tick.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
+    core::ConnectedPoint,
+    dcutr, identify,
     kad::{self, QueryId, QueryResult, QueryStats},
+    relay,
     swarm::{
         SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
+    upnp,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -23,13 +24,15 @@ use tokio::{
 
 use super::{
     Status,
-    fetch::{self, Wants},
-    provides::{self, Provides},
+    fetch::Wants,
+    provides::{self, Due, Provides},
+    reaching::Reaching,
     redial::Redial,
     swarm::{Protocols, ProtocolsEvent},
 };
-use crate::ipfs::{Error, Name, Record};
-use rust_ipfs::p2p::bitswap;
+use crate::ipfs::{Error, Name, Options, Record};
+
+mod blocks;
 
 /// How often pauses and the status are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -40,7 +43,7 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// What the handle asks for.
 pub(super) enum Command {
-    Provide(Vec<Cid>),
+    Provide(Vec<(Cid, Due)>),
     StopProviding(Vec<Cid>),
     NotifyNewBlocks(Vec<Cid>),
     Publish {
@@ -59,6 +62,10 @@ pub(super) enum Command {
     Fetch {
         cid: Cid,
         reply: oneshot::Sender<()>,
+    },
+    /// Peers of the DHT that are connected, with their addresses.
+    DhtPeers {
+        reply: oneshot::Sender<Vec<(PeerId, Vec<Multiaddr>)>>,
     },
     Stop,
 }
@@ -82,6 +89,7 @@ pub(super) struct Task {
     wants: Wants,
     redial: Redial,
     dht_seen: Option<Instant>,
+    reaching: Reaching,
 }
 
 impl Task {
@@ -89,11 +97,12 @@ impl Task {
         swarm: Swarm<Protocols>,
         commands: mpsc::Receiver<Command>,
         status: watch::Sender<Status>,
-        bootstrap: &BTreeMap<PeerId, Vec<Multiaddr>>,
+        options: &Options,
     ) -> Self {
-        let redial = Redial::new(bootstrap, Instant::now());
+        let now = Instant::now();
+        let (redial, reaching) = (Redial::new(&options.bootstrap, now), Reaching::new(options, now));
         let (queries, provides, wants) = (HashMap::new(), Provides::default(), Wants::default());
-        Self { swarm, commands, status, queries, provides, wants, redial, dht_seen: None }
+        Self { swarm, commands, status, queries, provides, wants, redial, dht_seen: None, reaching }
     }
 
     /// Waits until as many listeners have told an address, within bounds.
@@ -132,7 +141,7 @@ impl Task {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Provide(cids) => self.provide(&cids),
+            Command::Provide(wanted) => self.provide(&wanted),
             Command::StopProviding(cids) => self.stop_providing(&cids),
             Command::NotifyNewBlocks(cids) => self.swarm.behaviour_mut().bitswap.notify_new_blocks(cids),
             Command::Publish { record, reply } => self.publish(&record, reply),
@@ -149,12 +158,15 @@ impl Task {
                     self.want(cid);
                 }
             }
+            Command::DhtPeers { reply } => drop(reply.send(self.connected_dht_peers())),
             Command::Stop => {}
         }
     }
 
-    fn provide(&mut self, cids: &[Cid]) {
-        let refused = cids.iter().filter(|cid| !self.provides.want(cid.hash().to_bytes())).count();
+    fn provide(&mut self, wanted: &[(Cid, Due)]) {
+        let now = Instant::now();
+        let mut want = |(cid, due): &(Cid, Due)| self.provides.want(cid.hash().to_bytes(), *due, now);
+        let refused = wanted.iter().filter(|wanted| !want(wanted)).count();
         if refused > 0 {
             tracing::warn!(blocks = refused, limit = provides::MAX_PROVIDED, "too many blocks to provide");
         }
@@ -187,64 +199,13 @@ impl Task {
         self.kad().remove_record(&key);
     }
 
-    fn want(&mut self, cid: Cid) {
-        self.swarm.behaviour_mut().bitswap.get(&cid, &[], Some(fetch::ATTEMPT));
-    }
-
-    fn on_bitswap(&mut self, event: bitswap::Event) {
-        match event {
-            bitswap::Event::NeedBlock { cid } if self.wants.holds(&cid) => self.search(cid),
-            bitswap::Event::NeedBlock { .. } => {}
-            bitswap::Event::BlockRetrieved { cid } => {
-                self.wants.came(&cid);
-                self.end_search(&cid);
-            }
-            // The attempt is over; what is still wanted is told to everybody anew.
-            bitswap::Event::CancelBlock { cid } if self.wants.holds(&cid) => self.want(cid),
-            bitswap::Event::CancelBlock { .. } => {}
-        }
-    }
-
-    /// Asks the DHT who has a wanted block, once at a time.
-    fn search(&mut self, cid: Cid) {
-        let searches = self.queries.values().filter_map(Query::searched);
-        let (mut count, mut known) = (0, false);
-        searches.for_each(|other| {
-            count += 1;
-            known |= *other == cid;
-        });
-        if known || count >= fetch::MAX_SEARCHES || self.status.borrow().dht_peers == 0 {
-            return;
-        }
-        let query = self.kad().get_providers(kad::RecordKey::from(cid.hash().to_bytes()));
-        self.queries.insert(query, Query::Search(cid));
-    }
-
-    fn end_search(&mut self, cid: &Cid) {
-        let search = self.queries.iter().find(|(_, query)| query.searched() == Some(cid)).map(|(id, _)| *id);
-        if let Some(id) = search {
-            self.end(id);
-        }
-    }
-
-    /// Calls peers that have a wanted block. Their addresses are known to the DHT while the query runs.
-    fn call(&mut self, peers: Vec<PeerId>) {
-        let own = *self.swarm.local_peer_id();
-        for peer in peers.into_iter().filter(|peer| *peer != own).take(fetch::MAX_CALLS) {
-            let call = DialOpts::peer_id(peer).condition(PeerCondition::DisconnectedAndNotDialing).build();
-            if let Err(error) = self.swarm.dial(call) {
-                tracing::debug!(%peer, %error, "a provider is not called");
-            }
-        }
-    }
-
     /// Starts what may start. Without an address of our own a provider record is void, and without a peer it has
     /// nowhere to go: then everything keeps its place.
     fn provide_next(&mut self) {
         if self.swarm.external_addresses().next().is_none() || self.status.borrow().dht_peers == 0 {
             return;
         }
-        while let Some(key) = self.provides.next() {
+        while let Some(key) = self.provides.next(Instant::now()) {
             let told = kad::RecordKey::from(key.clone());
             let query = self.kad().start_providing(told.clone());
             // What we told is not kept: who has it is heard from others, not from ourselves.
@@ -265,6 +226,10 @@ impl Task {
         if dht_peers > 0 {
             self.dht_seen = Some(now);
         }
+        self.reaching.on_tick(&mut self.swarm, now);
+        if self.reaching.tells_anew(now) {
+            self.provides.tell_anew();
+        }
         for (peer, addresses) in self.redial.due(dht_peers, now) {
             let call = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::DisconnectedAndNotDialing);
             if let Err(error) = self.swarm.dial(call.build()) {
@@ -284,19 +249,52 @@ impl Task {
     fn on_event(&mut self, event: SwarmEvent<ProtocolsEvent>) {
         let now = Instant::now();
         match event {
-            SwarmEvent::Behaviour(ProtocolsEvent::Kad(event)) => return self.on_dht(event, now),
-            SwarmEvent::Behaviour(ProtocolsEvent::Bitswap(event)) => return self.on_bitswap(event),
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.redial.connected(&peer_id, now),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.redial.lost(&peer_id, now),
+            SwarmEvent::Behaviour(event) => return self.on_protocol(event, now),
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+                self.redial.connected(&peer_id, now);
+                if let ConnectedPoint::Dialer { address, .. } = endpoint {
+                    self.reaching.connected(peer_id, &address);
+                }
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+                self.redial.lost(&peer_id, now);
+                self.reaching.lost(&peer_id);
+            }
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
                 tracing::debug!(%peer, %error, "a peer could not be called");
                 self.redial.failed(&peer, now);
             }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.reaching.confirmed(&address),
+            SwarmEvent::ExternalAddrExpired { address } => self.reaching.expired(&address),
             SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
             SwarmEvent::ExpiredListenAddr { address, .. } => tracing::info!(%address, "no longer listening"),
             SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                tracing::warn!(?addresses, ?reason, "a listener has closed");
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if self.reaching.listener_ended(listener_id, now) {
+                    tracing::info!(?addresses, ?reason, "a relay no longer passes calls on");
+                } else {
+                    tracing::warn!(?addresses, ?reason, "a listener has closed");
+                }
+            }
+            _ => return,
+        }
+        self.tell();
+    }
+
+    fn on_protocol(&mut self, event: ProtocolsEvent, now: Instant) {
+        match event {
+            ProtocolsEvent::Kad(event) => return self.on_dht(event, now),
+            ProtocolsEvent::Bitswap(event) => return self.on_bitswap(event),
+            ProtocolsEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                return self.reaching.identified(peer_id, &info);
+            }
+            ProtocolsEvent::Probe(event) => self.reaching.probed(event, &mut self.swarm),
+            ProtocolsEvent::Relay(relay::client::Event::ReservationReqAccepted { relay_peer_id, .. }) => {
+                self.reaching.reserved(&relay_peer_id);
+            }
+            ProtocolsEvent::Upnp(upnp::Event::NewExternalAddr(address)) => self.reaching.mapped(&address),
+            ProtocolsEvent::Dcutr(dcutr::Event { remote_peer_id, result }) => {
+                tracing::debug!(peer = %remote_peer_id, ?result, "a relayed peer was called directly");
             }
             _ => return,
         }
@@ -342,20 +340,6 @@ impl Task {
         }
     }
 
-    fn on_providers(&mut self, id: QueryId, result: kad::GetProvidersResult, stats: &QueryStats) {
-        let providers = match result {
-            Ok(kad::GetProvidersOk::FoundProviders { providers, .. }) => Ok(providers.into_iter().collect()),
-            Err(error) if stats.num_successes() == 0 => Err(Error::Network(error.to_string())),
-            Ok(_) | Err(_) => return,
-        };
-        match (self.queries.get(&id), providers) {
-            (Some(Query::Search(_)), Ok(providers)) => self.call(providers),
-            // Who does not read in time has what came before.
-            (Some(Query::Providers(replies)), answer) => drop(replies.try_send(answer)),
-            _ => {}
-        }
-    }
-
     /// Ends a query whose answer nobody wants.
     fn end(&mut self, id: QueryId) {
         self.queries.remove(&id);
@@ -371,17 +355,28 @@ impl Task {
         self.kad().kbuckets().map(connected).sum()
     }
 
+    fn connected_dht_peers(&mut self) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let mut peers = Vec::new();
+        for bucket in self.kad().kbuckets() {
+            let connected = bucket.iter().filter(|entry| entry.status == kad::NodeStatus::Connected);
+            peers.extend(
+                connected.map(|entry| (*entry.node.key.preimage(), entry.node.value.iter().cloned().collect())),
+            );
+        }
+        peers
+    }
+
     fn tell(&mut self) {
         let own = *self.swarm.local_peer_id();
         let text = |address: &Multiaddr| address.clone().with_p2p(own).unwrap_or_else(|other| other).to_string();
         let dht_peers = self.dht_peers();
         let now = Status {
             listening: self.swarm.listeners().map(text).collect(),
-            external: self.swarm.external_addresses().map(text).collect(),
+            reach: self.reaching.list(own),
             peers: self.swarm.network_info().num_peers(),
             dht_peers,
             dht_at_hand: dht_peers > 0 || self.dht_seen.is_some_and(|seen| seen.elapsed() < GRACE),
-            provided: self.provides.count(),
+            provided: self.provides.count(Instant::now()),
         };
         self.status.send_if_modified(|before| {
             let changed = *before != now;

@@ -3,7 +3,7 @@
 use super::*;
 
 /// An address on a port that was free a moment ago, for a node that has to announce it before it listens.
-fn free_address() -> String {
+pub(super) fn free_address() -> String {
     let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     format!("/ip4/127.0.0.1/tcp/{port}")
 }
