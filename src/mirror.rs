@@ -39,6 +39,8 @@ mod gather;
 pub mod kept;
 mod state;
 mod tell;
+#[cfg(test)]
+mod tests;
 pub use state::{Refused, check_folder};
 
 /// How long the network is asked for a record.
@@ -378,14 +380,15 @@ impl Work {
             let fresh: Vec<Cid> = blocks.iter().map(|block| block.cid).filter(|cid| !shelf.serves(cid)).collect();
             (fresh, shelf.serve(&blocks, now))
         });
-        let mut provide = vec![root.cid, list.cid];
-        provide.extend(list.listing.blocks());
-        provide.extend(&root.folder);
+        let wall = self.clock.now().wall;
+        let airing = list.listing.airing(wall).map(|(cid, airs)| (cid, Duration::from_micros(airs.0))).collect();
         let (segments, lists): (Vec<Cid>, Vec<Cid>) = left.into_iter().partition(|cid| self.is_old_segment(cid));
         self.leaving.extend(lists.into_iter().map(|cid| (cid, now.plus(PROVIDE_LISTS))));
         // A node that has stopped provides nothing; the mirror stops with it.
         let _ = self.node.notify_new_blocks(fresh).await;
-        let _ = self.node.provide(provide).await;
+        let _ = self.node.provide(vec![root.cid, list.cid]).await;
+        let _ = self.node.provide_before(airing).await;
+        let _ = self.node.provide(root.folder.iter().copied().collect()).await;
         let _ = self.node.stop_providing(segments).await;
     }
 

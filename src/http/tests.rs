@@ -33,6 +33,7 @@ struct Node {
     segment: Cid,
     root: Cid,
     file: Cid,
+    site: Site<Memory>,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -128,8 +129,9 @@ async fn node_within(limits: Limits) -> Node {
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let ended = tokio::spawn(serve_within(limits, listener, watch::channel(router(site)).1, stop.clone()));
-    Node { address, air, records, segment, root: root_cid, file: file_cid, stop, ended }
+    let routes = watch::channel(router(site.clone())).1;
+    let ended = tokio::spawn(serve_within(limits, listener, routes, stop.clone()));
+    Node { address, air, records, segment, root: root_cid, file: file_cid, site, stop, ended }
 }
 
 impl Node {

@@ -3,14 +3,11 @@
 use std::sync::Arc;
 
 use super::{Work, kept};
-use crate::{
-    ipfs::Findable,
-    radio::{
-        follow::{Trouble, Which},
-        status::{Mirroring, OnAir, SetupProgress, Status},
-        time::Span,
-        timeline::Clocks,
-    },
+use crate::radio::{
+    follow::{Trouble, Which},
+    status::{Mirroring, OnAir, SetupProgress, Status},
+    time::Span,
+    timeline::Clocks,
 };
 
 /// A slow put and a slow resolve, in seconds (contract §3).
@@ -80,7 +77,7 @@ impl Work {
             peer: self.node.id().into(),
             addresses: peer.addresses(),
             gateways: self.settings.gateways.iter().map(|url| url.replace("{stream}", stream)).collect(),
-            findable: peer.findable() == Findable::Yes,
+            findable: peer.findable(peer.provided.last.is_some()).is_so(),
             media_sequence: shown.map_or(0, |(_, list)| list.listing.media_sequence(clocks.wall)),
             now,
             next,

@@ -105,6 +105,12 @@ impl Listing {
         self.segments.iter().map(|listed| listed.cid)
     }
 
+    /// The blocks that have not aired at `now`, in air order, and how long from now each airs.
+    pub fn airing(&self, now: Time) -> impl Iterator<Item = (Cid, Span)> {
+        let ahead = self.segments.iter().filter(move |listed| listed.starts.plus(listed.lasts) > now);
+        ahead.map(move |listed| (listed.cid, listed.starts.since(now)))
+    }
+
     /// The number of the first segment that is not in `folder`.
     pub fn first_missing(&self, folder: &BTreeSet<Cid>) -> Option<u64> {
         let place = self.segments.iter().position(|listed| !folder.contains(&listed.cid));
@@ -278,6 +284,8 @@ mod tests {
         assert_eq!(next.as_ref().unwrap().title, "a b c d");
         assert_eq!(next.unwrap().artist, "DJ Tab");
         assert_eq!(list.media_sequence(at("2026-11-21T15:36:13.000Z")), 1_795_252_686);
+        let airing: Vec<Span> = list.airing(at("2026-11-21T15:36:13.000Z")).map(|(_, airs)| airs).collect();
+        assert_eq!(airing, [Span(0), Span::millis(2_630), Span::millis(8_435)]);
         assert_eq!(list.media_sequence(at("2026-11-21T15:00:00.000Z")), 1_795_252_684);
         assert_eq!(list.media_sequence(at("2026-11-21T16:00:00.000Z")), 1_795_252_688);
         assert_eq!(list.now_and_next(at("2026-11-21T16:00:00.000Z")), (None, None));

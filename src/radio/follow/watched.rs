@@ -338,7 +338,7 @@ impl Watched {
         }
         if let Some(served) = served
             && which == Which::Stream
-            && self.is_quiet(clocks)
+            && (self.is_quiet(clocks) || self.has_run_out(clocks))
         {
             let runs = if self.has_run_out(clocks) { "ran" } else { "runs" };
             let (since, ends) = (self.moved_at, served.list.ends);
