@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use ipfs_radio::ipfs::lab::DhtServer;
+use ipfs_radio::ipfs::{Key, lab::DhtServer};
 
 use crate::{
     air::{Observer, furnished},
@@ -106,7 +106,7 @@ fn settled(mirror: &Station, name: &str, dht: &Dht) -> (String, String, String) 
 #[test]
 fn a_folder_is_a_station_or_a_mirror_and_a_name_is_checked() {
     let name = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
-    let other = "k51qzi5uqu5dhvnprrkkdvhtdz7d6xmc9n6qf0mfkczqvgs1dnhyl0z59ac53g";
+    let other = Key::generate().name().to_string();
     let refused = |station: &Station, arguments: &[&str], words: &str| {
         let output = station.call(arguments);
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
@@ -126,7 +126,7 @@ fn a_folder_is_a_station_or_a_mirror_and_a_name_is_checked() {
     assert!(waits.contains("not on air yet: looking for k51"), "{waits}");
     assert_eq!(mirror.stop(), Some(0));
     refused(&mirror, &["run"], &format!("a mirror of {name}"));
-    refused(&mirror, &["run", "--follow", other], &format!("follows {name}"));
+    refused(&mirror, &["run", "--follow", &other], &format!("follows {name}"));
     assert!(!mirror.path().join("state/keys/station.key").exists());
 
     let mut station = furnished(Station::new(6, 4));

@@ -143,10 +143,15 @@ async fn until_it_is_known_what_is_served_the_port_says_why_and_then_serves_on_t
     let ask = async |stream: &mut TcpStream, target: &str| {
         stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
         let mut bytes = Vec::new();
-        while !bytes.ends_with(b"\n") || !bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+        loop {
             assert_ne!(timeout(LONG, stream.read_buf(&mut bytes)).await.unwrap().unwrap(), 0);
+            if bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+                let answer = parse(&bytes);
+                if answer.header("content-length") == answer.body.len().to_string() {
+                    return answer;
+                }
+            }
         }
-        parse(&bytes)
     };
     for target in ["/", "/health", "/status.json", &format!("/ipns/{STREAM}")] {
         let answer = ask(&mut stream, target).await;
