@@ -1,5 +1,5 @@
-//! Counterparts on loopback for tests and benches: a server of the DHT, which may relay and call back too, a peer that
-//! asks, and a bad wire. No part of a station.
+//! Counterparts on loopback for tests and benches: a server of the DHT, which may relay and call back too, a router
+//! that is asked over HTTP, a peer that asks, and a bad wire. No part of a station.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -29,8 +29,10 @@ use super::{
     node::swarm::{self, Protocols, ProtocolsEvent},
 };
 
+mod router;
 mod wire;
 
+pub use router::{Answers, HttpRouter};
 pub use wire::{Mode, Wire};
 
 /// What a server does besides serving the DHT.

@@ -67,8 +67,10 @@ impl Behaviour {
         }
     }
 
-    fn ask(&mut self, addr: &Multiaddr) {
-        self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
+    fn ask_if(&mut self, asked: bool, addr: &Multiaddr) {
+        if asked {
+            self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
+        }
     }
 }
 
@@ -129,24 +131,21 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         match event {
             FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }) => {
-                if self.candidates.see(addr) {
-                    self.ask(addr);
-                }
+                let asked = self.candidates.see(addr);
+                self.ask_if(asked, addr);
             }
             FromSwarm::NewListenAddr(listen) => {
-                if self.candidates.ask(listen.addr) {
-                    self.ask(listen.addr);
-                }
+                let asked = self.candidates.ask(listen.addr);
+                self.ask_if(asked, listen.addr);
             }
             FromSwarm::ExpiredListenAddr(listen) => self.candidates.forget(listen.addr),
             FromSwarm::ConnectionEstablished(connection) => {
                 self.known.insert(connection.connection_id);
                 self.inner.on_swarm_event(event);
             }
-            FromSwarm::ConnectionClosed(connection) => {
-                if self.known.remove(&connection.connection_id) {
-                    self.inner.on_swarm_event(event);
-                }
+            FromSwarm::ConnectionClosed(connection) if self.known.contains(&connection.connection_id) => {
+                self.known.remove(&connection.connection_id);
+                self.inner.on_swarm_event(event);
             }
             _ => {}
         }
