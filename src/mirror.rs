@@ -11,7 +11,6 @@ use std::{
 };
 
 use anyhow::Context;
-use bytes::Bytes;
 use cid::Cid;
 use tokio::{
     sync::watch,
@@ -27,7 +26,7 @@ use self::{
 use crate::{
     clock,
     disk::{self, Layout, Lock},
-    ipfs::{Blocks, Key, Name, Node, Options, Record, Records, Store, node::Published},
+    ipfs::{Key, Name, Node, Options, Records, Router, Store},
     radio::{
         follow::{Action, Event, Fault, Follow, Found, Said, Saved, Shelf, ShelfRules, Trouble, Which},
         status::{LastPublish, OnAir},
@@ -37,22 +36,16 @@ use crate::{
 
 mod gather;
 pub mod kept;
+mod names;
+mod show;
 mod state;
 mod tell;
 #[cfg(test)]
 mod tests;
 pub use state::{Refused, check_folder};
 
-/// How long the network is asked for a record.
-const LOOKUP: Duration = Duration::from_secs(30);
 /// How often the status is looked over.
 const TICK: Duration = Duration::from_secs(1);
-/// Blocks deleted at one tick.
-const EXPIRE_MAX: usize = 64;
-/// How often the store is searched for blocks that nobody accounts for.
-const SWEEP: Span = Span::seconds(3_600);
-/// How long lists and roots that names pointed to are provided.
-const PROVIDE_LISTS: Span = Span::seconds(900);
 /// The most that is kept of what is no longer served.
 const KEPT_BYTES_MAX: u64 = 8 << 30;
 
@@ -65,6 +58,8 @@ pub struct Settings {
     pub station: Name,
     /// Checked addresses of the peer.
     pub peer: Options,
+    /// Routers that are asked beside the DHT, and given records.
+    pub routers: Vec<Router>,
     /// How long segments are kept after they left the station's root.
     pub keep_segments: Span,
     /// How long lists and roots are kept.
@@ -104,7 +99,7 @@ pub struct Told {
 /// What a task came back with.
 enum Done {
     Event(Event),
-    Put(Which, Result<Published, String>),
+    Put(Which, Result<LastPublish, String>),
     Root(Result<Root, Fault>),
     List(Result<List, Fault>),
 }
@@ -231,10 +226,10 @@ impl Work {
     }
 
     fn ask(&mut self, which: Which) {
-        let (node, name) = (self.node.clone(), self.name(which));
+        let (node, routers, name) = (self.node.clone(), self.settings.routers.clone(), self.name(which));
         self.tasks.spawn(async move {
             let heard = match name {
-                Ok(name) => node.lookup(name, LOOKUP).await.map_err(|error| error.to_string()),
+                Ok(name) => names::resolve(&node, &routers, name).await,
                 Err(why) => Err(why),
             };
             Done::Event(match heard {
@@ -279,13 +274,10 @@ impl Work {
     }
 
     fn put(&mut self, which: Which, said: Said) {
-        let (node, name) = (self.node.clone(), self.name(which));
+        let (node, routers, name) = (self.node.clone(), self.settings.routers.clone(), self.name(which));
         self.tasks.spawn(async move {
-            let record = name.and_then(|name| {
-                Record::open(name, Bytes::copy_from_slice(&said.bytes)).map_err(|error| error.to_string())
-            });
-            let put = match record {
-                Ok(record) => node.publish(&record).await.map_err(|error| error.to_string()),
+            let put = match name {
+                Ok(name) => names::put(&node, &routers, name, &said).await,
                 Err(why) => Err(why),
             };
             Done::Put(which, put)
@@ -296,16 +288,15 @@ impl Work {
         let event = match done {
             Done::Event(event) => event,
             Done::Put(which, put) => {
-                match &put {
+                let well = put.is_ok();
+                match put {
                     Ok(done) => {
-                        let (sequence, seconds) = (done.sequence, done.took.as_secs_f64());
-                        tracing::info!(%which, sequence, seconds, "put again");
-                        let at = self.clock.now().wall.to_string();
-                        self.last_put = Some(LastPublish { sequence, at, seconds });
+                        tracing::info!(%which, sequence = done.sequence, seconds = done.seconds, "put again");
+                        self.last_put = Some(done);
                     }
                     Err(why) => tracing::info!(%which, why, "not put again"),
                 }
-                Event::Put(which, put.is_ok())
+                Event::Put(which, well)
             }
             Done::Root(Ok(root)) => {
                 self.gathering = false;
@@ -339,98 +330,5 @@ impl Work {
             }
         };
         self.follow.handle(event, self.clock.now());
-    }
-
-    /// Puts what the core shows before listeners and other peers.
-    async fn show(&mut self) {
-        let Some((station, stream)) = self.follow.shown() else { return };
-        let records = Records {
-            station: Some(Bytes::copy_from_slice(&station.bytes)),
-            stream: Some(Bytes::copy_from_slice(&stream.bytes)),
-        };
-        let (root_cid, list_cid) = (station.block(), stream.block());
-        let shown = self.shown.take();
-        let (old_root, old_list) = shown.map_or((None, None), |(root, list)| (Some(root), Some(list)));
-        let root = [&self.newest.0, &old_root].into_iter().flatten().find(|root| Some(root.cid) == root_cid).cloned();
-        let list = [&self.newest.1, &old_list].into_iter().flatten().find(|list| Some(list.cid) == list_cid).cloned();
-        let (Some(root), Some(list)) = (root, list) else {
-            // The core shows nothing but what was gathered in this run.
-            tracing::error!("what is to be shown is not at hand");
-            self.shown = old_root.zip(old_list);
-            return;
-        };
-        self.shelve(&root, &list).await;
-        tracing::info!(root = %root.cid, list = %list.cid, last = list.listing.extent().last, "list");
-        self.told.send_if_modified(|told| {
-            let now = Some(Told { title: root.about.title.clone(), stream: root.about.stream.clone() });
-            let changed = *told != now;
-            *told = now;
-            changed
-        });
-        self.shown = Some((root, list));
-        self.records.send_replace(records);
-        self.refresh();
-    }
-
-    /// Serves and provides these from now on, what is due first, and no longer what they do not hold.
-    async fn shelve(&mut self, root: &Root, list: &List) {
-        let now = self.clock.now().station;
-        let blocks: Vec<_> = root.blocks.iter().chain(&list.blocks).copied().collect();
-        let (fresh, left) = kept::locked(&self.shelf, |shelf| {
-            let fresh: Vec<Cid> = blocks.iter().map(|block| block.cid).filter(|cid| !shelf.serves(cid)).collect();
-            (fresh, shelf.serve(&blocks, now))
-        });
-        let wall = self.clock.now().wall;
-        let airing = list.listing.airing(wall).map(|(cid, airs)| (cid, Duration::from_micros(airs.0))).collect();
-        let (segments, lists): (Vec<Cid>, Vec<Cid>) = left.into_iter().partition(|cid| self.is_old_segment(cid));
-        self.leaving.extend(lists.into_iter().map(|cid| (cid, now.plus(PROVIDE_LISTS))));
-        // A node that has stopped provides nothing; the mirror stops with it.
-        let _ = self.node.notify_new_blocks(fresh).await;
-        let _ = self.node.provide(vec![root.cid, list.cid]).await;
-        let _ = self.node.provide_before(airing).await;
-        let _ = self.node.provide(root.folder.iter().copied().collect()).await;
-        let _ = self.node.stop_providing(segments).await;
-    }
-
-    fn is_old_segment(&self, cid: &Cid) -> bool {
-        self.shown.as_ref().is_some_and(|(root, _)| root.folder.contains(cid))
-    }
-
-    async fn tick(&mut self) {
-        let now = self.clock.now().station;
-        // Not while something is gathered: it may count on a block that is about to go.
-        if !self.gathering {
-            let gone = kept::locked(&self.shelf, |shelf| shelf.expired(now, EXPIRE_MAX));
-            if !gone.is_empty()
-                && let Err(error) = self.store.remove(gone.clone()).await
-            {
-                // They are asked for no more; the next sweep takes what stays.
-                tracing::warn!(%error, count = gone.len(), "old blocks cannot be deleted");
-            }
-            // Behind the first list, which must not wait for it.
-            if self.shown.is_some() && self.swept.is_none_or(|swept| swept.plus(SWEEP) < now) {
-                self.swept = Some(now);
-                self.sweep().await;
-            }
-        }
-        let mut over = Vec::new();
-        while self.leaving.front().is_some_and(|(_, until)| *until <= now) {
-            over.extend(self.leaving.pop_front().map(|(cid, _)| cid));
-        }
-        over.retain(|cid| !kept::locked(&self.shelf, |shelf| shelf.serves(cid)));
-        let _ = self.node.stop_providing(over).await;
-        self.refresh();
-    }
-
-    /// Takes note of blocks of former runs, and of those that came too late: they go when lists go.
-    async fn sweep(&self) {
-        let now = self.clock.now().station;
-        for cid in self.store.held().await {
-            if kept::locked(&self.shelf, |shelf| shelf.knows(&cid)) {
-                continue;
-            }
-            let bytes = self.store.get(cid).await.ok().flatten().map_or(0, |bytes| bytes.len() as u64);
-            kept::locked(&self.shelf, |shelf| shelf.found(cid, bytes, now));
-        }
     }
 }

@@ -15,7 +15,7 @@ use crate::{
     config,
     disk::{Layout, Lock},
     http,
-    ipfs::{Name, Options},
+    ipfs::{Name, Options, Router},
     mirror::{self, Mirror, Settings},
     radio::time::Span,
 };
@@ -36,6 +36,7 @@ async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {
     mirror::check_folder(&layout, Some(station))?;
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let peer = Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?;
+    let routers = Router::check(&streaming.delegated_routers)?;
     layout.create_state()?;
     layout.create_keys()?;
     let lock = Lock::take(&layout.state_lock())?;
@@ -46,6 +47,7 @@ async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {
     let settings = Settings {
         station,
         peer,
+        routers,
         keep_segments: Span::seconds(streaming.retention_seconds(SEGMENT_SECONDS)),
         keep_lists: Span::seconds(u64::from(streaming.lifetime_seconds) + 3_600),
         gateways: gateways(here, &station.to_string(), "{stream}"),

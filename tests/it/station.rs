@@ -27,7 +27,11 @@ pub(crate) struct Station {
 impl Station {
     /// A station with segments of one second and this window and look-ahead; nobody is dialled.
     pub(crate) fn new(window_size: u32, look_ahead: u32) -> Self {
-        Self::with_peer(window_size, look_ahead, "listen = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\n")
+        Self::with_peer(
+            window_size,
+            look_ahead,
+            "listen = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\ndelegated_routers = []\n",
+        )
     }
 
     /// The same among the peers of the DHT server at `bootstrap`, findable.

@@ -1,7 +1,10 @@
 //! What is taken and what is refused, with blocks in memory.
 
 use super::*;
-use crate::{ipfs::memory::Memory, radio::segment::DAG_PB};
+use crate::{
+    ipfs::{Blocks, memory::Memory},
+    radio::segment::DAG_PB,
+};
 
 const STATION: &str = "k51station";
 const STREAM: &str = "k51stream";

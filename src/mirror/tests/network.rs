@@ -4,7 +4,10 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 
 use super::*;
-use crate::ipfs::{View, lab::DhtServer};
+use crate::ipfs::{
+    Blocks, Record, View,
+    lab::{Answers, DhtServer, HttpRouter},
+};
 
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
 /// Nothing here takes so long; what hangs fails instead.
@@ -74,6 +77,7 @@ impl Stage {
             layout,
             station: self.station.name(),
             peer: options(&bootstrap, among),
+            routers: vec![],
             keep_segments: Span::seconds(3_600),
             keep_lists: Span::seconds(3_600),
             gateways: vec!["http://here/ipns/{stream}".into()],
@@ -215,6 +219,36 @@ async fn records_that_the_network_lost_are_put_again() {
     };
     timeout(BOUND, again).await.expect("nothing was put again");
     ended(mirror, stop).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn names_are_asked_of_the_dht_and_of_routers_and_the_newest_record_wins() {
+    let stage = Stage::new().await;
+    let (one, two) = (HttpRouter::start().await.unwrap(), HttpRouter::start().await.unwrap());
+    let routers = Router::check(&[one.url(), two.url()]).unwrap();
+    let name = stage.station.name();
+    let ask = async || timeout(BOUND, names::resolve(&stage.node, &routers, name)).await.unwrap();
+    assert_eq!(ask().await, Ok(None));
+    let of = |sequence| record(&stage.station, raw("x").0, sequence, Time::from_millis(4_000_000_000_000));
+    routers[0].put(&of(7)).await.unwrap();
+    assert_eq!(ask().await, Ok(Some(of(7))));
+    timeout(BOUND, stage.node.publish(&of(8))).await.unwrap().unwrap();
+    assert_eq!(ask().await, Ok(Some(of(8))));
+    let put = timeout(BOUND, names::put(&stage.node, &routers, name, &state::said(&of(9)))).await.unwrap();
+    assert_eq!(put.unwrap().sequence, 9);
+    assert_eq!([one.record(name), two.record(name), stage.dht.record(name)], [Some(of(9)), Some(of(9)), Some(of(9))]);
+    one.answer(Answers::Status(500));
+    two.answer(Answers::Endlessly);
+    assert_eq!(ask().await, Ok(Some(of(9))));
+    let broken = Router::check(&[one.url()]).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let alone = Node::start(options(&[], false), &Key::generate(), &store).await.unwrap();
+    assert!(timeout(BOUND, names::resolve(&alone, &broken, name)).await.unwrap().unwrap_err().contains("500"));
+    let said = state::said(&of(9));
+    let nowhere = names::put(&alone, &broken, name, &said);
+    assert!(timeout(BOUND, nowhere).await.unwrap().unwrap_err().contains("500"));
+    alone.stop().await;
 }
 
 #[tokio::test]
