@@ -15,7 +15,7 @@ use super::kept::locked;
 use crate::{
     clock,
     ipfs::{
-        Blocks, Error, Node,
+        Blocks, Error, Name, Node,
         dag::{self, Directory, File, Target},
         store::MAX_BLOCK_BYTES,
     },
@@ -101,6 +101,7 @@ impl<B: Blocks, N: Network> Gatherer<B, N> {
         let root = self.directory(cid, "the root", &mut found).await?;
         let about = self.file(&root, "station.json", &mut found).await?;
         let about = About::read(&about, &self.station).map_err(Fault::Wrong)?;
+        about.stream.parse::<Name>().map_err(|error| Fault::Wrong(format!("station.json: {error}")))?;
         let text = self.file(&root, "live.m3u8", &mut found).await?;
         let listing = read_list(&text).map_err(|why| Fault::Wrong(format!("live.m3u8: {why}")))?;
         let segments = self.directory(entry(&root, SEGMENTS)?, "ipfs/", &mut found).await?;

@@ -7,7 +7,7 @@ use crate::{
 };
 
 const STATION: &str = "k51station";
-const STREAM: &str = "k51stream";
+const STREAM: &str = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
 const RULES: ShelfRules =
     ShelfRules { keep_segments: Span::seconds(100), keep_lists: Span::seconds(10), bytes_max: 1 << 30 };
 
@@ -110,6 +110,7 @@ async fn what_is_no_root_of_this_station_is_refused_before_its_segments_are_aske
         (Publication { without: Some("live.m3u8"), ..good() }, "the root has no live.m3u8"),
         (Publication { without: Some("ipfs"), ..good() }, "the root has no ipfs"),
         (other, "another station, \"k51other\""),
+        (about(r#"{"name":"x","stream":"k51b","station":"k51station"}"#), "\"k51b\" is no IPNS name"),
         (about("nonsense"), "station.json"),
         (about(&" ".repeat(100_000)), "at most"),
         (list("<html>".into()), "live.m3u8: it does not begin with #EXTM3U"),

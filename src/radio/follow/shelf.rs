@@ -6,9 +6,6 @@ use cid::Cid;
 
 use crate::radio::time::{Span, Time};
 
-/// How long blocks are kept that are not served (yet): what a half-fetched root has brought.
-const UNSERVED: Span = Span::seconds(3_600);
-
 /// The blocks of a mirror. What is served now is never let go.
 #[derive(Clone, Debug)]
 pub struct Shelf {
@@ -57,9 +54,9 @@ impl Shelf {
         Self { rules, held: HashMap::new(), queue: BTreeSet::new(), served: HashSet::new(), bytes: 0 }
     }
 
-    /// A block has been stored that is not served (yet).
+    /// A block is here for something that is not served (yet): it is counted upon, and goes after all that is older.
     pub fn stored(&mut self, cid: Cid, bytes: u64, now: Time) {
-        self.strange(cid, bytes, UNSERVED, now);
+        self.strange(cid, bytes, self.rules.keep_segments, now);
     }
 
     /// A block of a former run lies in the store.
@@ -134,8 +131,10 @@ impl Shelf {
     }
 
     fn strange(&mut self, cid: Cid, bytes: u64, keep: Span, now: Time) {
-        if !self.held.contains_key(&cid) {
-            self.put(cid, Held { until: now.plus(keep), bytes, keep, verified: false });
+        let held = Held { until: now.plus(keep), bytes, keep, verified: false };
+        match self.held.get(&cid).copied() {
+            Some(before) => self.put(cid, Held { until: before.until.max(held.until), ..before }),
+            None => self.put(cid, held),
         }
     }
 
@@ -201,6 +200,19 @@ mod tests {
         assert_eq!(shelf.expired(at(129), 9), []);
         assert_eq!(shelf.expired(at(130), 9), [strange.cid]);
         assert_eq!(shelf.usage(), (0, 0));
+    }
+
+    #[test]
+    fn a_block_that_is_counted_upon_again_stays() {
+        let mut shelf = Shelf::new(RULES);
+        let (block, other) = (block(1, 10, true), block(2, 995, true));
+        shelf.serve(&[block], at(0));
+        shelf.serve(&[], at(10));
+        shelf.stored(block.cid, 10, at(100));
+        assert_eq!(shelf.expired(at(150), 9), [], "it would have gone at 110");
+        assert!(shelf.gives(&block.cid));
+        shelf.found(other.cid, 995, at(150));
+        assert_eq!(shelf.expired(at(151), 9), [other.cid], "what nobody counts upon goes first where there is no room");
     }
 
     #[test]
