@@ -10,8 +10,9 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config, disk, setup as making, streamer};
+use crate::{config, disk, ipfs, mirror, setup as making, streamer};
 
+mod follow;
 mod preview;
 mod run;
 mod setup;
@@ -45,6 +46,9 @@ enum Command {
         /// Air what is in processed/ and leave the sources alone.
         #[arg(long)]
         no_setup: bool,
+        /// Be a mirror: fetch, verify, keep and serve what the station of this name (k51…) publishes.
+        #[arg(long, value_name = "STATION", conflicts_with = "no_setup")]
+        follow: Option<ipfs::Name>,
     },
     /// Encode music and jingles into processed/ and write the running order.
     Setup(setup::Options),
@@ -102,8 +106,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let dir = cli.dir;
-    match cli.command.unwrap_or(Command::Run { no_setup: false }) {
-        Command::Run { no_setup } => run::run(&dir, no_setup),
+    match cli.command.unwrap_or(Command::Run { no_setup: false, follow: None }) {
+        Command::Run { follow: Some(station), .. } => follow::run(&dir, station),
+        Command::Run { no_setup, follow: None } => run::run(&dir, no_setup),
         Command::Setup(options) => setup::run(&dir, options),
         Command::Preview { hours, json } => preview::run(&dir, hours, json),
         Command::Key(KeyArgs { action: KeyAction::Export { file } }) => export(&dir, &file),
@@ -136,6 +141,9 @@ fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<config::Error>() {
             return CONFIGURATION;
+        }
+        if cause.is::<mirror::Refused>() {
+            return USAGE;
         }
         if let Some(error) = cause.downcast_ref::<making::Error>() {
             return error.exit_code();

@@ -78,6 +78,17 @@ pub struct Site<B> {
     pub on_air: watch::Receiver<Option<Arc<OnAir>>>,
     /// The IPNS records.
     pub records: watch::Receiver<Records>,
+    /// Whether the station is another node's: then its recordings are not here.
+    pub mirrors: bool,
+}
+
+/// What the port serves when it is known only later whose it is: a mirror's.
+#[derive(Clone, Debug)]
+pub struct Later<B> {
+    /// What is served, once it is known.
+    pub site: watch::Receiver<Option<Site<B>>>,
+    /// What is said until then.
+    pub meanwhile: watch::Receiver<String>,
 }
 
 impl<B> Site<B> {
@@ -88,13 +99,39 @@ impl<B> Site<B> {
 
 /// Serves until `stop`; then open connections may finish their answer, for two seconds at most.
 pub async fn serve<B: Blocks>(listener: TcpListener, site: Site<B>, stop: CancellationToken) -> Result<(), Error> {
-    serve_within(Limits::default(), listener, router(site), stop).await
+    let (_always, routes) = watch::channel(router(site));
+    serve_within(Limits::default(), listener, routes, stop).await
+}
+
+/// As [`serve`]; until it is known what, every request is refused with what is said meanwhile.
+pub async fn serve_later<B: Blocks>(
+    listener: TcpListener,
+    later: Later<B>,
+    stop: CancellationToken,
+) -> Result<(), Error> {
+    let Later { mut site, meanwhile } = later;
+    let (turn, routes) = watch::channel(waiting(meanwhile));
+    let turning = async move {
+        loop {
+            let known = site.borrow_and_update().clone();
+            if let Some(known) = known {
+                turn.send_modify(|routes| *routes = router(known));
+            }
+            if site.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::select! {
+        served = serve_within(Limits::default(), listener, routes, stop) => served,
+        () = turning => Ok(()),
+    }
 }
 
 async fn serve_within(
     limits: Limits,
     listener: TcpListener,
-    router: Router,
+    routes: watch::Receiver<Router>,
     stop: CancellationToken,
 ) -> Result<(), Error> {
     let admission = Admission::new(limits);
@@ -111,9 +148,9 @@ async fn serve_within(
                     debug!(%address, "connection refused: too many are open");
                     continue;
                 };
-                let (router, stop) = (router.clone(), stop.clone());
+                let (routes, stop) = (routes.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(limits, stream, address, router, stop).await;
+                    converse(limits, stream, address, routes, stop).await;
                     drop(ticket);
                 });
             }
@@ -144,12 +181,18 @@ fn is_shortage(error: &io::Error) -> bool {
 }
 
 /// One connection, from its first byte to its last.
-async fn converse(limits: Limits, stream: TcpStream, address: SocketAddr, router: Router, stop: CancellationToken) {
+async fn converse(
+    limits: Limits,
+    stream: TcpStream,
+    address: SocketAddr,
+    routes: watch::Receiver<Router>,
+    stop: CancellationToken,
+) {
     let phase = Phase::default();
     let io = TokioIo::new(Guarded::new(stream, phase.clone(), limits));
     let service = service_fn(move |request| {
         phase.head_is_complete();
-        let router = router.clone();
+        let router = routes.borrow().clone();
         async move { Ok::<_, std::convert::Infallible>(answer(router, request).await) }
     });
     let connection = http1::Builder::new()
@@ -223,8 +266,17 @@ fn router<B: Blocks>(site: Site<B>) -> Router {
         .route("/now.json", get(now))
         .route("/status.json", get(status))
         .route("/health", get(health))
-        .fallback(async || Refusal::NotHere)
+        .fallback(nowhere)
         .with_state(Arc::new(site))
+}
+
+fn waiting(meanwhile: watch::Receiver<String>) -> Router {
+    Router::new().fallback(async move || Refusal::Waiting(meanwhile.borrow().clone()))
+}
+
+async fn nowhere<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Refusal {
+    let of_a_recording = ["/audio/", "/chunks/"].iter().any(|folder| head.uri.path().starts_with(folder));
+    if site.mirrors && of_a_recording { Refusal::NoRecordings } else { Refusal::NotHere }
 }
 
 async fn home<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Response {

@@ -12,6 +12,7 @@
 pub mod aired;
 pub mod canonical;
 pub mod coarse;
+pub mod follow;
 pub mod history;
 pub mod hls;
 pub mod manifest;

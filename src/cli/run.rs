@@ -12,12 +12,13 @@ use crate::{
     disk::{Layout, Lock},
     http,
     ipfs::Options,
+    mirror,
     radio::{naming::NamingRules, rules::Rules, status::OnAir, time::Span},
     streamer::{self, Identity, Settings},
 };
 
 /// From the stop signal to the end, at most; a clean stop takes less.
-const STOP_MAX: Duration = Duration::from_secs(4);
+pub(super) const STOP_MAX: Duration = Duration::from_secs(4);
 /// Gateways by whose software the stream was heard; `{}` is the name.
 const PATH_GATEWAYS: [&str; 2] = ["https://ipfs.io/ipns/{}", "https://dweb.link/ipns/{}"];
 const SUBDOMAIN_GATEWAYS: [&str; 2] = ["https://{}.ipns.dweb.link/", "https://{}.ipns.inbrowser.link/"];
@@ -32,6 +33,7 @@ pub(super) fn run(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
 
 async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let layout = Layout::new(std::path::absolute(dir).context("the station's folder")?);
+    mirror::check_folder(&layout, None)?;
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let setup = config::Setup::load(&layout.setup_toml())?;
     layout.create_state()?;
@@ -60,6 +62,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         blocks: station.store.clone(),
         on_air: station.on_air.clone(),
         records: station.records.clone(),
+        mirrors: false,
     };
     let serving = tokio::spawn(http::serve(listener, site, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
@@ -131,7 +134,7 @@ fn settings(
     })
 }
 
-fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
+pub(super) fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
     let fill = |pattern: &&str, name: &str| pattern.replace("{}", name);
     let own = [format!("{}/", own_url(here)), format!("{}/ipns/{stream}", own_url(here))];
     own.into_iter()
@@ -141,7 +144,7 @@ fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
 }
 
 /// The own gateway as a browser on this machine reaches it.
-fn own_url(here: SocketAddr) -> String {
+pub(super) fn own_url(here: SocketAddr) -> String {
     match here {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("http://127.0.0.1:{}", v4.port()),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("http://[::1]:{}", v6.port()),
@@ -164,7 +167,7 @@ fn announce(settings: &Settings, names: &[String; 2], here: SocketAddr) {
 }
 
 /// Tells when the station is on air, and whether it can be found, each time that changes.
-async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
+pub(super) async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
     let mut told = (false, None);
     loop {
         let now = on_air.borrow_and_update().as_ref().map(|air| {

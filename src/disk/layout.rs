@@ -112,6 +112,11 @@ impl Layout {
         self.state().join("ipfs")
     }
 
+    /// What a mirror has verified last; only a mirror has it.
+    pub fn follow(&self) -> PathBuf {
+        self.state().join("follow.json")
+    }
+
     /// The last running order that was accepted.
     pub fn accepted_order(&self) -> PathBuf {
         self.state().join("order.m3u")

@@ -33,6 +33,7 @@ struct Node {
     segment: Cid,
     root: Cid,
     file: Cid,
+    site: Site<Memory>,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<Result<(), Error>>,
 }
@@ -91,6 +92,7 @@ fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         needed_staleness_seconds: 198.0,
         last_publish: None,
         setup: SetupProgress { state: "done".into(), done: 1, total: 1 },
+        mirror: None,
         health: health.into(),
     };
     let now_json = "{\"now\":null}".into();
@@ -123,11 +125,13 @@ async fn node_within(limits: Limits) -> Node {
         blocks,
         on_air,
         records: record_changes,
+        mirrors: false,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let ended = tokio::spawn(serve_within(limits, listener, router(site), stop.clone()));
-    Node { address, air, records, segment, root: root_cid, file: file_cid, stop, ended }
+    let routes = watch::channel(router(site.clone())).1;
+    let ended = tokio::spawn(serve_within(limits, listener, routes, stop.clone()));
+    Node { address, air, records, segment, root: root_cid, file: file_cid, site, stop, ended }
 }
 
 impl Node {

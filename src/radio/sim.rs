@@ -9,6 +9,7 @@ mod catalogue;
 mod chance;
 mod disk;
 mod expect;
+mod follow;
 pub(super) mod list;
 mod names;
 mod observer;

@@ -42,6 +42,30 @@ pub struct SetupProgress {
     pub total: u64,
 }
 
+/// What a mirror has of the station that it follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mirroring {
+    /// `live`; `quiet`: nothing new for a while; `expired`: a record is over and its last verified state is served;
+    /// `run_out`: the list is over.
+    pub state: String,
+    /// The sequence of the station name's record.
+    pub station_sequence: u64,
+    /// When that record expires, RFC 3339.
+    pub station_expires: String,
+    /// The sequence of the stream name's record.
+    pub stream_sequence: u64,
+    /// When that record expires, RFC 3339.
+    pub stream_expires: String,
+    /// When the network last gave a record of the stream name, RFC 3339.
+    pub answered: Option<String>,
+    /// When the last segment that is here has aired, RFC 3339.
+    pub list_ends: String,
+    /// Blocks that are kept.
+    pub blocks: u64,
+    /// Bytes in them.
+    pub bytes: u64,
+}
+
 /// The answer to `/status.json`.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Status {
@@ -71,6 +95,9 @@ pub struct Status {
     pub last_publish: Option<LastPublish>,
     /// How far setup is.
     pub setup: SetupProgress,
+    /// What a mirror has of the station that it follows; a station has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirroring>,
     /// `ok`, or the reason why not.
     pub health: String,
 }

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     clock,
-    ipfs::{Blocks, Findable, Key, Node, Numbers, Record, Records, Store, View},
+    ipfs::{Blocks, Key, Node, Numbers, Record, Records, Store, View},
     radio::{
         naming::{NameAction, Naming},
         receipt::Body,
@@ -270,7 +270,7 @@ impl Work {
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
         status.addresses = peer.addresses();
-        status.findable = peer.findable() == Findable::Yes;
+        status.findable = peer.findable(peer.provided.last.is_some()).is_so();
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
         status.setup = self.publisher.setup.borrow().clone();

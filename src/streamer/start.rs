@@ -444,6 +444,7 @@ fn status(settings: &Settings) -> Status {
         needed_staleness_seconds: needed,
         last_publish: None,
         setup: idle(settings.setup),
+        mirror: None,
         health: "ok".into(),
     }
 }

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, fs};
 use crate::station::{Entry, List, Station};
 
 fn with_music() -> Station {
-    let station = Station::new(6, 4);
+    furnished(Station::new(6, 4))
+}
+
+/// Three short tracks and a jingle, encoded.
+pub(crate) fn furnished(station: Station) -> Station {
     station.tone("music/a.wav", 300, 2_600);
     station.tone("music/b.wav", 400, 3_300);
     station.tone("music/c.wav", 500, 700);
@@ -16,13 +20,13 @@ fn with_music() -> Station {
 
 /// Everything that was ever seen: a segment keeps its number, date, title and URI for ever.
 #[derive(Default)]
-struct Observer {
+pub(crate) struct Observer {
     seen: BTreeMap<u64, Entry>,
-    last: Option<List>,
+    pub(crate) last: Option<List>,
 }
 
 impl Observer {
-    fn see(&mut self, list: List) {
+    pub(crate) fn see(&mut self, list: List) {
         if let Some(before) = &self.last {
             assert!(list.first >= before.first, "the list went back:\n{}\n{}", before.text, list.text);
             assert!(list.last() >= before.last(), "the list became shorter:\n{}\n{}", before.text, list.text);

@@ -4,6 +4,7 @@
 
 mod air;
 mod config;
+mod mirror;
 mod setup;
 mod station;
 mod tidy;

@@ -21,22 +21,54 @@ pub(crate) struct Station {
     pub(crate) dir: TempDir,
     port: u16,
     running: Option<Child>,
+    arguments: Vec<String>,
 }
 
 impl Station {
     /// A station with segments of one second and this window and look-ahead; nobody is dialled.
     pub(crate) fn new(window_size: u32, look_ahead: u32) -> Self {
+        Self::with_peer(
+            window_size,
+            look_ahead,
+            "listen = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\ndelegated_routers = []\n",
+        )
+    }
+
+    /// The same among the peers of the DHT server at `bootstrap`, findable.
+    pub(crate) fn among(window_size: u32, look_ahead: u32, bootstrap: &str) -> Self {
+        let own = format!("/ip4/127.0.0.1/tcp/{}", free_port());
+        let peer = format!(
+            "listen = [\"{own}\"]\nannounce = [\"{own}\"]\nbootstrap = [\"{bootstrap}\"]\ndelegated_routers = []\n\
+             [ipns]\nttl_seconds = 2\npublish_interval_seconds = 1\n"
+        );
+        Self::with_peer(window_size, look_ahead, &peer)
+    }
+
+    /// A mirror of the station of that name, among the same peers.
+    pub(crate) fn mirror(of: &str, bootstrap: &str) -> Self {
+        let mut mirror = Self::among(6, 4, bootstrap);
+        mirror.follow(of);
+        mirror
+    }
+
+    /// From now on it is a mirror of the station of that name.
+    pub(crate) fn follow(&mut self, of: &str) {
+        self.arguments = ["run", "--follow", of].map(String::from).to_vec();
+    }
+
+    fn with_peer(window_size: u32, look_ahead: u32, peer: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         fs::write(dir.path().join("setup.toml"), "[audio]\nsegment_duration = 1\n[jingles]\ncycle = 2\n").unwrap();
         let streaming = format!(
             "[streaming]\nwindow_size = {window_size}\nlook_ahead = {look_ahead}\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
-             [peer]\nlisten = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\n"
+             [peer]\n{peer}"
         );
         fs::write(dir.path().join("streaming.toml"), streaming).unwrap();
         fs::create_dir(dir.path().join("music")).unwrap();
         fs::create_dir(dir.path().join("jingles")).unwrap();
-        Self { dir, port, running: None }
+        let arguments = ["run", "--no-setup"].map(String::from).to_vec();
+        Self { dir, port, running: None, arguments }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -72,9 +104,10 @@ impl Station {
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Goes on air with what is in `processed/`.
+    /// Goes on air with what is in `processed/`; a mirror begins to follow.
     pub(crate) fn run(&mut self) {
-        let child = self.command(&["run", "--no-setup"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
+        let child = self.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
         self.running = Some(child);
     }
 
@@ -100,13 +133,25 @@ impl Station {
 
     /// As [`Station::get`], for what is no text.
     pub(crate) fn get_bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let (head, body) = self.ask(path)?;
+        head.starts_with(b"HTTP/1.1 200").then_some(body)
+    }
+
+    /// The words of an answer, whatever it is.
+    pub(crate) fn words(&self, path: &str) -> Option<String> {
+        self.ask(path).map(|(_, body)| String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Head and body of an answer.
+    fn ask(&self, path: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).ok()?;
-        let head = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
-        answer.starts_with(b"HTTP/1.1 200").then(|| answer.split_off(head + 4))
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let body = answer.split_off(end + 4);
+        Some((answer, body))
     }
 
     /// The live list, if there is one.
@@ -142,6 +187,10 @@ impl Drop for Station {
             let _ = child.wait();
         }
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A live list, read for comparison.
