@@ -4,6 +4,7 @@
 
 mod air;
 mod config;
+mod peer;
 mod setup;
 mod station;
 mod tidy;
