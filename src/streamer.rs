@@ -31,10 +31,12 @@ mod air;
 mod catalog;
 mod child;
 pub mod identity;
+mod lanes;
 mod notes;
 pub mod preview;
 mod publisher;
 mod start;
+mod witness;
 mod writer;
 
 pub use identity::Identity;

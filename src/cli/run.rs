@@ -11,7 +11,7 @@ use crate::{
     config::{self, Receipts},
     disk::{Layout, Lock},
     http,
-    ipfs::Options,
+    ipfs::{Options, Router},
     mirror,
     radio::{naming::NamingRules, rules::Rules, status::OnAir, time::Span},
     streamer::{self, Identity, Settings},
@@ -116,8 +116,9 @@ fn settings(
         name: streaming.name.clone(),
         page,
         gateways: gateways(here, &station, &stream),
-        peer: Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?,
+        peer: peer(streaming)?,
         calls: !streaming.bootstrap.is_empty(),
+        routers: Router::check(&streaming.delegated_routers)?,
         naming: NamingRules {
             interval: Span::seconds(streaming.publish_interval_seconds.into()),
             lifetime: Span::seconds(lifetime),
@@ -132,6 +133,16 @@ fn settings(
         auto_setup: streaming.auto_setup,
         layout,
     })
+}
+
+fn peer(streaming: &config::Streaming) -> anyhow::Result<Options> {
+    let peer = Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?;
+    for address in peer.useless() {
+        tracing::warn!(
+            "streaming.toml: peer.announce: {address} is private, and of no use to the peers of peer.bootstrap"
+        );
+    }
+    Ok(peer)
 }
 
 pub(super) fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
@@ -168,25 +179,20 @@ fn announce(settings: &Settings, names: &[String; 2], here: SocketAddr) {
 
 /// Tells when the station is on air, and whether it can be found, each time that changes.
 pub(super) async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
-    let mut told = (false, None);
+    let mut told = (false, String::new());
     loop {
         let now = on_air.borrow_and_update().as_ref().map(|air| {
             let title = air.status.now.as_ref().map(|now| now.title.clone()).unwrap_or_default();
-            (air.status.findable, title)
+            (air.status.network.advice.clone(), title)
         });
-        if let Some((findable, title)) = now {
+        if let Some((advice, title)) = now {
             if !told.0 {
                 say(&format!("on air: {title}"));
             }
-            if told.1 != Some(findable) {
-                say(if findable {
-                    "findable: others can reach this node"
-                } else {
-                    "not findable: no peer of the network knows an address of this node; \
-                     open port 4001 (TCP and UDP) and set `[peer] announce` in streaming.toml"
-                });
+            if told.1 != advice {
+                say(&advice);
             }
-            told = (true, Some(findable));
+            told = (true, advice);
         }
         if on_air.changed().await.is_err() {
             return;

@@ -32,7 +32,8 @@ pub struct Streaming {
     pub announce: Vec<String>,
     /// Multiaddrs, each with `/p2p/…`, of the peers that let us into the DHT; empty for none.
     pub bootstrap: Vec<String>,
-    /// Base URLs of the routers that take IPNS records by HTTP; empty for none.
+    /// Base URLs of the routers that take IPNS records by HTTP; empty for none. None is the default where `bootstrap` is
+    /// empty.
     pub delegated_routers: Vec<String>,
     /// What happens when the ledger cannot be written.
     pub receipts: Receipts,
@@ -142,6 +143,9 @@ impl Streaming {
         let raw: Raw = text.raw(KEYS)?;
         let default = Self::default();
         let (air, ipns, peer) = (raw.streaming, raw.ipns, raw.peer);
+        let bootstrap = BOOTSTRAP.checked(text, peer.bootstrap, default.bootstrap, peers)?;
+        // Who calls no peer does not mean to ask a public router either, unless it is named.
+        let routers = if bootstrap.is_empty() { Vec::new() } else { default.delegated_routers };
         Ok(Self {
             name: NAME.checked(text, raw.name, default.name, shown_name)?,
             window_size: WINDOW_SIZE.count(text, air.window_size, default.window_size)?,
@@ -158,13 +162,8 @@ impl Streaming {
             http_listen: HTTP_LISTEN.checked(text, raw.http.listen, default.http_listen, |at| at.parse().ok())?,
             peer_listen: PEER_LISTEN.checked(text, peer.listen, default.peer_listen, multiaddrs)?,
             announce: ANNOUNCE.checked(text, peer.announce, default.announce, multiaddrs)?,
-            bootstrap: BOOTSTRAP.checked(text, peer.bootstrap, default.bootstrap, peers)?,
-            delegated_routers: DELEGATED_ROUTERS.checked(
-                text,
-                peer.delegated_routers,
-                default.delegated_routers,
-                urls,
-            )?,
+            bootstrap,
+            delegated_routers: DELEGATED_ROUTERS.checked(text, peer.delegated_routers, routers, urls)?,
             receipts: RECEIPTS.checked(text, raw.ledger.receipts, default.receipts, |word| receipts(&word))?,
         })
     }

@@ -17,7 +17,7 @@ use crate::{
         dag::{Directory, Entry, File, Part},
         memory::Memory,
     },
-    radio::status::{SetupProgress, Status},
+    radio::status::{Network, SetupProgress, Status},
 };
 
 const STATION: &str = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
@@ -85,6 +85,7 @@ fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         addresses: vec![],
         gateways: vec![],
         findable: false,
+        network: Network::default(),
         media_sequence: 7,
         now: None,
         next: None,
@@ -198,6 +199,7 @@ async fn health_and_status_say_what_the_station_says() {
         "addresses",
         "gateways",
         "findable",
+        "network",
         "media_sequence",
         "now",
         "next",

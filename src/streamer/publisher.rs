@@ -12,20 +12,25 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     air::{Frame, GroupFile, Rendered, Shown, group_files, render},
+    lanes::{Lanes, Routed},
     notes::Notes,
+    start::Floor,
+    witness::{Report, Sequences},
     writer::Writer,
 };
 use crate::{
     clock,
-    ipfs::{Blocks, Key, Node, Numbers, Record, Records, Store, View},
+    ipfs::{Blocks, Key, Node, Numbers, Record, Records, Router, Store, View},
     radio::{
         naming::{NameAction, Naming},
         receipt::Body,
         retention::Retention,
-        status::{LastPublish, OnAir, SetupProgress, Status},
+        status::{OnAir, SetupProgress, Status},
         time::{Span, Time},
     },
 };
+
+mod seen;
 
 /// How often the status is looked over.
 const TICK: Duration = Duration::from_secs(1);
@@ -72,6 +77,8 @@ pub(super) struct Publisher {
     pub(super) clock: clock::System,
     pub(super) store: Store,
     pub(super) node: Node,
+    pub(super) routers: Vec<Router>,
+    pub(super) put: watch::Sender<Sequences>,
     pub(super) writer: Writer,
     pub(super) notes: Notes,
     pub(super) frame: Frame,
@@ -100,19 +107,28 @@ struct Work {
     folder: Vec<(Cid, u64)>,
     provided: VecDeque<(Cid, Time)>,
     ended: mpsc::Sender<Ended>,
+    lanes: Lanes,
+    routed: Sequences,
+    told_of: bool,
     names_open: bool,
+    /// Whether anybody could be asked what sequences were used before.
+    floor_known: bool,
     adopted: bool,
 }
 
 impl Publisher {
     /// Runs until `stop`. Names are published once `floor` is there: the highest sequences that the network knows.
+    /// `reports` tells what others see.
     pub(super) async fn run(
         self,
         mut shows: watch::Receiver<Option<Shown>>,
-        mut floor: watch::Receiver<Option<u64>>,
+        mut floor: watch::Receiver<Option<Floor>>,
+        mut reports: mpsc::Receiver<Report>,
         stop: CancellationToken,
     ) {
         let (ended, mut endings) = mpsc::channel(8);
+        let (routed, mut routings) = mpsc::channel(8);
+        let lanes = Lanes::open(&self.routers, &routed);
         let mut work = Work {
             publisher: self,
             shown: None,
@@ -122,7 +138,11 @@ impl Publisher {
             folder: Vec::new(),
             provided: VecDeque::new(),
             ended,
+            lanes,
+            routed: Sequences::default(),
+            told_of: false,
             names_open: false,
+            floor_known: false,
             adopted: false,
         };
         let mut tick = time::interval(TICK);
@@ -138,6 +158,8 @@ impl Publisher {
                     }
                 }
                 Some(ended) = endings.recv() => work.ended(ended),
+                Some(routed) = routings.recv() => work.routed(routed),
+                Some(report) = reports.recv() => work.seen(report),
                 Ok(()) = floor.changed(), if !work.names_open => {
                     let floor = *floor.borrow_and_update();
                     work.open_names(floor);
@@ -195,8 +217,9 @@ impl Work {
         self.refresh();
     }
 
-    /// Keeps and provides what is new on the list, in air order, and lets go of what left the folder.
+    /// Keeps what is new on the list, tells of it before it airs, and lets go of what left the folder.
     async fn take_over(&mut self, shown: &Shown, groups: &[GroupFile]) {
+        let clock = self.publisher.clock;
         let axis = shown.snapshot.axis;
         let mut fresh = Vec::new();
         let known = self.last_seq;
@@ -208,7 +231,7 @@ impl Work {
             let run_ends = axis.date(aired.run.air_samples + aired.run.samples);
             self.publisher.retention.keep(list, run_ends.plus(self.publisher.keep_segments));
             self.publisher.held.push_back(Held { cid, bytes: u64::from(aired.segment.bytes), until });
-            fresh.push(cid);
+            fresh.push((cid, clock.until(axis.date(aired.air_samples))));
             self.last_seq = aired.media_seq;
         }
         let oldest = shown.snapshot.segments.first().map_or(Time(0), |first| axis.date(first.air_samples));
@@ -223,7 +246,7 @@ impl Work {
         let gone = self.folder.iter().map(|(cid, _)| *cid).filter(|cid| !stays(cid)).collect();
         self.folder = folder;
         // A node that has stopped provides nothing; the station stops with it.
-        let _ = self.publisher.node.provide(fresh).await;
+        let _ = self.publisher.node.provide_before(fresh).await;
         let _ = self.publisher.node.stop_providing(gone).await;
     }
 
@@ -270,7 +293,7 @@ impl Work {
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
         status.addresses = peer.addresses();
-        status.findable = peer.findable(peer.provided.last.is_some()).is_so();
+        status.findable = seen::found(&mut status.network, &peer, self.told_of);
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
         status.setup = self.publisher.setup.borrow().clone();
@@ -293,11 +316,11 @@ impl Work {
         });
     }
 
-    fn open_names(&mut self, floor: Option<u64>) {
+    fn open_names(&mut self, floor: Option<Floor>) {
         let Some(floor) = floor else { return };
-        self.names_open = true;
+        (self.names_open, self.floor_known) = (true, floor.known);
         for named in [&mut self.publisher.stream, &mut self.publisher.station] {
-            named.naming.raise(floor);
+            named.naming.raise(floor.sequence);
         }
     }
 
@@ -355,6 +378,7 @@ impl Work {
             Which::Stream => records.stream = Some(record.bytes().clone()),
             Which::Station => records.station = Some(record.bytes().clone()),
         });
+        self.lanes.put(which, record.clone());
         let (node, ended) = (self.publisher.node.clone(), self.ended.clone());
         tokio::spawn(async move {
             let _ = node.provide(vec![value]).await;
@@ -376,14 +400,11 @@ impl Work {
             Ended::Put { which, value, sequence, outcome } => {
                 self.provided.push_back((value, self.publisher.clock.now().station));
                 let now = clock::wall();
-                self.named(which).naming.ended(outcome.is_ok(), now);
+                let well = outcome.is_ok() || self.routed.of(which) >= sequence;
+                self.named(which).naming.ended(well, now);
                 match outcome {
-                    Ok(took) => {
-                        tracing::info!(?which, sequence, seconds = took.as_secs_f64(), "published");
-                        self.publisher.status.last_publish =
-                            Some(LastPublish { sequence, at: now.to_string(), seconds: took.as_secs_f64() });
-                    }
-                    Err(error) => tracing::info!(?which, sequence, %error, "not published"),
+                    Ok(took) => self.published(which, sequence, took, "dht"),
+                    Err(error) => tracing::info!(?which, sequence, %error, "not put into the DHT"),
                 }
             }
         }

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::Context;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     task,
 };
 use tokio_util::sync::CancellationToken;
@@ -22,8 +22,9 @@ use super::{
     child::Children,
     identity::Identity,
     notes::Notes,
-    publisher::{Held, Named, Publisher},
+    publisher::{Held, Named, Publisher, Which},
     unfinished,
+    witness::{Pace, Sequences, Witness},
     writer::{Desk, Writer},
 };
 use crate::{
@@ -32,14 +33,14 @@ use crate::{
         self, Layout, Lock,
         ledger::{Error as LedgerError, Ledger, Signer},
     },
-    ipfs::{Key, Name, Node, Options, Records, Store},
+    ipfs::{Key, Node, Options, Records, Router, Store},
     radio::{
         history::History,
         naming::{Naming, NamingRules},
         receipt::{Body, Receipt},
         retention::Retention,
         rules::Rules,
-        status::{OnAir, SetupProgress, Status},
+        status::{Network, OnAir, RouterSeen, SetupProgress, Status},
         time::{Span, Time},
         timeline::{Clocks, Timeline},
     },
@@ -47,6 +48,8 @@ use crate::{
 
 /// How long the network is asked for what it knows of the station's names.
 const LOOKUP: Duration = Duration::from_secs(10);
+/// Reports of what others see that may wait for the publisher.
+const REPORTS_MAX: usize = 16;
 /// A list has fewer segments than this: how far above the first number of a lost list a new one begins.
 const LIST_MAX: u64 = 10_000;
 /// Segments of the past that the root's `ipfs/` folder may still hold: far more than a window and ten minutes.
@@ -77,6 +80,8 @@ pub struct Settings {
     pub peer: Options,
     /// Whether the peer calls anybody: without it nobody is asked.
     pub calls: bool,
+    /// Routers that take names over HTTP, and are asked.
+    pub routers: Vec<Router>,
     /// How names are published.
     pub naming: NamingRules,
     /// TTL of the records.
@@ -95,6 +100,15 @@ pub struct Settings {
     pub setup: bool,
     /// Whether it is run again when sources change.
     pub auto_setup: bool,
+}
+
+/// What the network knows of the station's names when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Floor {
+    /// The highest sequence of a record; 0 where there is none.
+    pub(super) sequence: u64,
+    /// Whether anybody could be asked.
+    pub(super) known: bool,
 }
 
 /// How to begin a timeline.
@@ -170,20 +184,22 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         rendering,
     };
     let silent = !base.fresh.expects_music && Catalog::new(settings.layout.processed()).load().is_err();
-    let names = [settings.identity.stream.name(), settings.identity.station.name()];
-    let calls = settings.calls;
+    let witness = witness(&settings, &base.node);
     let (floors, floor) = watch::channel(None);
+    let (reporting, reports) = mpsc::channel(REPORTS_MAX);
+    let put = watch::Sender::new(Sequences::default());
     let (store, node) = (base.store.clone(), base.node.clone());
     let streamer = streamer(&settings.layout, &mut base, shows, rendered, written);
-    let publisher = publisher(settings, base, progressed, on_air, records);
+    let publisher = publisher(settings, base, progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
         async move {
             let streaming = streamer.run(stop.clone());
-            let publishing = publisher.run(shown, floor, stop.clone());
+            let publishing = publisher.run(shown, floor, reports, stop.clone());
             let making = children.run(silent, stop.clone());
-            let asking = seen_on_network(node.clone(), names, calls, floors, stop);
-            let (outcome, (), (), ()) = tokio::join!(streaming, publishing, making, asking);
+            let asking = seen_on_network(&witness, floors, stop.clone());
+            let watching = witness.clone().run(put.subscribe(), reporting, stop);
+            let (outcome, (), (), (), ()) = tokio::join!(streaming, publishing, making, asking, watching);
             node.stop().await;
             store.close().await;
             drop(lock);
@@ -273,15 +289,18 @@ fn publisher(
     setup: watch::Receiver<SetupProgress>,
     on_air: watch::Sender<Option<Arc<OnAir>>>,
     records: watch::Sender<Records>,
+    put: watch::Sender<Sequences>,
 ) -> Publisher {
     Publisher {
         clock: base.clock,
         store: base.store,
         node: base.node,
+        put,
         writer: base.writer,
         notes: base.notes,
         frame: frame(&settings, base.epoch),
         status: status(&settings),
+        routers: settings.routers,
         stream: named(settings.identity.stream, settings.naming, base.reserved),
         station: named(settings.identity.station, settings.naming, base.reserved),
         held: base.held,
@@ -381,10 +400,10 @@ async fn numbers_floor(settings: &Settings, past: &Past, node: &Node) -> u64 {
     let local = past.history.last_seq().map_or(0, |last| last + LIST_MAX);
     let local = local.max(past.history.last_disc().map_or(0, |last| last + LIST_MAX));
     // With a ledger at hand this only counts where another epoch begins.
-    if past.ledger.is_some() || !settings.known || !settings.calls {
+    if past.ledger.is_some() || !settings.known {
         return seconds.max(local);
     }
-    let seen = node.lookup(settings.identity.stream.name(), LOOKUP).await.ok().flatten();
+    let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
     let numbers = seen.and_then(|record| record.view().numbers);
     let public = numbers.map_or(0, |n| n.media_sequence.max(n.discontinuity_sequence) + LIST_MAX);
     seconds.max(local).max(public)
@@ -437,6 +456,7 @@ fn status(settings: &Settings) -> Status {
         addresses: Vec::new(),
         gateways: settings.gateways.clone(),
         findable: false,
+        network: Network { routers: settings.routers.iter().map(unasked).collect(), ..Network::default() },
         media_sequence: 0,
         now: None,
         next: None,
@@ -453,23 +473,29 @@ fn idle(setup: bool) -> SetupProgress {
     SetupProgress { state: if setup { "idle" } else { "off" }.into(), done: 0, total: 0 }
 }
 
-/// The highest IPNS sequence that the network knows of the station's names; 0 when nobody can be asked. Names are
-/// not published before it is told.
-async fn seen_on_network(
-    node: Node,
-    names: [Name; 2],
-    calls: bool,
-    floors: watch::Sender<Option<u64>>,
-    stop: CancellationToken,
-) {
+fn unasked(router: &Router) -> RouterSeen {
+    RouterSeen { url: router.url().into(), state: "not asked yet".into() }
+}
+
+fn witness(settings: &Settings, node: &Node) -> Witness {
+    Witness {
+        node: node.clone(),
+        routers: settings.routers.clone(),
+        stream: settings.identity.stream.name(),
+        station: settings.identity.station.name(),
+        calls: settings.calls,
+        pace: Pace::USUAL,
+    }
+}
+
+/// The highest IPNS sequence that the network knows of the station's names. Names are not published before it is told.
+async fn seen_on_network(witness: &Witness, floors: watch::Sender<Option<Floor>>, stop: CancellationToken) {
     let ask = async {
-        if !calls {
-            return 0;
-        }
-        let [stream, station] = names.map(|name| node.lookup(name, LOOKUP));
-        let (stream, station) = tokio::join!(stream, station);
+        let (stream, station) =
+            tokio::join!(witness.newest(Which::Stream, LOOKUP), witness.newest(Which::Station, LOOKUP));
+        let known = stream.is_ok() && station.is_ok();
         let found = [stream, station].into_iter().flatten().flatten();
-        found.map(|record| record.view().sequence).max().unwrap_or(0)
+        Floor { sequence: found.map(|record| record.view().sequence).max().unwrap_or(0), known }
     };
     let floor = tokio::select! {
         floor = ask => floor,

@@ -5,6 +5,7 @@
 mod air;
 mod config;
 mod mirror;
+mod peer;
 mod setup;
 mod station;
 mod tidy;
