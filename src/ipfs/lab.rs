@@ -24,6 +24,12 @@ use super::{
     node::swarm::{self, Protocols, ProtocolsEvent},
 };
 
+mod bitswap_wire;
+mod caller;
+pub mod crowd;
+mod mischief;
+mod reader;
+
 /// A server of the DHT on loopback. Like the public ones it takes valid IPNS records and providers with addresses only.
 /// It ends when it is dropped.
 #[derive(Debug)]
