@@ -51,7 +51,9 @@ async fn main() -> anyhow::Result<()> {
 
 fn of_served(mut served: Served) -> Value {
     served.took_ms.sort_unstable();
-    let at = |share: usize| served.took_ms.get((served.took_ms.len() * share / 100).min(served.took_ms.len().saturating_sub(1)));
+    let at = |share: usize| {
+        served.took_ms.get((served.took_ms.len() * share / 100).min(served.took_ms.len().saturating_sub(1)))
+    };
     json!({
         "blocks": served.took_ms.len(), "p50_ms": at(50), "p99_ms": at(99), "max_ms": served.took_ms.last(),
         "late": served.late, "missing": served.missing, "calls": served.calls, "failures": served.failures,
@@ -59,8 +61,6 @@ fn of_served(mut served: Served) -> Value {
 }
 
 fn of_harm(harm: &Harm) -> Value {
-    let one = |deeds: &ipfs_radio::ipfs::lab::crowd::Deeds| {
-        json!({ "calls": deeds.calls, "refused": deeds.refused, "messages": deeds.messages, "bytes": deeds.bytes })
-    };
+    let one = |deeds: &ipfs_radio::ipfs::lab::crowd::Deeds| json!({ "calls": deeds.calls, "refused": deeds.refused, "messages": deeds.messages, "bytes": deeds.bytes });
     harm.iter().map(|(kind, deeds)| ((*kind).to_owned(), one(deeds))).collect::<serde_json::Map<_, _>>().into()
 }

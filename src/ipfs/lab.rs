@@ -24,7 +24,6 @@ use super::{
     node::swarm::{self, Protocols, ProtocolsEvent},
 };
 
-mod bitswap_wire;
 mod caller;
 pub mod crowd;
 mod mischief;

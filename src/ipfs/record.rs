@@ -232,9 +232,9 @@ mod tests {
                 sequence: number("sequence").unwrap(),
                 validity: Time(number("validity_us").unwrap()),
                 ttl: Span::seconds(number("ttl_seconds").unwrap()),
-                numbers: number("media_sequence").zip(number("discontinuity_sequence")).map(|(media, discontinuity)| {
-                    Numbers { media_sequence: media, discontinuity_sequence: discontinuity }
-                }),
+                numbers: number("media_sequence").zip(number("discontinuity_sequence")).map(
+                    |(media, discontinuity)| Numbers { media_sequence: media, discontinuity_sequence: discontinuity },
+                ),
             };
             let key = Key::of_seed(one["seed"].as_u64().unwrap().try_into().unwrap());
             assert_eq!(key.name().to_string(), text("name"));

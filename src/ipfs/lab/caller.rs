@@ -14,8 +14,7 @@ use libp2p::{
 use libp2p_stream::{Control, IncomingStreams};
 use tokio::{sync::watch, task::JoinHandle, time::timeout};
 
-use super::bitswap_wire::PROTOCOL;
-use crate::ipfs::{Error, Key, Options};
+use crate::ipfs::{Error, Key, Options, node::exchange::wire::PROTOCOL};
 
 /// How long a stream may take to open.
 const OPEN: Duration = Duration::from_secs(10);
@@ -39,11 +38,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Calls the peer at `address`, which ends in `/p2p/<peer id>`, as often as `times`; returns when the first call
     /// has been taken. The second value are the bitswap streams that the other opens.
-    pub(super) async fn call(
-        address: &str,
-        times: usize,
-        limit: Duration,
-    ) -> Result<(Self, IncomingStreams), Error> {
+    pub(super) async fn call(address: &str, times: usize, limit: Duration) -> Result<(Self, IncomingStreams), Error> {
         let refuse = |error: String| Error::Network(error);
         let options = Options::check(&[], &[], &[address.to_owned()])?;
         let (other, addresses) = options.bootstrap.into_iter().next().ok_or(Error::Stopped)?;
@@ -67,7 +62,9 @@ impl Caller {
     /// Opens a stream.
     pub(super) async fn open(&mut self, protocol: StreamProtocol) -> Result<Stream, Error> {
         let opened = timeout(OPEN, self.control.open_stream(self.other, protocol)).await;
-        opened.map_err(|_| Error::Network("no stream in time".into()))?.map_err(|error| Error::Network(error.to_string()))
+        opened
+            .map_err(|_| Error::Network("no stream in time".into()))?
+            .map_err(|error| Error::Network(error.to_string()))
     }
 
     /// Connections that stand.

@@ -14,12 +14,14 @@ use tokio::{
 };
 
 use super::{
-    bitswap_wire::{self as wire, PROTOCOL, Want},
     caller::Caller,
     crowd::{CALL, PAUSE, Tally},
 };
 use crate::{
-    ipfs::Error,
+    ipfs::{
+        Error,
+        node::exchange::wire::{self, PROTOCOL, Want},
+    },
     radio::segment::{RAW, cid_of},
 };
 
@@ -173,7 +175,7 @@ async fn babble(seed: u64, address: &str, tally: &Arc<Tally>) -> Result<(), Erro
             3 => (PROTOCOL, [wire::prefix(3 * 1024 * 1024), noise.clone()].concat()),
             4 => (PROTOCOL, [wire::prefix(2 * 1024 * 1024), noise.repeat(40)].concat()),
             5 => (PROTOCOL, wire::framed(&[&[0x0a, 6, 0x0a, 4, 0x0a, 2], &noise[..2]].concat())),
-            6 => (PROTOCOL, wire::unasked(&noise)),
+            6 => (PROTOCOL, wire::block(&cid_of(RAW, &noise), &noise)),
             7 => (UNKNOWN, noise),
             8 => (DHT, noise),
             _ => (IDENTIFY_PUSH, [wire::prefix(4_000), noise].concat()),

@@ -13,11 +13,11 @@ use tokio::{
     time::{Instant, timeout, timeout_at},
 };
 
-use super::{
-    bitswap_wire::{self as wire, Answer, PROTOCOL, Want},
-    caller::Caller,
+use super::caller::Caller;
+use crate::ipfs::{
+    Error,
+    node::exchange::wire::{self, Answer, PROTOCOL, Want},
 };
-use crate::ipfs::Error;
 
 /// What did not come for so long is asked for again.
 const AGAIN: Duration = Duration::from_secs(10);

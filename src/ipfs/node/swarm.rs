@@ -17,12 +17,9 @@ use libp2p::{
     swarm::NetworkBehaviour,
     tcp, yamux,
 };
-use rust_ipfs::{
-    p2p::bitswap,
-    repo::{DefaultStorage, Repo},
-};
+use rust_ipfs::repo::{DefaultStorage, Repo};
 
-use super::provides::MAX_PROVIDED;
+use super::{exchange, provides::MAX_PROVIDED};
 use crate::ipfs::{Error, Options};
 
 /// The protocol of Amino, the public DHT of IPFS.
@@ -50,7 +47,7 @@ pub(in crate::ipfs) struct Protocols {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(in crate::ipfs) kad: kad::Behaviour<MemoryStore>,
-    pub(in crate::ipfs) bitswap: bitswap::Behaviour,
+    pub(in crate::ipfs) bitswap: exchange::Behaviour,
 }
 
 /// A swarm that listens nowhere yet. Must be called within a Tokio runtime.
@@ -68,7 +65,7 @@ pub(in crate::ipfs) fn build(
         ),
         ping: ping::Behaviour::default(),
         kad: dht(peer),
-        bitswap: bitswap::Behaviour::new(repo, bitswap::Config::default()),
+        bitswap: exchange::Behaviour::new(repo),
     };
     let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
     let mut swarm = Swarm::new(transport(identity)?, protocols, peer, config);

@@ -1,5 +1,5 @@
 //! Bitswap 1.2.0 byte by byte (<https://specs.ipfs.tech/bitswap-protocol/>): what one who wants blocks sends, and what
-//! comes back. By hand, since a peer of the lab also sends what no library would.
+//! comes back.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use crate::{
     radio::segment::{DAG_PB, RAW, cid_of},
 };
 
-pub(super) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
+pub(in crate::ipfs) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 /// No message is longer (bitswap's limit for blocks is half of it).
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
 const SHA2_256: u8 = 0x12;
@@ -24,7 +24,7 @@ const HASH_BYTES: u8 = 32;
 
 /// What one entry of a want-list says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Want {
+pub(in crate::ipfs) enum Want {
     Have,
     Block,
     Cancel,
@@ -32,15 +32,15 @@ pub(super) enum Want {
 
 /// What came back in one message.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Answer {
+pub(in crate::ipfs) struct Answer {
     /// Blocks under the names that they hash to.
-    pub(super) blocks: Vec<(Cid, Bytes)>,
+    pub(in crate::ipfs) blocks: Vec<(Cid, Bytes)>,
     /// Whether the other has a block.
-    pub(super) presences: Vec<(Cid, bool)>,
+    pub(in crate::ipfs) presences: Vec<(Cid, bool)>,
 }
 
 /// A want-list, with its length before it. Every want asks to be told when the block is not there.
-pub(super) fn wants(entries: impl IntoIterator<Item = (Cid, Want)>) -> Vec<u8> {
+pub(in crate::ipfs) fn wants(entries: impl IntoIterator<Item = (Cid, Want)>) -> Vec<u8> {
     let mut list = Vec::new();
     for (cid, want) in entries {
         let mut entry = Vec::new();
@@ -59,23 +59,34 @@ pub(super) fn wants(entries: impl IntoIterator<Item = (Cid, Want)>) -> Vec<u8> {
     framed(&message)
 }
 
-/// A block that nobody asked for, with its length before it.
-pub(super) fn unasked(data: &[u8]) -> Vec<u8> {
-    let mut block = Vec::new();
-    put_bytes(&mut block, 1, &[1, RAW as u8, SHA2_256, HASH_BYTES]);
+/// A block, with the length of the message before it.
+pub(in crate::ipfs) fn block(cid: &Cid, data: &[u8]) -> Vec<u8> {
+    let name = cid.to_bytes();
+    let mut block = Vec::with_capacity(data.len() + 32);
+    put_bytes(&mut block, 1, &name[..name.len() - cid.hash().digest().len()]);
     put_bytes(&mut block, 2, data);
-    let mut message = Vec::new();
+    let mut message = Vec::with_capacity(block.len() + 16);
     put_bytes(&mut message, 3, &block);
     framed(&message)
 }
 
+/// Whether a block is here, with the length of the message before it.
+pub(in crate::ipfs) fn presence(cid: &Cid, here: bool) -> Vec<u8> {
+    let mut presence = Vec::new();
+    put_bytes(&mut presence, 1, &cid.to_bytes());
+    put_number(&mut presence, 2, u64::from(!here));
+    let mut message = Vec::new();
+    put_bytes(&mut message, 4, &presence);
+    framed(&message)
+}
+
 /// A message with its length before it.
-pub(super) fn framed(message: &[u8]) -> Vec<u8> {
+pub(in crate::ipfs) fn framed(message: &[u8]) -> Vec<u8> {
     [prefix(message.len() as u64), message.to_vec()].concat()
 }
 
 /// The length that stands before a message.
-pub(super) fn prefix(mut length: u64) -> Vec<u8> {
+pub(in crate::ipfs) fn prefix(mut length: u64) -> Vec<u8> {
     let mut bytes = Vec::new();
     while length >= 0x80 {
         bytes.push(length as u8 | 0x80);
@@ -86,7 +97,7 @@ pub(super) fn prefix(mut length: u64) -> Vec<u8> {
 }
 
 /// The next message of a stream, without its length; `None` at its end.
-pub(super) async fn next(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
+pub(in crate::ipfs) async fn next(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
     let (mut length, mut shift) = (0_usize, 0);
     loop {
         let mut byte = [0];
@@ -111,7 +122,7 @@ pub(super) async fn next(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Op
 }
 
 /// Reads what came back. A block of another kind than ours (CIDv1, SHA-256, raw or dag-pb) is left out.
-pub(super) fn answer(message: &[u8]) -> Result<Answer, Error> {
+pub(in crate::ipfs) fn answer(message: &[u8]) -> Result<Answer, Error> {
     let mut answer = Answer::default();
     for field in Fields::new(message) {
         match field? {
@@ -169,12 +180,17 @@ mod tests {
     #[tokio::test]
     async fn what_is_framed_is_read_back() {
         let data = vec![7; 300];
-        let mut stream = futures::io::Cursor::new([unasked(&data), framed(&[0x22, 4, 0x0a, 0, 0x10, 1])].concat());
-        let first = answer(&next(&mut stream).await.unwrap().unwrap()).unwrap();
-        assert_eq!(first.blocks, [(cid_of(RAW, &data), Bytes::from(data))]);
-        let second = answer(&next(&mut stream).await.unwrap().unwrap()).unwrap();
-        assert_eq!(second, Answer::default(), "a presence without a CID is left out");
-        assert_eq!(next(&mut stream).await.unwrap(), None);
+        let cid = cid_of(DAG_PB, &data);
+        let sent =
+            [block(&cid, &data), presence(&cid, true), presence(&cid, false), framed(&[0x22, 4, 0x0a, 0, 0x10, 1])];
+        let mut stream = futures::io::Cursor::new(sent.concat());
+        let mut read = Vec::new();
+        while let Some(message) = next(&mut stream).await.unwrap() {
+            read.push(answer(&message).unwrap());
+        }
+        let blocks = Answer { blocks: vec![(cid, Bytes::from(data))], ..Answer::default() };
+        let told = |here| Answer { presences: vec![(cid, here)], ..Answer::default() };
+        assert_eq!(read, [blocks, told(true), told(false), Answer::default()], "a presence of nothing is left out");
     }
 
     #[tokio::test]
