@@ -32,6 +32,7 @@ mod catalog;
 mod child;
 pub mod identity;
 mod notes;
+mod offer;
 pub mod preview;
 mod publisher;
 mod start;

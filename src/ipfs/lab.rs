@@ -24,8 +24,9 @@ use super::{
     node::swarm::{self, Protocols, ProtocolsEvent},
 };
 
-mod caller;
+pub(super) mod caller;
 pub mod crowd;
+pub mod far;
 mod mischief;
 mod reader;
 

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     air::{Frame, Rendered, Shown, render},
     notes::Notes,
+    offer::Offer,
     writer::Writer,
 };
 use crate::{
@@ -32,9 +33,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Blocks deleted at one tick.
 const EXPIRE_MAX: usize = 64;
 /// How long a segment stays in the root's `ipfs/` folder after it left the list.
-const TAIL: Span = Span::seconds(600);
-/// How long lists and roots that names pointed to are provided.
-const PROVIDE_LISTS: Span = Span::seconds(900);
+pub(super) const TAIL: Span = Span::seconds(600);
 
 /// Which of the two names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,7 +93,7 @@ struct Work {
     shown: Option<Shown>,
     rendered: Option<Rendered>,
     last_seq: u64,
-    provided: VecDeque<(Cid, Time)>,
+    offer: Offer,
     ended: mpsc::Sender<Ended>,
     names_open: bool,
     adopted: bool,
@@ -114,7 +113,7 @@ impl Publisher {
             shown: None,
             rendered: None,
             last_seq: 0,
-            provided: VecDeque::new(),
+            offer: Offer::default(),
             ended,
             names_open: false,
             adopted: false,
@@ -231,12 +230,7 @@ impl Work {
             // They are asked for no more; the sweep at the next start takes what stays.
             tracing::warn!(%error, count = gone.len(), "old blocks cannot be deleted");
         }
-        let over = |at: &Time| at.plus(PROVIDE_LISTS) < now;
-        let mut stale = Vec::new();
-        while self.provided.front().is_some_and(|(_, at)| over(at)) {
-            stale.extend(self.provided.pop_front().map(|(cid, _)| cid));
-        }
-        let _ = self.publisher.node.stop_providing(stale).await;
+        let _ = self.publisher.node.stop_providing(self.offer.past(now)).await;
         self.refresh();
     }
 
@@ -352,7 +346,7 @@ impl Work {
                 self.publisher.station.naming.reserved(until);
             }
             Ended::Put { which, value, sequence, outcome } => {
-                self.provided.push_back((value, self.publisher.clock.now().station));
+                self.offer.named(value, self.publisher.clock.now().station);
                 let now = clock::wall();
                 self.named(which).naming.ended(outcome.is_ok(), now);
                 match outcome {

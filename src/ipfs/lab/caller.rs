@@ -1,6 +1,6 @@
 //! A peer that calls another and sends what it is told to, byte by byte.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use futures::StreamExt;
 use libp2p::{
@@ -28,7 +28,7 @@ struct Protocols {
 }
 
 /// A peer under a new identity with connections to one other. It hangs up when it is dropped.
-pub(super) struct Caller {
+pub(in crate::ipfs) struct Caller {
     other: PeerId,
     control: Control,
     connections: watch::Receiver<usize>,
@@ -38,7 +38,11 @@ pub(super) struct Caller {
 impl Caller {
     /// Calls the peer at `address`, which ends in `/p2p/<peer id>`, as often as `times`; returns when the first call
     /// has been taken. The second value are the bitswap streams that the other opens.
-    pub(super) async fn call(address: &str, times: usize, limit: Duration) -> Result<(Self, IncomingStreams), Error> {
+    pub(in crate::ipfs) async fn call(
+        address: &str,
+        times: usize,
+        limit: Duration,
+    ) -> Result<(Self, IncomingStreams), Error> {
         let refuse = |error: String| Error::Network(error);
         let options = Options::check(&[], &[], &[address.to_owned()])?;
         let (other, addresses) = options.bootstrap.into_iter().next().ok_or(Error::Stopped)?;
@@ -60,7 +64,7 @@ impl Caller {
     }
 
     /// Opens a stream.
-    pub(super) async fn open(&mut self, protocol: StreamProtocol) -> Result<Stream, Error> {
+    pub(in crate::ipfs) async fn open(&mut self, protocol: StreamProtocol) -> Result<Stream, Error> {
         let opened = timeout(OPEN, self.control.open_stream(self.other, protocol)).await;
         opened
             .map_err(|_| Error::Network("no stream in time".into()))?
@@ -68,8 +72,14 @@ impl Caller {
     }
 
     /// Connections that stand.
-    pub(super) fn connections(&self) -> usize {
+    pub(in crate::ipfs) fn connections(&self) -> usize {
         *self.connections.borrow()
+    }
+}
+
+impl fmt::Debug for Caller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Caller").field("other", &self.other).finish_non_exhaustive()
     }
 }
 
@@ -80,7 +90,7 @@ impl Drop for Caller {
 }
 
 fn swarm() -> Result<Swarm<Protocols>, Error> {
-    let refuse = |error: &dyn std::fmt::Display| Error::Network(error.to_string());
+    let refuse = |error: &dyn fmt::Display| Error::Network(error.to_string());
     let built = SwarmBuilder::with_existing_identity(Key::generate().pair().clone())
         .with_tokio()
         .with_tcp(tcp::Config::default().nodelay(true), noise::Config::new, yamux::Config::default)

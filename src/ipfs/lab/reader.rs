@@ -34,6 +34,7 @@ pub(super) struct Fetched {
 }
 
 /// A peer connected to one other.
+#[derive(Debug)]
 pub(super) struct Reader {
     caller: Caller,
     out: Stream,
@@ -50,7 +51,7 @@ impl Reader {
         Ok(Self { caller, out, answers, task: tokio::spawn(listen(incoming, tell)) })
     }
 
-    /// Whether the other is still there.
+    /// Whether the other is still there, as far as is known.
     pub(super) fn is_connected(&self) -> bool {
         self.caller.connections() > 0
     }

@@ -32,6 +32,8 @@ use tokio::{
 
 mod queue;
 mod stream;
+#[cfg(test)]
+mod tests;
 pub(in crate::ipfs) mod wire;
 
 use queue::{Peer, Want};

@@ -102,8 +102,7 @@ impl Handler {
     /// Writes what can be written. An error loses what is queued: whoever wants it asks again.
     fn write(&mut self, cx: &mut Context<'_>) {
         let Out::Open(stream) = &mut self.out else { return };
-        loop {
-            let Some((message, answer)) = self.queue.front() else { break };
+        while let Some((message, answer)) = self.queue.front() {
             match Pin::new(&mut *stream).poll_write(cx, &message[self.written..]) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count @ 1..)) => {
