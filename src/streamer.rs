@@ -33,6 +33,7 @@ mod child;
 pub mod identity;
 mod lanes;
 mod notes;
+mod offer;
 pub mod preview;
 mod publisher;
 mod start;

@@ -5,7 +5,7 @@
 //! names, so the same folder always has the same CID. What is read is bounded: a block of at most [`MAX_BLOCK_BYTES`],
 //! files of one level. Sharded folders and links are named as not supported, never guessed at.
 
-mod wire;
+pub(super) mod wire;
 
 use bytes::Bytes;
 use cid::{Cid, Version};

@@ -29,6 +29,11 @@ use super::{
     node::swarm::{self, Protocols, ProtocolsEvent},
 };
 
+pub(super) mod caller;
+pub mod crowd;
+pub mod far;
+mod mischief;
+mod reader;
 mod router;
 mod wire;
 

@@ -11,6 +11,7 @@ use tokio::{
 
 use super::{Error, Key, Name, Options, Record, Store};
 
+pub(super) mod exchange;
 mod fetch;
 mod findable;
 mod probe;

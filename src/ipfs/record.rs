@@ -218,6 +218,32 @@ mod tests {
         assert_eq!(read.view().numbers, Some(numbers));
     }
 
+    /// `tests/golden/ipns.mjs` makes the file, from the specification and with nothing of ours.
+    #[test]
+    fn the_bytes_are_those_that_another_program_makes() {
+        let golden: Vec<BTreeMap<String, serde_json::Value>> =
+            serde_json::from_str(include_str!("../../tests/golden/ipns.json")).unwrap();
+        assert!(golden.len() >= 5);
+        for one in golden {
+            let number = |name: &str| one.get(name).map(|value| value.as_str().unwrap().parse::<u64>().unwrap());
+            let text = |name: &str| one[name].as_str().unwrap();
+            let view = View {
+                value: text("value").into(),
+                sequence: number("sequence").unwrap(),
+                validity: Time(number("validity_us").unwrap()),
+                ttl: Span::seconds(number("ttl_seconds").unwrap()),
+                numbers: number("media_sequence").zip(number("discontinuity_sequence")).map(
+                    |(media, discontinuity)| Numbers { media_sequence: media, discontinuity_sequence: discontinuity },
+                ),
+            };
+            let key = Key::of_seed(one["seed"].as_u64().unwrap().try_into().unwrap());
+            assert_eq!(key.name().to_string(), text("name"));
+            let record = Record::sign(&key, &view).unwrap();
+            assert_eq!(HEXLOWER.encode(record.bytes()), text("record"), "{view:?}");
+            assert_eq!(Record::open(key.name(), record.bytes().clone()).unwrap().view(), &view);
+        }
+    }
+
     #[test]
     fn says_what_was_signed_and_expires() {
         let key = Key::of_seed(1);

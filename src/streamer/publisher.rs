@@ -14,6 +14,7 @@ use super::{
     air::{Frame, GroupFile, Rendered, Shown, group_files, render},
     lanes::{Lanes, Routed},
     notes::Notes,
+    offer::Offer,
     start::Floor,
     witness::{Report, Sequences},
     writer::Writer,
@@ -37,9 +38,7 @@ const TICK: Duration = Duration::from_secs(1);
 /// Blocks deleted at one tick.
 const EXPIRE_MAX: usize = 64;
 /// How long a segment stays in the root's `ipfs/` folder after it left the list.
-const TAIL: Span = Span::seconds(600);
-/// How long lists and roots that names pointed to are provided.
-const PROVIDE_LISTS: Span = Span::seconds(900);
+pub(super) const TAIL: Span = Span::seconds(600);
 
 /// Which of the two names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,7 +104,7 @@ struct Work {
     last_group: u64,
     /// The root's `ipfs/` folder: names with their sizes, sorted.
     folder: Vec<(Cid, u64)>,
-    provided: VecDeque<(Cid, Time)>,
+    offer: Offer,
     ended: mpsc::Sender<Ended>,
     lanes: Lanes,
     routed: Sequences,
@@ -136,7 +135,7 @@ impl Publisher {
             last_seq: 0,
             last_group: 0,
             folder: Vec::new(),
-            provided: VecDeque::new(),
+            offer: Offer::default(),
             ended,
             lanes,
             routed: Sequences::default(),
@@ -276,12 +275,7 @@ impl Work {
             // They are asked for no more; the sweep at the next start takes what stays.
             tracing::warn!(%error, count = gone.len(), "old blocks cannot be deleted");
         }
-        let over = |at: &Time| at.plus(PROVIDE_LISTS) < now;
-        let mut stale = Vec::new();
-        while self.provided.front().is_some_and(|(_, at)| over(at)) {
-            stale.extend(self.provided.pop_front().map(|(cid, _)| cid));
-        }
-        let _ = self.publisher.node.stop_providing(stale).await;
+        let _ = self.publisher.node.stop_providing(self.offer.past(now)).await;
         self.refresh();
     }
 
@@ -398,7 +392,7 @@ impl Work {
                 self.publisher.station.naming.reserved(until);
             }
             Ended::Put { which, value, sequence, outcome } => {
-                self.provided.push_back((value, self.publisher.clock.now().station));
+                self.offer.named(value, self.publisher.clock.now().station);
                 let now = clock::wall();
                 let well = outcome.is_ok() || self.routed.of(which) >= sequence;
                 self.named(which).naming.ended(well, now);

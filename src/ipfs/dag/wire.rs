@@ -1,4 +1,4 @@
-//! As much of the protobuf wire format as dag-pb and UnixFS use: varints and runs of bytes.
+//! As much of the protobuf wire format as dag-pb, UnixFS and bitswap use: varints and runs of bytes.
 
 use super::Error;
 
@@ -7,19 +7,19 @@ const WIRE_BYTES: u64 = 2;
 
 /// A field's value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Value<'a> {
+pub(in crate::ipfs) enum Value<'a> {
     Number(u64),
     Bytes(&'a [u8]),
 }
 
 /// The fields of a message, in the order in which they come. Ends after the first error.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub(in crate::ipfs) struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    pub(in crate::ipfs) fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
@@ -50,7 +50,7 @@ impl<'a> Iterator for Fields<'a> {
 }
 
 /// All varints of a packed field.
-pub(super) fn numbers(mut packed: &[u8]) -> Result<Vec<u64>, Error> {
+pub(in crate::ipfs) fn numbers(mut packed: &[u8]) -> Result<Vec<u64>, Error> {
     let mut all = Vec::new();
     while !packed.is_empty() {
         all.push(number(&mut packed)?);
@@ -80,12 +80,12 @@ fn bytes<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     Ok(run)
 }
 
-pub(super) fn put_number(message: &mut Vec<u8>, field: u64, value: u64) {
+pub(in crate::ipfs) fn put_number(message: &mut Vec<u8>, field: u64, value: u64) {
     put_varint(message, field << 3 | WIRE_NUMBER);
     put_varint(message, value);
 }
 
-pub(super) fn put_bytes(message: &mut Vec<u8>, field: u64, value: &[u8]) {
+pub(in crate::ipfs) fn put_bytes(message: &mut Vec<u8>, field: u64, value: &[u8]) {
     put_varint(message, field << 3 | WIRE_BYTES);
     put_varint(message, value.len() as u64);
     message.extend_from_slice(value);

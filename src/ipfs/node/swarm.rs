@@ -17,12 +17,9 @@ use libp2p::{
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
     tcp, upnp, yamux,
 };
-use rust_ipfs::{
-    p2p::bitswap,
-    repo::{DefaultStorage, Repo},
-};
+use rust_ipfs::repo::{DefaultStorage, Repo};
 
-use super::{probe, provides::MAX_PROVIDED};
+use super::{exchange, probe, provides::MAX_PROVIDED};
 use crate::ipfs::{Error, Key, Options};
 
 /// The protocol of Amino, the public DHT of IPFS.
@@ -50,7 +47,7 @@ pub(in crate::ipfs) struct Protocols {
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(in crate::ipfs) kad: kad::Behaviour<MemoryStore>,
-    pub(in crate::ipfs) bitswap: bitswap::Behaviour,
+    pub(in crate::ipfs) bitswap: exchange::Behaviour,
     pub(super) probe: probe::Behaviour,
     relay: relay::client::Behaviour,
     dcutr: dcutr::Behaviour,
@@ -83,7 +80,7 @@ pub(in crate::ipfs) fn build_with<P: NetworkBehaviour>(
         ),
         ping: ping::Behaviour::default(),
         kad: dht(peer),
-        bitswap: bitswap::Behaviour::new(repo, bitswap::Config::default()),
+        bitswap: exchange::Behaviour::new(repo),
         probe: probe::Behaviour::new(options.scope()),
         relay,
         dcutr: dcutr::Behaviour::new(peer),
