@@ -34,11 +34,10 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let layout = Layout::new(std::path::absolute(dir).context("the station's folder")?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let setup = config::Setup::load(&layout.setup_toml())?;
+    let peer = Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?;
     layout.create_state()?;
     layout.create_keys()?;
     let lock = Lock::take(&layout.state_lock())?;
-    let known = layout.stream_key().exists();
-    let identity = Identity::load(&layout.keys(), !layout.ledger().exists())?;
     for warning in streaming.warnings(setup.audio.segment_seconds) {
         tracing::warn!("{warning}");
     }
@@ -46,16 +45,16 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         .await
         .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
     let here = listener.local_addr().unwrap_or(streaming.http_listen);
-    let names = [identity.station.name().to_string(), identity.stream.name().to_string()];
-    let peer = identity.peer.peer_id();
-    let stop = CancellationToken::new();
-    let settings = settings(layout, &streaming, &setup, identity, known, here, no_setup)?;
+    let settings = settings(layout, &streaming, &setup, peer, here, no_setup)?;
+    let names = [settings.identity.station.name().to_string(), settings.identity.stream.name().to_string()];
+    let peer_id = settings.identity.peer.peer_id();
     announce(&settings, &names, here);
+    let stop = CancellationToken::new();
     let station = streamer::start(settings, lock, stop.clone()).await?;
     let site = http::Site {
         station: names[0].clone(),
         stream: names[1].clone(),
-        peer,
+        peer: peer_id,
         title: streaming.name.clone(),
         blocks: station.store.clone(),
         on_air: station.on_air.clone(),
@@ -84,11 +83,12 @@ fn settings(
     layout: Layout,
     streaming: &config::Streaming,
     setup: &config::Setup,
-    identity: Identity,
-    known: bool,
+    peer: Options,
     here: SocketAddr,
     no_setup: bool,
 ) -> anyhow::Result<Settings> {
+    let known = layout.stream_key().exists();
+    let identity = Identity::load(&layout.keys(), !layout.ledger().exists())?;
     let seconds = setup.audio.segment_seconds;
     let (station, stream) = (identity.station.name().to_string(), identity.stream.name().to_string());
     let page = http::page::page(&http::page::Station {
@@ -113,7 +113,7 @@ fn settings(
         name: streaming.name.clone(),
         page,
         gateways: gateways(here, &station, &stream),
-        peer: Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?,
+        peer,
         calls: !streaming.bootstrap.is_empty(),
         naming: NamingRules {
             interval: Span::seconds(streaming.publish_interval_seconds.into()),

@@ -5,5 +5,6 @@
 mod air;
 mod config;
 mod setup;
+mod start;
 mod station;
 mod tidy;

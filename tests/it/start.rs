@@ -1,0 +1,25 @@
+//! Starting and stopping: what is refused, in which words, and what a signal does.
+
+use std::fs;
+
+use crate::station::Station;
+
+#[test]
+fn what_cannot_work_is_refused_where_it_stands_before_anything_is_made() {
+    let peer = |list: &str| ("streaming.toml", format!("[peer]\n{list}\n").into_bytes());
+    let setup = |text: &str| ("setup.toml", text.as_bytes().to_vec());
+    for ((file, text), place) in [
+        (peer("listen = [\"/ip4/127.0.0.1/tcp/0\", \"/bogus\"]"), "streaming.toml:2:35: "),
+        (peer("bootstrap = [\"/ip4/1.2.3.4/tcp/4001/p2p/nobody\"]"), "streaming.toml:2:14: "),
+        (setup("[audio]\nchannels = 1\nbitrates = [128000, 320000]\n"), "setup.toml:3:21: "),
+        (("setup.toml", b"source = \"a\"\n# \xc3\xbc \xff\n".to_vec()), "setup.toml:2:5: "),
+    ] {
+        let station = Station::new(6, 4);
+        fs::write(station.path().join(file), text).unwrap();
+        let output = station.call(&["run", "--no-setup"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{said}");
+        assert!(said.contains(place) && said.contains('^'), "{said}");
+        assert!(!station.path().join("state").exists(), "{said}");
+    }
+}
