@@ -326,14 +326,13 @@ impl Past {
 
 /// Whether `setup --new-epoch` has made segments of another duration or rate, with which the station begins anew.
 fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result<bool> {
-    let marker = layout.new_epoch();
-    let Some(axis) = past.history.axis().filter(|_| marker.exists()) else { return Ok(false) };
-    if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
-        return Ok(true);
+    let (Some(axis), Some(asked)) = (past.history.axis(), layout.asked_epoch()) else { return Ok(false) };
+    if (axis.target_seconds, axis.rate) == asked {
+        // The epoch it asked for has begun.
+        disk::Disk::default().remove(&layout.new_epoch())?;
+        return Ok(false);
     }
-    // The epoch it asked for has begun.
-    disk::Disk::default().remove(&marker)?;
-    Ok(false)
+    Ok(asked == (wanted.segment_seconds, wanted.rate))
 }
 
 /// The rules of a station that has a ledger: duration and rate are those it began with.
