@@ -94,7 +94,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         setup::run(&layout, &job, &how, &tools, &STOP)?
     };
     drop(teller);
-    let new_epoch = options.new_epoch && how.station_constants.is_some();
+    let new_epoch = options.new_epoch && !options.dry_run && how.station_constants.is_some();
     if new_epoch && !report.stopped {
         layout.ask_for_epoch(job.settings.segment_seconds, job.settings.rate)?;
         say("restart the station to begin the new epoch");

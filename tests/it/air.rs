@@ -176,6 +176,10 @@ fn another_segment_duration_begins_another_epoch() {
     assert_eq!(refused.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--new-epoch"), "{refused:?}");
 
+    let before_dry_run = station.files();
+    assert!(station.call(&["setup", "--dry-run", "--new-epoch"]).status.success());
+    assert_eq!(station.files(), before_dry_run, "a dry run writes nothing");
+
     assert!(station.call(&["setup", "--new-epoch"]).status.success());
     station.run();
     let after = station.wait("a list of the new epoch", |station| {
