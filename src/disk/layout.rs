@@ -61,13 +61,13 @@ impl Layout {
 
     /// Makes `state/`, for nobody else to read.
     pub fn create_state(&self) -> Result<PathBuf> {
-        create_private(&self.state())
+        create_private_folder(&self.state())
     }
 
     /// Makes `state/keys/`, for nobody else to read.
     pub fn create_keys(&self) -> Result<PathBuf> {
         self.create_state()?;
-        create_private(&self.keys())
+        create_private_folder(&self.keys())
     }
 
     /// Says that `setup --new-epoch` has changed segment duration or rate: the next start begins another epoch.
@@ -220,7 +220,8 @@ impl Store {
     }
 }
 
-fn create_private(folder: &Path) -> Result<PathBuf> {
+/// Makes a folder, for nobody else to read.
+pub fn create_private_folder(folder: &Path) -> Result<PathBuf> {
     let create = || -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
@@ -248,7 +249,6 @@ mod tests {
     }
 
     #[test]
-    #[test]
     fn an_epoch_is_asked_for_in_numbers() {
         let folder = tempfile::tempdir().unwrap();
         let layout = Layout::new(folder.path());
@@ -260,6 +260,7 @@ mod tests {
         assert_eq!(layout.asked_epoch(), None);
     }
 
+    #[test]
     fn lies_where_the_contract_says() {
         let layout = Layout::new("/s");
         let store = layout.processed();
