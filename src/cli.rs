@@ -10,7 +10,7 @@ use std::{
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 
-use crate::{config, disk, setup as making, streamer};
+use crate::{config, disk, ipfs, setup as making, streamer};
 
 mod preview;
 mod run;
@@ -94,7 +94,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "ipfs-radio: {error:#}");
+            let _ = writeln!(io::stderr(), "ipfs-radio: {}", words(&error));
             ExitCode::from(code_of(&error))
         }
     }
@@ -132,6 +132,19 @@ fn import(dir: &Path, file: &Path) -> anyhow::Result<u8> {
 const BACKUP_BYTES_MAX: u64 = 1 << 20;
 
 /// The exit code of an error: what it is at the root decides.
+/// An error with its causes. Most errors of this program tell their cause themselves: it is told once.
+fn words(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<config::Error>() {
@@ -145,7 +158,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
             Some(_) => return DISK,
             None => {}
         }
-        if cause.is::<disk::ledger::Error>() {
+        let unusable = matches!(cause.downcast_ref(), Some(ipfs::Error::Listen(_) | ipfs::Error::Store(_)));
+        if unusable || cause.is::<disk::ledger::Error>() || cause.is::<io::Error>() {
             return DISK;
         }
     }
@@ -181,4 +195,26 @@ fn stop_on_signal() -> anyhow::Result<tokio::runtime::Runtime> {
         STOP.store(true, Ordering::Relaxed);
     });
     Ok(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let error = anyhow::Error::new(disk::read(Path::new("/nowhere"), 1).unwrap_err()).context("the keys");
+        assert_eq!(words(&error), "the keys: cannot read /nowhere: No such file or directory (os error 2)");
+        assert_eq!(words(&anyhow::Error::new(gone()).context("no port")), "no port: entity not found");
+        assert_eq!(words(&anyhow::anyhow!("alone")), "alone");
+    }
+
+    #[test]
+    fn whatever_the_system_refuses_is_input_or_output() {
+        let error = anyhow::Error::new(io::Error::from(io::ErrorKind::AddrInUse)).context("http.listen");
+        assert_eq!(code_of(&error), DISK);
+        assert_eq!(code_of(&ipfs::Error::Listen("in use".into()).into()), DISK);
+        assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
+    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use crate::station::{Entry, List, Station};
 
-fn with_music() -> Station {
+pub(crate) fn with_music() -> Station {
     let station = Station::new(6, 4);
     station.tone("music/a.wav", 300, 2_600);
     station.tone("music/b.wav", 400, 3_300);

@@ -1,8 +1,8 @@
 //! Starting and stopping: what is refused, in which words, and what a signal does.
 
-use std::fs;
+use std::{fs, net::TcpListener};
 
-use crate::station::Station;
+use crate::{air::with_music, station::Station};
 
 #[test]
 fn what_cannot_work_is_refused_where_it_stands_before_anything_is_made() {
@@ -22,4 +22,14 @@ fn what_cannot_work_is_refused_where_it_stands_before_anything_is_made() {
         assert!(said.contains(place) && said.contains('^'), "{said}");
         assert!(!station.path().join("state").exists(), "{said}");
     }
+}
+
+#[test]
+fn a_port_that_is_taken_is_told_once() {
+    let station = with_music();
+    let _taken = TcpListener::bind(("127.0.0.1", station.port)).unwrap();
+    let output = station.call(&["run", "--no-setup"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("http.listen") && said.matches("in use").count() == 1, "{said}");
 }
