@@ -1,6 +1,6 @@
 //! `run`: the station, its listener port, and what the operator is told.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, signal::unix, sync::watch, time};
@@ -18,6 +18,8 @@ use crate::{
 
 /// From the stop signal to the end, at most; a clean stop takes less.
 const STOP_MAX: Duration = Duration::from_secs(4);
+/// Between the end of the listener port, should it come, and its next beginning.
+const SERVE_AGAIN: Duration = Duration::from_secs(1);
 /// Gateways by whose software the stream was heard; `{}` is the name.
 const PATH_GATEWAYS: [&str; 2] = ["https://ipfs.io/ipns/{}", "https://dweb.link/ipns/{}"];
 const SUBDOMAIN_GATEWAYS: [&str; 2] = ["https://{}.ipns.dweb.link/", "https://{}.ipns.inbrowser.link/"];
@@ -60,7 +62,9 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         on_air: station.on_air.clone(),
         records: station.records.clone(),
     };
-    let serving = tokio::spawn(http::serve(listener, site, stop.clone()));
+    let (listener, ending) = (Arc::new(listener), stop.clone());
+    let serve = move || http::serve(listener.clone(), site.clone(), ending.clone());
+    let serving = tokio::spawn(kept_up(serve, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
     let mut running = station.running;
     let ended_early = tokio::select! {
@@ -77,6 +81,19 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         tracing::warn!("not everything stopped in time");
     }
     Ok(OK)
+}
+
+/// Serves until `stop`, and if serving ends before that, however it ends, serves again.
+async fn kept_up<F: Future<Output = ()> + Send + 'static>(serve: impl Fn() -> F, stop: CancellationToken) {
+    loop {
+        let ended = tokio::spawn(serve()).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let why = ended.err().map_or_else(|| "without a reason".to_owned(), |error| error.to_string());
+        tracing::error!(why, "the listener port ended and is opened again");
+        time::sleep(SERVE_AGAIN).await;
+    }
 }
 
 fn settings(
@@ -198,5 +215,33 @@ pub(super) async fn signalled() {
     tokio::select! {
         _ = interrupt.recv() => {}
         _ = terminate.recv() => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_ends_is_served_again_until_the_stop() {
+        let (stop, served) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let serve = {
+            let (stop, served) = (stop.clone(), served.clone());
+            move || {
+                let stop = stop.clone();
+                let round = served.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    match round {
+                        0 => panic!("the first one breaks"),
+                        _ => stop.cancel(),
+                    }
+                    stop.cancelled().await;
+                }
+            }
+        };
+        kept_up(serve, stop).await;
+        assert_eq!(served.load(Ordering::SeqCst), 2);
     }
 }
