@@ -3,10 +3,10 @@
 use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::{net::TcpListener, signal::unix, sync::watch, time};
+use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{OK, say};
+use super::{OK, Signals, say};
 use crate::{
     config::{self, Receipts},
     disk::{Layout, Lock},
@@ -33,6 +33,7 @@ pub(super) fn run(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
 }
 
 async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
+    let mut signals = Signals::catch()?;
     let layout = Layout::new(std::path::absolute(dir).context("the station's folder")?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let setup = config::Setup::load(&layout.setup_toml())?;
@@ -52,7 +53,10 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let peer_id = settings.identity.peer.peer_id();
     announce(&settings, &names, here);
     let stop = CancellationToken::new();
-    let station = streamer::start(settings, lock, stop.clone()).await?;
+    let station = tokio::select! {
+        started = streamer::start(settings, lock, stop.clone()) => started?,
+        () = signals.any() => return Ok(OK),
+    };
     let site = http::Site {
         station: names[0].clone(),
         stream: names[1].clone(),
@@ -68,7 +72,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let telling = tokio::spawn(tell(station.on_air.clone()));
     let mut running = station.running;
     let ended_early = tokio::select! {
-        () = signalled() => None,
+        () = signals.any() => None,
         ended = &mut running => Some(ended),
     };
     stop.cancel();
@@ -205,16 +209,6 @@ async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
         if on_air.changed().await.is_err() {
             return;
         }
-    }
-}
-
-/// Waits for SIGINT or SIGTERM. Without handlers it waits for ever, and the default action ends the process.
-pub(super) async fn signalled() {
-    let handlers = (unix::signal(unix::SignalKind::interrupt()), unix::signal(unix::SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = handlers else { return std::future::pending().await };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
     }
 }
 

@@ -50,6 +50,7 @@ const NICE: i32 = 10;
 
 /// Runs setup to its end or until a signal.
 pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
+    let _runtime = stop_on_signal()?;
     let layout = Layout::new(std::path::absolute(dir)?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let config = config::Setup::load(&layout.setup_toml())?;
@@ -62,7 +63,6 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     if options.nice {
         let _ = rustix::process::nice(NICE);
     }
-    let _runtime = stop_on_signal()?;
     let look_ahead = u64::from(streaming.look_ahead * config.audio.segment_seconds);
     let first_samples = Span::seconds(look_ahead + 60).to_samples(config.audio.rate);
     let job = config.job();

@@ -2,6 +2,8 @@
 
 use std::{fs, net::TcpListener};
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::{air::with_music, station::Station};
 
 #[test]
@@ -32,4 +34,20 @@ fn a_port_that_is_taken_is_told_once() {
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(4), "{said}");
     assert!(said.contains("http.listen") && said.matches("in use").count() == 1, "{said}");
+}
+
+#[test]
+fn a_signal_right_after_the_start_is_a_clean_stop() {
+    for command in [&["run", "--no-setup"][..], &["run"], &["setup"]] {
+        let mut station = Station::new(6, 4);
+        station.start(command);
+        // Signals are caught before anything is made, so whoever sees `state/` may send one.
+        let made = station.path().join("state");
+        while !made.exists() {
+            std::thread::yield_now();
+        }
+        let stopped = station.stop();
+        let clean = if command[0] == "setup" { [Some(1), Some(0)] } else { [Some(0), Some(0)] };
+        assert!(clean.contains(&stopped), "{command:?}: {stopped:?}");
+    }
 }
