@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{air::Shown, catalog::Catalog, notes::Notes, writer::Writer};
+use self::{air::Shown, catalog::Catalog, child::Rendering, notes::Notes, writer::Writer};
 use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records, Store},
@@ -83,8 +83,7 @@ struct Streamer {
     writer: Writer,
     notes: Notes,
     shows: watch::Sender<Option<Shown>>,
-    /// Whether the generator's pieces are still being rendered.
-    rendering: watch::Receiver<bool>,
+    rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
 }
 
@@ -200,12 +199,12 @@ impl Streamer {
         let Ok(Ok(loaded)) = task::spawn_blocking(move || catalog.load()).await else { return };
         let filler = Arc::new(loaded.order);
         let rendering = *self.rendering.borrow();
-        if rendering && loaded.samples < self.head_start {
+        if rendering != Rendering::Over && loaded.samples < self.head_start {
             return;
         }
         let known = self.filler.replace(filler.clone()).is_some_and(|before| before == filler);
-        // A station with music of its own does not begin with the filler, unless setup ended with nothing to air.
-        if self.order.is_some() || !self.fresh.expects_music || !rendering {
+        // A station with music of its own does not begin with the filler while the music may come in time.
+        if self.order.is_some() || rendering != Rendering::NotAsked {
             self.begin();
         }
         if !known {

@@ -19,7 +19,7 @@ use super::{
     HEAD_START, Station, Streamer,
     air::{Frame, Shown},
     catalog::Catalog,
-    child::Children,
+    child::{Children, Rendering},
     identity::Identity,
     notes::Notes,
     publisher::{Held, Named, Publisher},
@@ -102,8 +102,6 @@ pub(super) struct Fresh {
     epoch: u64,
     floor: u64,
     constants: Arc<OnceLock<Body>>,
-    /// Whether there is music to wait for, so that the filler does not begin the station.
-    pub(super) expects_music: bool,
 }
 
 impl Fresh {
@@ -151,7 +149,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let (on_air, heard) = watch::channel(None);
     let (records, signed) = watch::channel(Records::default());
     let (progress, progressed) = watch::channel(idle(settings.setup));
-    let (rendering, rendered) = watch::channel(true);
+    let (rendering, rendered) = watch::channel(Rendering::NotAsked);
     let written = Arc::new(Notify::new());
     let children = Children {
         binary: settings.binary.clone(),
@@ -164,8 +162,10 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         progress: Arc::new(progress),
         written: written.clone(),
         rendering,
+        published: Arc::default(),
     };
-    let silent = !base.fresh.expects_music && Catalog::new(settings.layout.processed()).load().is_err();
+    let silent = Catalog::new(settings.layout.processed()).load().is_err();
+    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
     let names = [settings.identity.stream.name(), settings.identity.station.name()];
     let calls = settings.calls;
     let (floors, floor) = watch::channel(None);
@@ -177,7 +177,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         async move {
             let streaming = streamer.run(stop.clone());
             let publishing = publisher.run(shown, floor, stop.clone());
-            let making = children.run(silent, stop.clone());
+            let making = children.run(silent, expects_music, stop.clone());
             let asking = seen_on_network(node.clone(), names, calls, floors, stop);
             let (outcome, (), (), ()) = tokio::join!(streaming, publishing, making, asking);
             node.stop().await;
@@ -213,8 +213,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if another_epoch { None } else { resumed(past.history, &rules, &store, clock).await };
-    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
-    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants, expects_music };
+    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants };
     Ok(Base {
         clock,
         notes,
@@ -235,7 +234,7 @@ fn streamer(
     layout: &Layout,
     base: &mut Base,
     shows: watch::Sender<Option<Shown>>,
-    rendering: watch::Receiver<bool>,
+    rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
 ) -> Streamer {
     Streamer {

@@ -16,13 +16,13 @@ pub(crate) fn with_music() -> Station {
 
 /// Everything that was ever seen: a segment keeps its number, date, title and URI for ever.
 #[derive(Default)]
-struct Observer {
-    seen: BTreeMap<u64, Entry>,
-    last: Option<List>,
+pub(crate) struct Observer {
+    pub(crate) seen: BTreeMap<u64, Entry>,
+    pub(crate) last: Option<List>,
 }
 
 impl Observer {
-    fn see(&mut self, list: List) {
+    pub(crate) fn see(&mut self, list: List) {
         if let Some(before) = &self.last {
             assert!(list.first >= before.first, "the list went back:\n{}\n{}", before.text, list.text);
             assert!(list.last() >= before.last(), "the list became shorter:\n{}\n{}", before.text, list.text);
@@ -181,11 +181,11 @@ fn another_segment_duration_begins_another_epoch() {
     assert_eq!(station.files(), before_dry_run, "a dry run writes nothing");
 
     assert!(station.call(&["setup", "--new-epoch"]).status.success());
+    assert!(station.call(&["setup"]).status.success(), "what was asked for is not refused");
     station.run();
     let after = station.wait("a list of the new epoch", |station| {
         station.list().filter(|list| list.text.contains("#EXT-X-TARGETDURATION:2\n"))
     });
-    assert!(station.call(&["setup"]).status.success(), "what was asked for is not refused");
     assert!(after.first > before.last(), "numbers go on");
     station.kill();
     station.run();

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod air;
+mod beside;
 mod config;
 mod setup;
 mod start;

@@ -51,3 +51,19 @@ fn a_signal_right_after_the_start_is_a_clean_stop() {
         assert!(clean.contains(&stopped), "{command:?}: {stopped:?}");
     }
 }
+
+#[test]
+fn a_log_in_a_file_is_plain_text_and_without_setup_its_state_is_off() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    station.start(&["-vv", "run", "--no-setup"]);
+    let status = station.wait("the generator to have failed", |station| {
+        let status = station.status()?;
+        status["health"].as_str()?.contains("built-in pieces").then_some(status)
+    });
+    assert_eq!(status["setup"]["state"], "off");
+    assert_eq!(station.stop(), Some(0));
+    let said = station.said();
+    assert!(said.contains("order accepted"), "{said}");
+    assert!(!said.contains('\u{1b}'), "{said}");
+}
