@@ -49,6 +49,8 @@ pub(super) enum Rendering {
 pub(super) struct Children {
     pub(super) binary: PathBuf,
     pub(super) dir: PathBuf,
+    /// What setup is configured by.
+    pub(super) setup_toml: PathBuf,
     /// Folders whose settled change starts setup; none: only at start.
     pub(super) sources: Vec<PathBuf>,
     /// Whether setup is run at all.
@@ -87,7 +89,8 @@ impl Children {
             self.nice = true;
         }
         // Watched from before the first run, so that nothing that is added while it runs is missed.
-        let places: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
+        let mut places: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
+        places.push((&self.setup_toml, false));
         let mut watch = Watch::new(&places, SETTLE);
         let mut well = if generator_first {
             self.set_up().await

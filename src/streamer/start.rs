@@ -154,6 +154,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let children = Children {
         binary: settings.binary.clone(),
         dir: settings.layout.dir().into(),
+        setup_toml: settings.layout.setup_toml(),
         sources: settings.sources.clone(),
         setup: settings.setup,
         auto_setup: settings.auto_setup,
