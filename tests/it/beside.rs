@@ -8,7 +8,7 @@ use ipfs_radio::{
 };
 
 use crate::{
-    air::Observer,
+    air::{Observer, with_music},
     station::{Entry, Station},
 };
 
@@ -51,6 +51,22 @@ fn nothing_is_missing(observer: &Observer) {
 }
 
 #[test]
+fn music_that_is_dropped_in_takes_over_from_the_generator_at_an_item_boundary() {
+    let (mut station, _lock) = with_short_filler();
+    station.start(&["run"]);
+    let mut observer = Observer::default();
+    until_heard(&station, &mut observer, "f2");
+    station.tone("music/a.wav", 440, 3_500);
+    until_heard(&station, &mut observer, "a");
+    assert_eq!(station.status().unwrap()["setup"]["state"], "done");
+    assert_eq!(station.stop(), Some(0));
+    nothing_is_missing(&observer);
+    let titles: Vec<&str> = observer.seen.values().map(title).collect();
+    let switch = titles.iter().position(|title| *title == "a").unwrap();
+    assert!(titles[switch..].iter().all(|title| *title == "a"), "{titles:?}");
+}
+
+#[test]
 fn setup_that_is_kept_out_does_not_keep_the_station_silent() {
     let (mut station, _generator) = with_short_filler();
     station.tone("music/a.wav", 440, 3_500);
@@ -67,4 +83,32 @@ fn setup_that_is_kept_out_does_not_keep_the_station_silent() {
     until_heard(&station, &mut observer, "a");
     assert_eq!(station.stop(), Some(0));
     nothing_is_missing(&observer);
+}
+
+#[test]
+fn setup_may_be_called_while_the_station_is_on_air() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    station.run();
+    let mut observer = Observer::default();
+    until_heard(&station, &mut observer, "b");
+    station.tone("music/d.wav", 600, 3_500);
+    station.set_up();
+    until_heard(&station, &mut observer, "d");
+    assert_eq!(station.stop(), Some(0));
+    nothing_is_missing(&observer);
+}
+
+#[test]
+fn what_is_processed_airs_without_sources_and_without_configuration_of_setup() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    fs::remove_dir_all(station.path().join("music")).unwrap();
+    fs::remove_dir_all(station.path().join("jingles")).unwrap();
+    fs::remove_file(station.path().join("setup.toml")).unwrap();
+    station.run();
+    let list = station.wait("a list", Station::list);
+    let titles: Vec<&str> = list.segments.values().map(title).collect();
+    assert!(["a", "b", "c", "j"].iter().all(|wanted| titles.contains(wanted)), "{titles:?}");
+    assert_eq!(station.stop(), Some(0));
 }

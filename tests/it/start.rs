@@ -67,3 +67,23 @@ fn a_log_in_a_file_is_plain_text_and_without_setup_its_state_is_off() {
     assert!(said.contains("order accepted"), "{said}");
     assert!(!said.contains('\u{1b}'), "{said}");
 }
+
+#[test]
+fn a_stop_does_not_wait_for_an_encode() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    station.tone("music/long.wav", 220, 900_000);
+    station.let_settle();
+    station.start(&["run"]);
+    station.wait("the long one to be encoded", |station| {
+        let setup = &station.status()?["setup"];
+        (setup["state"] == "running" && setup["done"] == 4 && setup["total"] == 5).then_some(())
+    });
+    let children = station.processes();
+    assert_eq!(children.len(), 2, "the station and its setup");
+    assert_eq!(station.stop(), Some(0));
+    for pid in children {
+        let gone = |pid| kill_process(Pid::from_raw(pid).unwrap(), Signal::CONT).is_err();
+        station.wait("setup to be gone", |_| gone(pid).then_some(()));
+    }
+}

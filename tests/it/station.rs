@@ -18,6 +18,7 @@ use tempfile::TempDir;
 const TRIES: usize = 1_200;
 const LOG: &str = "run.log";
 const BETWEEN: Duration = Duration::from_millis(50);
+const STOP_TRIES: usize = 100;
 
 pub(crate) struct Station {
     pub(crate) dir: TempDir,
@@ -141,12 +142,19 @@ impl Station {
         child.wait().unwrap();
     }
 
-    /// Ends it as an operator would. Gives the exit code.
+    /// Ends it as an operator would, which must not take longer than the five seconds a stop has. Gives the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        let mut child = self.running.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
+        let child = self.running.as_mut().unwrap();
+        let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        child.wait().unwrap().code()
+        for _ in 0..STOP_TRIES {
+            if let Some(status) = child.try_wait().unwrap() {
+                self.running = None;
+                return status.code();
+            }
+            thread::sleep(BETWEEN);
+        }
+        panic!("it does not stop");
     }
 
     /// One request to the listener port; `None` while nobody answers or the answer is not 200.
