@@ -12,7 +12,7 @@ pub mod page;
 mod range;
 mod refusal;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -50,16 +50,10 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// How long open connections may finish their answer after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long nobody is accepted after the socket has failed; twice as long each time that it fails again.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 const METHODS: &str = "GET, HEAD, OPTIONS";
-
-/// Why the listener port ends.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The socket can accept no more.
-    #[error("the listener port failed: {0}")]
-    Accept(#[source] io::Error),
-}
 
 /// What the port serves.
 #[derive(Clone, Debug)]
@@ -97,18 +91,15 @@ impl<B> Site<B> {
     }
 }
 
-/// Serves until `stop`; then open connections may finish their answer, for two seconds at most.
-pub async fn serve<B: Blocks>(listener: TcpListener, site: Site<B>, stop: CancellationToken) -> Result<(), Error> {
+/// Serves until `stop`; then open connections may finish their answer, for two seconds at most. Nothing else ends it: an
+/// error of the socket is told, and after a pause the next listener is waited for.
+pub async fn serve<B: Blocks>(listener: Arc<TcpListener>, site: Site<B>, stop: CancellationToken) {
     let (_always, routes) = watch::channel(router(site));
-    serve_within(Limits::default(), listener, routes, stop).await
+    serve_within(Limits::default(), &*listener, routes, stop).await;
 }
 
 /// As [`serve`]; until it is known what, every request is refused with what is said meanwhile.
-pub async fn serve_later<B: Blocks>(
-    listener: TcpListener,
-    later: Later<B>,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+pub async fn serve_later<B: Blocks>(listener: TcpListener, later: Later<B>, stop: CancellationToken) {
     let Later { mut site, meanwhile } = later;
     let (turn, routes) = watch::channel(waiting(meanwhile));
     let turning = async move {
@@ -123,27 +114,36 @@ pub async fn serve_later<B: Blocks>(
         }
     };
     tokio::select! {
-        served = serve_within(Limits::default(), listener, routes, stop) => served,
-        () = turning => Ok(()),
+        () = serve_within(Limits::default(), &listener, routes, stop) => {}
+        () = turning => {}
     }
 }
 
-async fn serve_within(
-    limits: Limits,
-    listener: TcpListener,
-    routes: watch::Receiver<Router>,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+/// Where connections come from.
+trait Door: Sync {
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Door for TcpListener {
+    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send {
+        Self::accept(self)
+    }
+}
+
+async fn serve_within(limits: Limits, door: &impl Door, routes: watch::Receiver<Router>, stop: CancellationToken) {
     let admission = Admission::new(limits);
     let mut connections = JoinSet::new();
+    let mut pause = PAUSE_MIN;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
+            accepted = door.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
+                pause = PAUSE_MIN;
                 let Some(ticket) = admission.admit(address.ip()) else {
                     debug!(%address, "connection refused: too many are open");
                     continue;
@@ -155,29 +155,21 @@ async fn serve_within(
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) if is_shortage(&error) => {
+            Err(error) => {
                 warn!(%error, "cannot accept a listener now");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(pause) => pause = PAUSE_MAX.min(pause * 2),
+                }
             }
-            Err(error) => return Err(Error::Accept(error)),
         }
     }
     let _ = tokio::time::timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
-    Ok(())
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionRefused, ConnectionReset, Interrupted, TimedOut};
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
-}
-
-/// Out of file descriptors, buffers or memory: it passes when connections close.
-fn is_shortage(error: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = 105;
-    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
 }
 
 /// One connection, from its first byte to its last.

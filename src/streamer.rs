@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{air::Shown, catalog::Catalog, notes::Notes, writer::Writer};
+use self::{air::Shown, catalog::Catalog, child::Rendering, notes::Notes, writer::Writer};
 use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records, Store},
@@ -90,8 +90,7 @@ struct Streamer {
     writer: Writer,
     notes: Notes,
     shows: watch::Sender<Option<Shown>>,
-    /// Whether the generator's pieces are still being rendered.
-    rendering: watch::Receiver<bool>,
+    rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
     /// Entries that could not air when it was their turn, and why.
     failing: BTreeMap<String, String>,
@@ -226,13 +225,13 @@ impl Streamer {
             }
         }
         let Some(loaded) = read.filler else { return };
-        if read.rendering && loaded.samples < self.head_start {
+        if read.rendering != Rendering::Over && loaded.samples < self.head_start {
             return;
         }
         let filler = Arc::new(loaded.order);
         let known = self.filler.replace(filler.clone()).is_some_and(|before| before == filler);
-        // A station with music of its own does not begin with the filler, unless setup ended with nothing to air.
-        let may_begin = self.order.is_some() || !self.fresh.expects_music || !read.rendering;
+        // A station with music of its own does not begin with the filler while the music may come in time.
+        let may_begin = self.order.is_some() || read.rendering != Rendering::NotAsked;
         if !(may_begin && self.begin() || known) {
             self.handle(Event::Filler(filler));
         }
@@ -292,8 +291,8 @@ struct Read {
     /// Whether an order that is another one was kept for later starts.
     saved: Result<(), disk::Error>,
     filler: Option<catalog::Loaded>,
-    /// Whether the filler is still being rendered.
-    rendering: bool,
+    /// How far the filler is.
+    rendering: Rendering,
 }
 
 /// Reads both orders whenever something was written, apart from the air: a disk takes as long as it likes.
@@ -301,7 +300,7 @@ async fn read_orders(
     [processed, generated]: [Catalog; 2],
     accepted_order: PathBuf,
     written: Arc<Notify>,
-    mut rendering: watch::Receiver<bool>,
+    mut rendering: watch::Receiver<Rendering>,
     found: mpsc::Sender<Read>,
 ) {
     let mut saved_sha256 = String::new();

@@ -7,8 +7,8 @@ use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    OK,
-    run::{STOP_MAX, gateways, own_url, signalled, tell},
+    OK, Signals,
+    run::{STOP_MAX, gateways, own_url, tell},
     say,
 };
 use crate::{
@@ -32,6 +32,7 @@ pub(super) fn run(dir: &Path, station: Name) -> anyhow::Result<u8> {
 }
 
 async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {
+    let mut signals = Signals::catch()?;
     let layout = Layout::new(std::path::absolute(dir).context("the mirror's folder")?);
     mirror::check_folder(&layout, Some(station))?;
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
@@ -62,7 +63,7 @@ async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {
     let named = tokio::spawn(tell_stream(mirror.told.clone(), here));
     let mut running = mirror.running;
     let ended_early = tokio::select! {
-        () = signalled() => None,
+        () = signals.any() => None,
         ended = &mut running => Some(ended),
     };
     stop.cancel();

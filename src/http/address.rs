@@ -13,6 +13,9 @@ use super::refusal::Refusal;
 /// The multicodec of a libp2p key (`0x72`): an IPNS name.
 const LIBP2P_KEY: u64 = 0x72;
 
+/// The multicodec of the hash that is the content itself.
+const IDENTITY: u64 = 0x00;
+
 /// A path below `/ipfs/` or `/ipns/`, decoded and free of anything that could mean another place.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Address {
@@ -74,6 +77,12 @@ fn percent_decoded(raw: &str) -> Option<Vec<u8>> {
 /// A CID in any of its spellings.
 pub(super) fn cid(text: &str) -> Result<Cid, Refusal> {
     Cid::try_from(text).map_err(|error| Refusal::Bad(format!("not a CID: {error}")))
+}
+
+/// Whether this CID brings its content along, which is then anybody's and never ours. The empty one is how gateways are
+/// probed (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>).
+pub(super) fn is_foreign(cid: &Cid) -> bool {
+    cid.hash().code() == IDENTITY && cid.hash().size() > 0
 }
 
 /// Whether `text` is another spelling of the name `own` (`k51…`): a CID in another base, or the base58 of its hash.

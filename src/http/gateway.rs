@@ -48,6 +48,9 @@ pub(super) async fn ipfs<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head
     let query = Query::read(&head.uri)?;
     let form = query.form(&head.headers)?;
     let root = address::cid(&address.root)?;
+    if address::is_foreign(&root) {
+        return Err(Refusal::NotHere);
+    }
     if form == Form::Record {
         return Err(Refusal::Bad("a record belongs to a name: ask for it under /ipns/".into()));
     }

@@ -35,7 +35,7 @@ struct Node {
     file: Cid,
     site: Site<Memory>,
     stop: CancellationToken,
-    ended: tokio::task::JoinHandle<Result<(), Error>>,
+    ended: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Node {
@@ -105,6 +105,10 @@ async fn node() -> Node {
 }
 
 async fn node_within(limits: Limits) -> Node {
+    node_behind(limits, |listener| listener).await
+}
+
+async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce(TcpListener) -> D) -> Node {
     let (first, second, page, list) = (raw(segment()), raw("the rest"), raw("<!doctype html><p>hi"), raw(LIST));
     let parts = [&first, &second].map(|(cid, bytes)| Part { cid: *cid, bytes: bytes.len() as u64 });
     let file = File::Parts(parts.to_vec()).encode().unwrap();
@@ -131,7 +135,8 @@ async fn node_within(limits: Limits) -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let routes = watch::channel(router(site.clone())).1;
-    let ended = tokio::spawn(serve_within(limits, listener, routes, stop.clone()));
+    let (door, stopped) = (door(listener), stop.clone());
+    let ended = tokio::spawn(async move { serve_within(limits, &door, routes, stopped).await });
     Node { address, air, records, segment, root: root_cid, file: file_cid, site, stop, ended }
 }
 

@@ -31,13 +31,15 @@ pub(super) async fn put(node: &Node, routers: &[Router], name: Name, said: &Said
     let record = Record::open(name, Bytes::copy_from_slice(&said.bytes)).map_err(|error| error.to_string())?;
     let given = join_all(routers.iter().map(|router| router.put(&record)));
     let (put, given) = tokio::join!(node.publish(&record), given);
-    let mut outcomes = vec![put.map(|done| done.took)];
-    outcomes.extend(given);
-    match outcomes.iter().flatten().min() {
-        Some(took) => {
-            Ok(LastPublish { sequence: said.sequence, at: clock::wall().to_string(), seconds: took.as_secs_f64() })
+    let by_routers = routers.iter().map(Router::url).zip(given);
+    let outcomes: Vec<_> = [("dht", put.map(|done| done.took))].into_iter().chain(by_routers).collect();
+    let first = outcomes.iter().filter_map(|(by, outcome)| outcome.as_ref().ok().map(|took| (took, by))).min();
+    match first {
+        Some((took, by)) => {
+            let (at, seconds) = (clock::wall().to_string(), took.as_secs_f64());
+            Ok(LastPublish { sequence: said.sequence, at, seconds, by: (*by).into() })
         }
-        None => Err(words(outcomes.into_iter().filter_map(Result::err))),
+        None => Err(words(outcomes.into_iter().filter_map(|(_, outcome)| outcome.err()))),
     }
 }
 

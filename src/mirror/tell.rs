@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Work, kept};
 use crate::radio::{
     follow::{Trouble, Which},
-    status::{Mirroring, OnAir, SetupProgress, Status},
+    status::{Mirroring, Network, OnAir, SetupProgress, Status},
     time::Span,
     timeline::Clocks,
 };
@@ -71,13 +71,17 @@ impl Work {
         let target = shown.map_or(0, |(_, list)| list.listing.target_seconds());
         let hold_back = shown.map_or(0, |(_, list)| list.listing.hold_back_seconds());
         let ttl = self.follow.shown().map_or(Span(0), |(_, stream)| stream.ttl).0 / 1_000_000;
+        let mut network = Network::default();
+        // What a mirror has told of is not read back through others.
+        let findable = peer.describe(&mut network, peer.provided.last.is_some());
         Status {
             station: self.settings.station.to_string(),
             stream: stream.into(),
             peer: self.node.id().into(),
             addresses: peer.addresses(),
             gateways: self.settings.gateways.iter().map(|url| url.replace("{stream}", stream)).collect(),
-            findable: peer.findable(peer.provided.last.is_some()).is_so(),
+            findable,
+            network,
             media_sequence: shown.map_or(0, |(_, list)| list.listing.media_sequence(clocks.wall)),
             now,
             next,

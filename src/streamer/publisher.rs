@@ -287,7 +287,7 @@ impl Work {
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
         status.addresses = peer.addresses();
-        status.findable = seen::found(&mut status.network, &peer, self.told_of);
+        status.findable = peer.describe(&mut status.network, self.told_of);
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
         status.setup = self.publisher.setup.borrow().clone();

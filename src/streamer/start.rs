@@ -19,7 +19,7 @@ use super::{
     HEAD_START, Station, Streamer,
     air::{Frame, Shown, group_file},
     catalog::Catalog,
-    child::Children,
+    child::{Children, Rendering},
     identity::Identity,
     notes::Notes,
     publisher::{Held, Named, Publisher, Which},
@@ -118,8 +118,6 @@ pub(super) struct Fresh {
     epoch: u64,
     floor: u64,
     constants: Arc<OnceLock<Body>>,
-    /// Whether there is music to wait for, so that the filler does not begin the station.
-    pub(super) expects_music: bool,
 }
 
 impl Fresh {
@@ -169,11 +167,12 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let (on_air, heard) = watch::channel(None);
     let (records, signed) = watch::channel(Records::default());
     let (progress, progressed) = watch::channel(idle(settings.setup));
-    let (rendering, rendered) = watch::channel(true);
+    let (rendering, rendered) = watch::channel(Rendering::NotAsked);
     let written = Arc::new(Notify::new());
     let children = Children {
         binary: settings.binary.clone(),
         dir: settings.layout.dir().into(),
+        setup_toml: settings.layout.setup_toml(),
         sources: settings.sources.clone(),
         setup: settings.setup,
         auto_setup: settings.auto_setup,
@@ -182,8 +181,10 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         progress: Arc::new(progress),
         written: written.clone(),
         rendering,
+        published: Arc::default(),
     };
-    let silent = !base.fresh.expects_music && Catalog::new(settings.layout.processed()).load().is_err();
+    let silent = Catalog::new(settings.layout.processed()).load().is_err();
+    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
     let witness = witness(&settings, &base.node);
     let (floors, floor) = watch::channel(None);
     let (reporting, reports) = mpsc::channel(REPORTS_MAX);
@@ -196,7 +197,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         async move {
             let streaming = streamer.run(stop.clone());
             let publishing = publisher.run(shown, floor, reports, stop.clone());
-            let making = children.run(silent, stop.clone());
+            let making = children.run(silent, expects_music, stop.clone());
             let asking = seen_on_network(&witness, floors, stop.clone());
             let watching = witness.clone().run(put.subscribe(), reporting, stop);
             let (outcome, (), (), (), ()) = tokio::join!(streaming, publishing, making, asking, watching);
@@ -236,8 +237,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
-    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
-    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants, expects_music };
+    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants };
     Ok(Base {
         clock,
         notes,
@@ -258,7 +258,7 @@ fn streamer(
     layout: &Layout,
     base: &mut Base,
     shows: watch::Sender<Option<Shown>>,
-    rendering: watch::Receiver<bool>,
+    rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
 ) -> Streamer {
     Streamer {
@@ -368,14 +368,13 @@ impl Past {
 
 /// Whether `setup --new-epoch` has made segments of another duration or rate, with which the station begins anew.
 fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result<bool> {
-    let marker = layout.new_epoch();
-    let Some(axis) = past.history.axis().filter(|_| marker.exists()) else { return Ok(false) };
-    if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
-        return Ok(true);
+    let (Some(axis), Some(asked)) = (past.history.axis(), layout.asked_epoch()) else { return Ok(false) };
+    if (axis.target_seconds, axis.rate) == asked {
+        // The epoch it asked for has begun.
+        disk::Disk::default().remove(&layout.new_epoch())?;
+        return Ok(false);
     }
-    // The epoch it asked for has begun.
-    disk::Disk::default().remove(&marker)?;
-    Ok(false)
+    Ok(asked == (wanted.segment_seconds, wanted.rate))
 }
 
 /// The rules of a station that has a ledger: duration and rate are those it began with.

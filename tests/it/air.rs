@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fs};
 
 use crate::station::{Entry, List, Station};
 
-fn with_music() -> Station {
+pub(crate) fn with_music() -> Station {
     furnished(Station::new(6, 4))
 }
 
@@ -21,7 +21,7 @@ pub(crate) fn furnished(station: Station) -> Station {
 /// Everything that was ever seen: a segment keeps its number, date, title and URI for ever.
 #[derive(Default)]
 pub(crate) struct Observer {
-    seen: BTreeMap<u64, Entry>,
+    pub(crate) seen: BTreeMap<u64, Entry>,
     pub(crate) last: Option<List>,
 }
 
@@ -215,7 +215,12 @@ fn another_segment_duration_begins_another_epoch() {
     assert_eq!(refused.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--new-epoch"), "{refused:?}");
 
+    let before_dry_run = station.files();
+    assert!(station.call(&["setup", "--dry-run", "--new-epoch"]).status.success());
+    assert_eq!(station.files(), before_dry_run, "a dry run writes nothing");
+
     assert!(station.call(&["setup", "--new-epoch"]).status.success());
+    assert!(station.call(&["setup"]).status.success(), "what was asked for is not refused");
     station.run();
     let after = station.wait("a list of the new epoch", |station| {
         station.list().filter(|list| list.text.contains("#EXT-X-TARGETDURATION:2\n"))

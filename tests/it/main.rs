@@ -3,9 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod air;
+mod beside;
 mod config;
 mod mirror;
 mod peer;
 mod setup;
+mod start;
 mod station;
 mod tidy;

@@ -5,21 +5,24 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use ipfs_radio::disk::{Layout, Lock};
 use tempfile::TempDir;
 
 /// How often something that must come is looked for; the limit only ends a test that has failed.
 const TRIES: usize = 1_200;
+const LOG: &str = "run.log";
 const BETWEEN: Duration = Duration::from_millis(50);
+const STOP_TRIES: usize = 100;
 
 pub(crate) struct Station {
     pub(crate) dir: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     running: Option<Child>,
     arguments: Vec<String>,
 }
@@ -86,13 +89,31 @@ impl Station {
         command
     }
 
+    /// Every file with the time of its last change.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, SystemTime> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let changed = path.metadata().unwrap().modified().unwrap();
+                    files.insert(path, changed);
+                }
+            }
+        }
+        files
+    }
+
     /// Runs a command to its end.
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs setup, which must do well; sources must have settled for two seconds, so their times are put back.
-    pub(crate) fn set_up(&self) {
+    /// Sources must have settled for two seconds before setup takes them, so their times are put back.
+    pub(crate) fn let_settle(&self) {
         for folder in ["music", "jingles"] {
             for entry in fs::read_dir(self.path().join(folder)).unwrap() {
                 let file = fs::File::options().append(true).open(entry.unwrap().path()).unwrap();
@@ -100,15 +121,51 @@ impl Station {
                 file.set_modified(before).unwrap();
             }
         }
+    }
+
+    /// Runs setup, which must do well.
+    pub(crate) fn set_up(&self) {
+        self.let_settle();
         let output = self.call(&["setup"]);
         assert!(output.status.success(), "{output:?}");
     }
 
+    /// Keeps the generator from rendering, and with it from the processor, as long as the lock is held.
+    pub(crate) fn without_generator(&self) -> Lock {
+        let layout = Layout::new(self.path());
+        layout.create_state().unwrap();
+        fs::create_dir_all(layout.generated().root()).unwrap();
+        Lock::take(&layout.generated().lock()).unwrap()
+    }
+
     /// Goes on air with what is in `processed/`; a mirror begins to follow.
     pub(crate) fn run(&mut self) {
-        let arguments: Vec<&str> = self.arguments.iter().map(String::as_str).collect();
-        let child = self.command(&arguments).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let arguments = self.arguments.clone();
+        self.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Starts the station; what it says goes into a file.
+    pub(crate) fn start(&mut self, arguments: &[&str]) {
+        let log = fs::File::options().create(true).append(true).open(self.path().join(LOG)).unwrap();
+        let mut command = self.command(arguments);
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.running = Some(child);
+    }
+
+    /// What the station has said so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.path().join(LOG)).unwrap()
+    }
+
+    /// The station's process and its children.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let pid = i32::try_from(self.running.as_ref().unwrap().id()).unwrap();
+        let mut processes = vec![pid];
+        for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+            let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().map(|child| child.parse::<i32>().unwrap()));
+        }
+        processes
     }
 
     /// Ends it as a power cut would end the process.
@@ -118,12 +175,19 @@ impl Station {
         child.wait().unwrap();
     }
 
-    /// Ends it as an operator would. Gives the exit code.
+    /// Ends it as an operator would, which must not take longer than the five seconds a stop has. Gives the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        let mut child = self.running.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
+        let child = self.running.as_mut().unwrap();
+        let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        child.wait().unwrap().code()
+        for _ in 0..STOP_TRIES {
+            if let Some(status) = child.try_wait().unwrap() {
+                self.running = None;
+                return status.code();
+            }
+            thread::sleep(BETWEEN);
+        }
+        panic!("it does not stop");
     }
 
     /// One request to the listener port; `None` while nobody answers or the answer is not 200.
@@ -154,9 +218,14 @@ impl Station {
         Some((answer, body))
     }
 
+    /// What the station says of itself, once it is on air.
+    pub(crate) fn status(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.get("/status.json")?).ok()
+    }
+
     /// The live list, if there is one.
     pub(crate) fn list(&self) -> Option<List> {
-        let status: serde_json::Value = serde_json::from_str(&self.get("/status.json")?).ok()?;
+        let status = self.status()?;
         let text = self.get(&format!("/ipns/{}", status["stream"].as_str()?))?;
         Some(List::read(&text))
     }

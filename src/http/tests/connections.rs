@@ -126,7 +126,7 @@ async fn a_stop_ends_the_service_and_its_connections() {
     idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(idle.read_u8().await.is_ok());
     node.stop.cancel();
-    timeout(LONG, &mut node.ended).await.unwrap().unwrap().unwrap();
+    timeout(LONG, &mut node.ended).await.unwrap().unwrap();
     assert!(is_closed(&mut idle).await);
     assert!(TcpStream::connect(node.address).await.is_err());
 }
@@ -170,5 +170,34 @@ async fn until_it_is_known_what_is_served_the_port_says_why_and_then_serves_on_t
         assert!(answer.text().contains("the recordings are at the station"), "{}", answer.text());
     }
     stop.cancel();
-    timeout(LONG, serving).await.unwrap().unwrap().unwrap();
+    timeout(LONG, serving).await.unwrap().unwrap();
+}
+
+/// A socket that fails a few times in ways of which some are rare.
+struct Stuck {
+    listener: TcpListener,
+    failures: std::sync::Mutex<Vec<i32>>,
+}
+
+impl Door for Stuck {
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let failure = self.failures.lock().unwrap().pop();
+        match failure {
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+            None => self.listener.accept().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_error_of_the_socket_ends_the_service() {
+    const EPERM: i32 = 1;
+    const EPROTO: i32 = 71;
+    const ENETDOWN: i32 = 100;
+    const ECONNABORTED: i32 = 103;
+    for code in [EPERM, EPROTO, ENETDOWN, ECONNABORTED] {
+        let failures = std::sync::Mutex::new(vec![code, code]);
+        let node = node_behind(Limits::default(), |listener| Stuck { listener, failures }).await;
+        assert_eq!(node.get("/health").await.status, 200, "error {code}");
+    }
 }

@@ -2,7 +2,11 @@
 
 use std::fmt;
 
-use super::reach::{Proof, Reach};
+use super::{
+    Status,
+    reach::{Proof, Reach},
+};
+use crate::radio::status::{Network, Reached, Told};
 
 /// Whether others can find this node, and what is missing. It takes an address under which it is reached, and that
 /// others, when asked, say that it has what it told them of.
@@ -54,6 +58,26 @@ impl Findable {
             Self::Refused => "refused",
             Self::NotTold => "not_told",
         }
+    }
+}
+
+impl Status {
+    /// Writes down how the peer stands, and says whether others can find it. `told_of`: others, when asked, tell of a block
+    /// of this node.
+    pub fn describe(&self, network: &mut Network, told_of: bool) -> bool {
+        let found = self.findable(told_of);
+        let reached = |reach: &Reach| Reached { address: reach.address.clone(), proof: reach.proof.word().into() };
+        network.state = found.word().into();
+        network.advice = found.to_string();
+        network.reach = self.reach.iter().map(reached).collect();
+        (network.peers, network.dht_peers) = (self.peers as u64, self.dht_peers as u64);
+        network.told = Told {
+            done: self.provided.done as u64,
+            waiting: self.provided.waiting as u64,
+            in_time: self.provided.in_time as u64,
+            late: self.provided.late as u64,
+        };
+        found.is_so()
     }
 }
 

@@ -6,26 +6,8 @@ use std::time::Duration;
 use super::{Report, Routed, Which, Work};
 use crate::{
     clock,
-    ipfs::node,
-    radio::status::{LastPublish, NameSeen, Network, Reached, RouterSeen, Told},
+    radio::status::{LastPublish, NameSeen, RouterSeen},
 };
-
-/// Writes down how the peer stands, and says whether others can find it.
-pub(super) fn found(network: &mut Network, peer: &node::Status, told_of: bool) -> bool {
-    let found = peer.findable(told_of);
-    let reached = |reach: &node::Reach| Reached { address: reach.address.clone(), proof: reach.proof.word().into() };
-    network.state = found.word().into();
-    network.advice = found.to_string();
-    network.reach = peer.reach.iter().map(reached).collect();
-    (network.peers, network.dht_peers) = (peer.peers as u64, peer.dht_peers as u64);
-    network.told = Told {
-        done: peer.provided.done as u64,
-        waiting: peer.provided.waiting as u64,
-        in_time: peer.provided.in_time as u64,
-        late: peer.provided.late as u64,
-    };
-    found.is_so()
-}
 
 impl Work {
     /// A record has been taken by somebody.
