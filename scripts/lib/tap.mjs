@@ -8,6 +8,8 @@ import path from 'node:path';
 const cache = process.env.IPFS_RADIO_CACHE
   ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'ipfs-radio');
 
+const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
+
 /// Where the npm packages are.
 export const modules = path.join(cache, 'npm', 'node_modules');
 
@@ -96,13 +98,13 @@ export class Tap {
   /// Waits at most a minute for the first sound. Whether it came.
   async sounds() {
     const deadline = Date.now() + 60_000;
-    while (this.first === null && Date.now() < deadline) await this.page.waitForTimeout(100);
+    while (this.first === null && Date.now() < deadline) await sleep(100);
     return this.first !== null;
   }
 
   /// Waits until `seconds` after the first sound.
   async until(seconds) {
-    await this.page.waitForTimeout(Math.max(0, this.first + seconds * 1000 - Date.now()));
+    await sleep(Math.max(0, this.first + seconds * 1000 - Date.now()));
   }
 
   /// Writes what was seen: when the first block came, each block's stamp and frames, `waits` (at, event) and `stalls`
@@ -112,6 +114,9 @@ export class Tap {
       const plain = (value) => JSON.parse(JSON.stringify(value, (_, v) => (typeof v === 'function' ? undefined : v)) ?? 'null');
       const open = window.dry === null ? [] : [[window.dry, Math.round(performance.now() - window.began - window.dry)]];
       return { waits: window.waits, stalls: [...window.stalls, ...open], radio: window.radio ? plain(window.radio.state()) : null };
+    }).catch((error) => {
+      this.problems.push(`page: ${error.message.split('\n')[0]}`);
+      return { waits: [], stalls: [], radio: null };
     });
     this.pcm.end();
     const { first, stamps, problems } = this;
