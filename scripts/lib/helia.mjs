@@ -13,7 +13,7 @@ import { pathToFileURL } from 'node:url';
 
 const cache = process.env.IPFS_RADIO_CACHE
   ?? path.join(process.env.XDG_CACHE_HOME ?? path.join(os.homedir(), '.cache'), 'ipfs-radio');
-const load = (name, file = 'index.js') => import(pathToFileURL(path.join(cache, 'npm', 'node_modules', name, 'dist', 'src', file)).href);
+const load = (name, file = 'index.js') => import(pathToFileURL(path.join(cache, 'npm-helia', 'node_modules', name, 'dist', 'src', file)).href);
 
 const { createHeliaLight } = await load('helia');
 const { withLibp2pLight } = await load('@helia/libp2p');
@@ -33,8 +33,8 @@ const { multiaddr } = await load('@multiformats/multiaddr');
 const { CID } = await load('multiformats', 'cid.js');
 const { base36 } = await load('multiformats', 'bases/base36.js');
 const { base58btc } = await load('multiformats', 'bases/base58.js');
-const dagPb = await import(pathToFileURL(path.join(cache, 'npm', 'node_modules', '@ipld', 'dag-pb', 'src', 'index.js')).href);
-const dagCbor = await import(pathToFileURL(path.join(cache, 'npm', 'node_modules', '@ipld', 'dag-cbor', 'src', 'index.js')).href);
+const dagPb = await import(pathToFileURL(path.join(cache, 'npm-helia', 'node_modules', '@ipld', 'dag-pb', 'src', 'index.js')).href);
+const dagCbor = await import(pathToFileURL(path.join(cache, 'npm-helia', 'node_modules', '@ipld', 'dag-cbor', 'src', 'index.js')).href);
 
 const plan = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 const soon = () => ({ signal: AbortSignal.timeout(60_000) });

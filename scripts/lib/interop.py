@@ -5,7 +5,9 @@ import itertools
 import json
 import multiprocessing
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -80,6 +82,7 @@ class Tabs:
             return
         try:
             listening.prepare("chromium")
+            subprocess.run([str(REPOSITORY / "scripts" / "install-clients"), "web"], check=True, stdout=subprocess.DEVNULL)
         except NotRun as why:
             for client in self.clients:
                 client.skipped = str(why)
@@ -104,6 +107,11 @@ class Tabs:
             self.process.kill()
             self.process.wait(5)
         self.words.close()
+
+
+def end_well():
+    """Lets a script that is told to stop end what it started."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
 class Watch(threading.Thread):
@@ -167,11 +175,18 @@ def play(wishes, stream, seconds, out, started=lambda: None):
         began = time.time()
         source.look()
         tabs = Tabs([wish for wish in wishes if wish.player in WEB], seconds + 12, scratch, out)
-        tabs.playing()
-        native = [listening.Client(wish.name, wish.player, None, wish.url, out, scratch, seconds, card_seconds=_card(wish.player))
-                  for wish in wishes if wish.player not in WEB]
-        started()
-        _wait(native, tabs, seconds, source, machine)
+        native = []
+        try:
+            tabs.playing()
+            native += [listening.Client(wish.name, wish.player, None, wish.url, out, scratch, seconds, card_seconds=_card(wish.player))
+                       for wish in wishes if wish.player not in WEB]
+            started()
+            _wait(native, tabs, seconds, source, machine)
+        finally:
+            tabs.end(30)
+            for client in native:
+                if not client.skipped:
+                    client.process.terminate()
         source.look()
         for client in native + tabs.clients:
             client.wait()
@@ -197,7 +212,6 @@ def _wait(native, tabs, seconds, source, machine):
             source.look()
             machine.look()
         time.sleep(1)
-    tabs.end(30)
     machine.look()
 
 

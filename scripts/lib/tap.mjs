@@ -10,10 +10,10 @@ const cache = process.env.IPFS_RADIO_CACHE
 
 const sleep = (ms) => new Promise((done) => setTimeout(done, ms));
 
-/// Where the npm packages are.
-export const modules = path.join(cache, 'npm', 'node_modules');
+/// Where the web players are.
+export const modules = path.join(cache, 'npm-web', 'node_modules');
 
-const { chromium } = createRequire(path.join(modules, 'x.js'))('playwright-core');
+const { chromium } = createRequire(path.join(cache, 'npm', 'node_modules', 'x.js'))('playwright-core');
 
 export function launch() {
   return chromium.launch({
