@@ -182,6 +182,17 @@ def compare(peaks, source, began):
     return heard
 
 
+def behind_at_the_end(peaks, source, wall):
+    """Seconds behind the air at the last place that can be told, at most a minute before the end; None if there is none.
+    `wall(step)`: the wall time at which a step was heard."""
+    course = smooth(peaks)
+    for i in range(len(peaks) - 1000, max(0, len(peaks) - 7000), -500):
+        at = _find(course, i, source, wall(i))
+        if at is not None:
+            return wall(i) - (source.begins + at / 100)
+    return None
+
+
 def _find(peaks, lead, source, when):
     """Where in the source the client starts. Music repeats itself: many places are likely, the right one goes on being so;
     of places that fit about equally, the one nearest to where HOLD-BACK puts a listener, two segments behind the air."""
