@@ -12,7 +12,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{air::Shown, catalog::Catalog, child::Rendering, notes::Notes, writer::Writer};
+use self::{air::Shown, catalog::Catalog, child::Rendering, notes::Notes, shelf::Shelf, writer::Writer};
 use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records, Store},
@@ -36,6 +36,7 @@ mod notes;
 mod offer;
 pub mod preview;
 mod publisher;
+mod shelf;
 mod start;
 mod witness;
 mod writer;
@@ -87,6 +88,9 @@ struct Streamer {
     order: Option<Arc<Order>>,
     filler: Option<Arc<Order>>,
     store: Store,
+    shelf: Shelf,
+    /// How long blocks are kept from being stored until it is known how long they are to be kept.
+    keep_lists: Span,
     writer: Writer,
     notes: Notes,
     shows: watch::Sender<Option<Shown>>,
@@ -157,8 +161,11 @@ impl Streamer {
                 }
                 Action::Store(segments, lists) => {
                     let catalogs = [self.processed.clone(), self.generated.clone()];
-                    let (store, events) = (self.store.clone(), events.clone());
+                    let (store, events, shelf) = (self.store.clone(), events.clone(), self.shelf.clone());
+                    let until = now.station.plus(self.keep_lists);
                     task::spawn(async move {
+                        let cids = segments.iter().map(|segment| segment.cid).chain(lists.iter().map(|(cid, _)| cid.0));
+                        shelf.keep(cids, until).await;
                         let event = put(store, catalogs, segments, lists).await;
                         let _ = events.send(event).await;
                     });

@@ -26,6 +26,23 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// The segments, each with its end by the station clock: dates jump, and this clock does not.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (&Aired, Time)> {
+        let mut end = self.from;
+        self.snapshot.segments.iter().map(move |aired| {
+            end += i64::from(aired.segment.samples);
+            (aired, self.snapshot.axis.date(end.max(0) as u64))
+        })
+    }
+
+    /// When by the station clock something is over that is dated `date`; late rather than early where dates jumped.
+    pub(super) fn by_station_clock(&self, date: Time) -> Time {
+        let Some(first) = self.snapshot.segments.first() else { return date };
+        let (starts, dated) =
+            (self.snapshot.axis.date(self.from.max(0) as u64), self.snapshot.axis.date(first.air_samples));
+        if starts >= dated { date.plus(starts.since(dated)) } else { date.minus(dated.since(starts)) }
+    }
+
     /// The segment on air at station time `now` and those behind it, in order.
     fn on_air(&self, now: Time) -> &[Aired] {
         let now = self.snapshot.axis.position(now);

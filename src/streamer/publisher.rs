@@ -15,6 +15,7 @@ use super::{
     lanes::{Lanes, Routed},
     notes::Notes,
     offer::Offer,
+    shelf::Shelf,
     start::Floor,
     witness::{Report, Sequences},
     writer::Writer,
@@ -25,7 +26,6 @@ use crate::{
     radio::{
         naming::{NameAction, Naming},
         receipt::Body,
-        retention::Retention,
         status::{OnAir, SetupProgress, Status},
         time::{Span, Time},
     },
@@ -35,8 +35,6 @@ mod seen;
 
 /// How often the status is looked over.
 const TICK: Duration = Duration::from_secs(1);
-/// Blocks deleted at one tick.
-const EXPIRE_MAX: usize = 64;
 /// How long a segment stays in the root's `ipfs/` folder after it left the list.
 pub(super) const TAIL: Span = Span::seconds(600);
 
@@ -84,7 +82,7 @@ pub(super) struct Publisher {
     pub(super) stream: Named,
     pub(super) station: Named,
     pub(super) held: VecDeque<Held>,
-    pub(super) retention: Retention,
+    pub(super) shelf: Shelf,
     pub(super) keep_segments: Span,
     pub(super) keep_lists: Span,
     pub(super) ttl: Span,
@@ -171,16 +169,6 @@ impl Publisher {
 }
 
 impl Work {
-    /// Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go.
-    async fn adopt_orphans(&mut self) {
-        let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
-        for cid in self.publisher.store.held().await {
-            if !self.publisher.retention.keeps(&cid) {
-                self.publisher.retention.keep(cid, until);
-            }
-        }
-    }
-
     async fn show(&mut self, shown: Shown) {
         let now = self.publisher.clock.now().station;
         let groups = match group_files(&shown.snapshot) {
@@ -199,9 +187,9 @@ impl Work {
         match self.publisher.store.put(rendered.blocks.iter().cloned().chain(nodes).collect()).await {
             Ok(()) => {
                 self.publisher.notes.clear("store");
-                self.keep_groups(&fresh).await;
+                self.keep_groups(&shown, &fresh).await;
                 let until = now.plus(self.publisher.keep_lists);
-                cids.iter().for_each(|cid| self.publisher.retention.keep(*cid, until));
+                self.publisher.shelf.keep(cids.iter().copied(), until).await;
                 self.publisher.stream.naming.want(rendered.list_cid);
                 self.publisher.station.naming.want(rendered.root_cid);
                 let _ = self.publisher.node.notify_new_blocks(cids).await;
@@ -222,13 +210,13 @@ impl Work {
         let axis = shown.snapshot.axis;
         let mut fresh = Vec::new();
         let known = self.last_seq;
-        for aired in shown.snapshot.segments.iter().filter(|aired| aired.media_seq > known) {
-            let until = axis.date(aired.air_end());
+        for (aired, off_air) in shown.ends().filter(|(aired, _)| aired.media_seq > known) {
             let cid = aired.segment.cid;
-            self.publisher.retention.keep(cid, until.plus(self.publisher.keep_segments));
-            let list = aired.run.list.0;
-            let run_ends = axis.date(aired.run.air_samples + aired.run.samples);
-            self.publisher.retention.keep(list, run_ends.plus(self.publisher.keep_segments));
+            let rest = (aired.run.air_samples + aired.run.samples).saturating_sub(aired.air_end());
+            let run_ends = off_air.plus(Span::of_samples(rest, axis.rate));
+            self.publisher.shelf.keep([cid], off_air.plus(self.publisher.keep_segments)).await;
+            self.publisher.shelf.keep([aired.run.list.0], run_ends.plus(self.publisher.keep_segments)).await;
+            let until = axis.date(aired.air_end());
             self.publisher.held.push_back(Held { cid, bytes: u64::from(aired.segment.bytes), until });
             fresh.push((cid, clock.until(axis.date(aired.air_samples))));
             self.last_seq = aired.media_seq;
@@ -250,11 +238,12 @@ impl Work {
     }
 
     /// Keeps and provides the files of groups that are stored now, minutes before the coarse list names them.
-    async fn keep_groups(&mut self, fresh: &[GroupFile]) {
+    async fn keep_groups(&mut self, shown: &Shown, fresh: &[GroupFile]) {
         let Some(last) = fresh.last() else { return };
         self.last_group = last.seq;
         for group in fresh {
-            self.publisher.retention.keep(group.cid, group.until.plus(self.publisher.keep_segments));
+            let until = shown.by_station_clock(group.until).plus(self.publisher.keep_segments);
+            self.publisher.shelf.keep([group.cid], until).await;
         }
         let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
         let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;
@@ -265,16 +254,12 @@ impl Work {
         // Behind the first list, which must not wait for it.
         if !self.adopted && self.shown.is_some() {
             self.adopted = true;
-            self.adopt_orphans().await;
+            // Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go.
+            let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
+            self.publisher.shelf.adopt(until).await;
         }
         let now = self.publisher.clock.now().station;
-        let gone = self.publisher.retention.expired(now, EXPIRE_MAX);
-        if !gone.is_empty()
-            && let Err(error) = self.publisher.store.remove(gone.clone()).await
-        {
-            // They are asked for no more; the sweep at the next start takes what stays.
-            tracing::warn!(%error, count = gone.len(), "old blocks cannot be deleted");
-        }
+        self.publisher.shelf.let_go(now).await;
         let _ = self.publisher.node.stop_providing(self.offer.past(now)).await;
         self.refresh();
     }

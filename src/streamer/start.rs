@@ -23,6 +23,7 @@ use super::{
     identity::Identity,
     notes::Notes,
     publisher::{Held, Named, Publisher, Which},
+    shelf::Shelf,
     unfinished,
     witness::{Pace, Sequences, Witness},
     writer::{Desk, Writer},
@@ -156,7 +157,7 @@ struct Base {
     fresh: Fresh,
     /// The largest IPNS sequence that may have been used.
     reserved: u64,
-    retention: Retention,
+    shelf: Shelf,
     held: VecDeque<Held>,
 }
 
@@ -190,7 +191,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let (reporting, reports) = mpsc::channel(REPORTS_MAX);
     let put = watch::Sender::new(Sequences::default());
     let (store, node) = (base.store.clone(), base.node.clone());
-    let streamer = streamer(&settings.layout, &mut base, shows, rendered, written);
+    let streamer = streamer(&settings.layout, &mut base, settings.keep_lists, shows, rendered, written);
     let publisher = publisher(settings, base, progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
@@ -238,25 +239,14 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, floor, constants };
-    Ok(Base {
-        clock,
-        notes,
-        store,
-        node,
-        writer,
-        rules,
-        epoch,
-        timeline,
-        fresh,
-        reserved,
-        retention: past.retention,
-        held: past.held,
-    })
+    let shelf = Shelf::new(store.clone(), past.retention);
+    Ok(Base { clock, notes, store, node, writer, rules, epoch, timeline, fresh, reserved, shelf, held: past.held })
 }
 
 fn streamer(
     layout: &Layout,
     base: &mut Base,
+    keep_lists: Span,
     shows: watch::Sender<Option<Shown>>,
     rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
@@ -274,6 +264,8 @@ fn streamer(
         order: None,
         filler: None,
         store: base.store.clone(),
+        shelf: base.shelf.clone(),
+        keep_lists,
         writer: base.writer.clone(),
         notes: base.notes.clone(),
         shows,
@@ -304,7 +296,7 @@ fn publisher(
         stream: named(settings.identity.stream, settings.naming, base.reserved),
         station: named(settings.identity.station, settings.naming, base.reserved),
         held: base.held,
-        retention: base.retention,
+        shelf: base.shelf,
         keep_segments: settings.keep_segments,
         keep_lists: settings.keep_lists,
         ttl: settings.ttl,
