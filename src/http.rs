@@ -4,6 +4,7 @@
 //! Routes: contract §7. Headers: the path gateway specification (<https://specs.ipfs.tech/http-gateways/>).
 
 mod address;
+mod car;
 mod entity;
 mod gateway;
 mod guard;
@@ -51,6 +52,9 @@ const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// How long open connections may finish their answer after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
 const METHODS: &str = "GET, HEAD, OPTIONS";
+/// The specification wants the two that are never sent, too.
+const EXPOSED: &str =
+    "Content-Length, Content-Range, ETag, X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output";
 
 /// Why the listener port ends.
 #[derive(Debug, thiserror::Error)]
@@ -210,7 +214,7 @@ fn allow_all_origins(headers: &mut HeaderMap) {
     set("access-control-allow-origin", "*");
     set("access-control-allow-methods", METHODS);
     set("access-control-allow-headers", "Content-Type, If-None-Match, Range, User-Agent, X-Requested-With");
-    set("access-control-expose-headers", "Content-Length, Content-Range, ETag, X-Ipfs-Path, X-Ipfs-Roots");
+    set("access-control-expose-headers", EXPOSED);
     set("access-control-max-age", "86400");
     set("x-content-type-options", "nosniff");
 }

@@ -19,8 +19,6 @@ pub(super) enum Refusal {
     LongUri,
     /// A representation that this node does not make.
     Format(String),
-    /// A representation that is known but not made.
-    NotImplemented(&'static str),
     /// No list has been put on air yet.
     NotOnAir,
     /// No record of that name has been published yet.
@@ -41,7 +39,6 @@ impl Refusal {
             Self::Body => (StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body".into()),
             Self::LongUri => (StatusCode::URI_TOO_LONG, "the request target has more than 2048 bytes".into()),
             Self::Format(why) => (StatusCode::NOT_ACCEPTABLE, why),
-            Self::NotImplemented(why) => (StatusCode::NOT_IMPLEMENTED, why.into()),
             Self::NotOnAir => (StatusCode::SERVICE_UNAVAILABLE, "not on air yet".into()),
             Self::NoRecord => (StatusCode::SERVICE_UNAVAILABLE, "no record of this name is published yet".into()),
             Self::Unhealthy(why) => (StatusCode::SERVICE_UNAVAILABLE, why),

@@ -1,5 +1,6 @@
 //! Over real sockets on loopback, with blocks in memory.
 
+mod car;
 mod connections;
 mod gateway;
 
@@ -30,6 +31,7 @@ struct Node {
     address: SocketAddr,
     air: watch::Sender<Option<Arc<OnAir>>>,
     records: watch::Sender<Records>,
+    blocks: Memory,
     segment: Cid,
     root: Cid,
     file: Cid,
@@ -111,10 +113,11 @@ async fn node_within(limits: Limits) -> Node {
     let (segment, root_cid, file_cid) = (first.0, root.0, file.cid);
     let blocks = Memory::default();
     blocks.put(vec![first, second, page, list, inner, root, (file.cid, file.bytes)]).await.unwrap();
+    let held = blocks.clone();
 
     let (air, on_air) = watch::channel(Some(air(root_cid, "ok")));
-    let held = Records { station: Some("record of the station".into()), stream: None };
-    let (records, record_changes) = watch::channel(held);
+    let signed = Records { station: Some("record of the station".into()), stream: None };
+    let (records, record_changes) = watch::channel(signed);
     let site = Site {
         station: STATION.into(),
         stream: STREAM.into(),
@@ -127,7 +130,7 @@ async fn node_within(limits: Limits) -> Node {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let ended = tokio::spawn(serve_within(limits, listener, router(site), stop.clone()));
-    Node { address, air, records, segment, root: root_cid, file: file_cid, stop, ended }
+    Node { address, air, records, blocks: held, segment, root: root_cid, file: file_cid, stop, ended }
 }
 
 impl Node {
