@@ -174,7 +174,9 @@ fn walks_go_down_to_the_bytes_that_are_wanted() {
     block_on(blocks.put(nodes.into_iter().chain(leaves.clone()).collect())).unwrap();
     let walk = |way: &[Cid], scope, repeats| {
         let mut walk = block_on(Walk::begin(blocks.clone(), way, scope, repeats))?.expect("the last one is here");
-        std::iter::from_fn(|| block_on(walk.next())).map(|block| block.map(|(cid, _)| cid)).collect()
+        std::iter::from_fn(|| block_on(walk.next()))
+            .map(|block| block.map(|(cid, _)| cid))
+            .collect::<Result<Vec<Cid>, Error>>()
     };
     let [hello, world] = leaves.map(|(cid, _)| cid);
     let table: [(Scope, bool, &[Cid]); 9] = [
