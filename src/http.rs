@@ -4,6 +4,7 @@
 //! Routes: contract §7. Headers: the path gateway specification (<https://specs.ipfs.tech/http-gateways/>).
 
 mod address;
+mod car;
 mod entity;
 mod gateway;
 mod guard;
@@ -54,6 +55,9 @@ const LAST_ANSWERS: Duration = Duration::from_secs(2);
 const PAUSE_MIN: Duration = Duration::from_millis(100);
 const PAUSE_MAX: Duration = Duration::from_secs(3);
 const METHODS: &str = "GET, HEAD, OPTIONS";
+/// The specification wants the two that are never sent, too.
+const EXPOSED: &str =
+    "Content-Length, Content-Range, ETag, X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output";
 
 /// What the port serves.
 #[derive(Clone, Debug)]
@@ -245,7 +249,7 @@ fn allow_all_origins(headers: &mut HeaderMap) {
     set("access-control-allow-origin", "*");
     set("access-control-allow-methods", METHODS);
     set("access-control-allow-headers", "Content-Type, If-None-Match, Range, User-Agent, X-Requested-With");
-    set("access-control-expose-headers", "Content-Length, Content-Range, ETag, X-Ipfs-Path, X-Ipfs-Roots");
+    set("access-control-expose-headers", EXPOSED);
     set("access-control-max-age", "86400");
     set("x-content-type-options", "nosniff");
 }

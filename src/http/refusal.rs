@@ -19,8 +19,6 @@ pub(super) enum Refusal {
     LongUri,
     /// A representation that this node does not make.
     Format(String),
-    /// A representation that is known but not made.
-    NotImplemented(&'static str),
     /// The recordings of a station, asked of its mirror.
     NoRecordings,
     /// It is not known yet what is served here; the text says why.
@@ -45,7 +43,6 @@ impl Refusal {
             Self::Body => (StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body".into()),
             Self::LongUri => (StatusCode::URI_TOO_LONG, "the request target has more than 2048 bytes".into()),
             Self::Format(why) => (StatusCode::NOT_ACCEPTABLE, why),
-            Self::NotImplemented(why) => (StatusCode::NOT_IMPLEMENTED, why.into()),
             Self::NoRecordings => {
                 (StatusCode::NOT_FOUND, "this node is a mirror: the recordings are at the station itself".into())
             }

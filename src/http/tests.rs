@@ -1,5 +1,6 @@
 //! Over real sockets on loopback, with blocks in memory.
 
+mod car;
 mod connections;
 mod gateway;
 
@@ -30,6 +31,7 @@ struct Node {
     address: SocketAddr,
     air: watch::Sender<Option<Arc<OnAir>>>,
     records: watch::Sender<Records>,
+    blocks: Memory,
     segment: Cid,
     root: Cid,
     file: Cid,
@@ -118,10 +120,11 @@ async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce
     let (segment, root_cid, file_cid) = (first.0, root.0, file.cid);
     let blocks = Memory::default();
     blocks.put(vec![first, second, page, list, inner, root, (file.cid, file.bytes)]).await.unwrap();
+    let held = blocks.clone();
 
     let (air, on_air) = watch::channel(Some(air(root_cid, "ok")));
-    let held = Records { station: Some("record of the station".into()), stream: None };
-    let (records, record_changes) = watch::channel(held);
+    let signed = Records { station: Some("record of the station".into()), stream: None };
+    let (records, record_changes) = watch::channel(signed);
     let site = Site {
         station: STATION.into(),
         stream: STREAM.into(),
@@ -137,7 +140,7 @@ async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce
     let routes = watch::channel(router(site.clone())).1;
     let (door, stopped) = (door(listener), stop.clone());
     let ended = tokio::spawn(async move { serve_within(limits, &door, routes, stopped).await });
-    Node { address, air, records, segment, root: root_cid, file: file_cid, site, stop, ended }
+    Node { address, air, records, blocks: held, segment, root: root_cid, file: file_cid, site, stop, ended }
 }
 
 impl Node {

@@ -217,7 +217,6 @@ async fn what_is_not_ours_is_refused_in_the_right_words() {
         (format!("/ipns/{STATION}/live.m3u8?format=ipns-record"), 400),
         (format!("/ipfs/{root}?format=raw&format=raw"), 400),
         (format!("/ipfs/{root}?format=tar"), 406),
-        (format!("/ipfs/{root}?format=car"), 501),
         (format!("/ipfs/{}", cid_of(0x71, b"x")), 404),
         (format!("/{}", "u".repeat(MAX_URI_BYTES)), 414),
     ];
