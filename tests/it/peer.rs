@@ -25,7 +25,7 @@ fn a_station_is_found_through_others_and_yields_to_another_node_with_its_keys() 
     let path = station.path().join("streaming.toml");
     let text = fs::read_to_string(&path).unwrap();
     let peer = format!("bootstrap = [{:?}]\ndelegated_routers = [{:?}]", dht.address(), router.url());
-    let text = text.replace("bootstrap = []", &peer) + "[ipns]\npublish_interval_seconds = 1\n";
+    let text = text.replace("bootstrap = []\ndelegated_routers = []", &peer) + "[ipns]\npublish_interval_seconds = 1\n";
     fs::write(&path, text).unwrap();
     station.tone("music/a.wav", 440, 20_000);
     station.set_up();
