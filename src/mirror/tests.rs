@@ -17,6 +17,9 @@ use crate::{
     radio::segment::{RAW, cid_of},
 };
 
+/// An entry of a directory: its name, what it names, and the blocks of that.
+type Extra = (String, Cid, Vec<(Cid, Bytes)>);
+
 /// What a station publishes at one time, to be bent before it is made.
 #[derive(Clone, Debug)]
 struct Publication {
@@ -31,9 +34,9 @@ struct Publication {
     /// Segments that are on the list and not in `ipfs/`.
     left_out: usize,
     /// Further entries of the root.
-    further: Vec<(String, Cid, Vec<(Cid, Bytes)>)>,
+    further: Vec<Extra>,
     /// Further entries of `ipfs/`.
-    inside: Vec<(String, Cid, Vec<(Cid, Bytes)>)>,
+    inside: Vec<Extra>,
     without: Option<&'static str>,
 }
 

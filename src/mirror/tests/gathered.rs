@@ -205,7 +205,7 @@ async fn a_list_counts_only_with_the_segments_of_the_root() {
     let why = wrong(world.gatherer().list(foreign.list, &root).await);
     assert!(why.contains("names segment 5, which is not in ipfs/"), "{why}");
     let page = raw("<html>");
-    world.shop.stock(&[page.clone()]);
+    world.shop.stock(std::slice::from_ref(&page));
     assert!(wrong(world.gatherer().list(page.0, &root).await).contains("#EXTM3U"));
     assert!(wrong(world.gatherer().list(root.cid, &root).await).contains("raw block"));
 }
