@@ -55,6 +55,13 @@ async fn paths_are_told_and_tagged_by_their_content() {
     let roots: Vec<_> = deep.header("x-ipfs-roots").split(',').collect();
     assert_eq!((roots.len(), roots[0], roots[2]), (3, &*root.to_string(), &*segment.to_string()));
 
+    // A folder's page is tagged as the folder, and nothing below it is told.
+    for target in [format!("/ipfs/{root}/"), format!("/ipns/{STATION}/")] {
+        let page = node.get(&target).await;
+        assert_eq!(page.header("etag"), format!("\"{root}\""));
+        assert_eq!((page.header("x-ipfs-roots"), page.text()), (&*root.to_string(), "<!doctype html><p>hi"));
+    }
+
     let named = node.get(&format!("/ipfs/{segment}?filename=s.mpegts")).await;
     assert_eq!(named.header("content-disposition"), "inline; filename=\"s.mpegts\"");
     let saved = node.get(&format!("/ipfs/{segment}?filename=a%22%0d%0ab.ts&download=true")).await;
@@ -88,6 +95,9 @@ async fn raw_blocks_and_records_are_what_a_verifying_client_needs() {
     let record = node.ask("GET", &format!("/ipns/{STATION}"), accept).await;
     assert_eq!((record.status, record.text()), (200, "record of the station"));
     assert_eq!(record.header("content-disposition"), format!("attachment; filename=\"{STATION}.ipns-record\""));
+
+    let named = node.get(&format!("/ipns/{STATION}?format=ipns-record&filename=a.record")).await;
+    assert_eq!(named.header("content-disposition"), "attachment; filename=\"a.record\"");
 
     let target = format!("/ipns/{STREAM}?format=ipns-record");
     let early = node.get(&target).await;
