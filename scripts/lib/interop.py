@@ -114,6 +114,13 @@ def end_well():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 
 
+def grown(stream, seconds):
+    """Waits until the list reaches `seconds` behind the air. Shaka takes the length of the first list that it sees for the
+    window, for as long as it plays: on a list that has just begun it has no room to be late."""
+    while parse(fetch(stream).decode()).segments[0].begins > time.time() - seconds:
+        time.sleep(1)
+
+
 class Watch(threading.Thread):
     """Asks for a list once a second and notes how old what came is: seconds since the station wrote that version."""
 
