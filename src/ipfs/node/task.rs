@@ -11,6 +11,7 @@ use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
     kad::{self, QueryId, QueryResult, QueryStats},
+    ping,
     swarm::{
         SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -197,6 +198,12 @@ impl Task {
         let now = Instant::now();
         match event {
             SwarmEvent::Behaviour(ProtocolsEvent::Kad(event)) => return self.on_dht(event, now),
+            SwarmEvent::Behaviour(ProtocolsEvent::Ping(ping::Event { peer, connection, result: Err(error) }))
+                if !matches!(error, ping::Failure::Unsupported) =>
+            {
+                tracing::debug!(%peer, %error, "a peer answers no more");
+                self.swarm.close_connection(connection);
+            }
             SwarmEvent::ConnectionEstablished { peer_id, .. } => self.redial.connected(&peer_id, now),
             SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.redial.lost(&peer_id, now),
             SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
