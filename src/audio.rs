@@ -6,6 +6,7 @@
 
 use std::{
     io,
+    ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -55,6 +56,12 @@ pub struct Settings {
     pub trim_silence: bool,
     /// Length of the fade at both ends in milliseconds.
     pub fade_ms: u32,
+}
+
+/// The bits per second that AAC-LC can have at `rate` samples per second with so many channels, as far as they are
+/// wanted here. A frame of 1 024 samples has at most 6 144 bits for each channel (ISO/IEC 14496-3, decoder input buffer).
+pub fn bitrates(rate: u32, channels: u8) -> RangeInclusive<u32> {
+    16_000..=(6 * rate * u32::from(channels)).min(320_000)
 }
 
 /// Where PCM comes from. Opened once for each pass.

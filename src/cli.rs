@@ -1,7 +1,7 @@
 //! The command line (contract §8): words in, exit codes out.
 
 use std::{
-    io::{self, Write},
+    io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::atomic::{AtomicBool, Ordering},
@@ -9,9 +9,11 @@ use std::{
 
 use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
+use tokio::signal::unix;
 
-use crate::{config, disk, setup as making, streamer};
+use crate::{config, disk, ipfs, mirror, setup as making, streamer};
 
+mod follow;
 mod preview;
 mod run;
 mod setup;
@@ -45,6 +47,9 @@ enum Command {
         /// Air what is in processed/ and leave the sources alone.
         #[arg(long)]
         no_setup: bool,
+        /// Be a mirror: fetch, verify, keep and serve what the station of this name (k51…) publishes.
+        #[arg(long, value_name = "STATION", conflicts_with = "no_setup")]
+        follow: Option<ipfs::Name>,
     },
     /// Encode music and jingles into processed/ and write the running order.
     Setup(setup::Options),
@@ -94,7 +99,7 @@ pub fn main() -> ExitCode {
     match dispatch(cli) {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            let _ = writeln!(io::stderr(), "ipfs-radio: {error:#}");
+            let _ = writeln!(io::stderr(), "ipfs-radio: {}", words(&error));
             ExitCode::from(code_of(&error))
         }
     }
@@ -102,8 +107,9 @@ pub fn main() -> ExitCode {
 
 fn dispatch(cli: Cli) -> anyhow::Result<u8> {
     let dir = cli.dir;
-    match cli.command.unwrap_or(Command::Run { no_setup: false }) {
-        Command::Run { no_setup } => run::run(&dir, no_setup),
+    match cli.command.unwrap_or(Command::Run { no_setup: false, follow: None }) {
+        Command::Run { follow: Some(station), .. } => follow::run(&dir, station),
+        Command::Run { no_setup, follow: None } => run::run(&dir, no_setup),
         Command::Setup(options) => setup::run(&dir, options),
         Command::Preview { hours, json } => preview::run(&dir, hours, json),
         Command::Key(KeyArgs { action: KeyAction::Export { file } }) => export(&dir, &file),
@@ -131,11 +137,27 @@ fn import(dir: &Path, file: &Path) -> anyhow::Result<u8> {
 /// No backup of keys is longer.
 const BACKUP_BYTES_MAX: u64 = 1 << 20;
 
+/// An error with its causes. Most errors of this program tell their cause themselves: it is told once.
+fn words(error: &anyhow::Error) -> String {
+    let mut told = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if told.is_empty() {
+            told = cause;
+        } else if !told.contains(&cause) {
+            told = format!("{told}: {cause}");
+        }
+    }
+    told
+}
+
 /// The exit code of an error: what it is at the root decides.
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
         if cause.is::<config::Error>() {
             return CONFIGURATION;
+        }
+        if cause.is::<mirror::Refused>() {
+            return USAGE;
         }
         if let Some(error) = cause.downcast_ref::<making::Error>() {
             return error.exit_code();
@@ -145,7 +167,8 @@ fn code_of(error: &anyhow::Error) -> u8 {
             Some(_) => return DISK,
             None => {}
         }
-        if cause.is::<disk::ledger::Error>() {
+        let unusable = matches!(cause.downcast_ref(), Some(ipfs::Error::Listen(_) | ipfs::Error::Store(_)));
+        if unusable || cause.is::<disk::ledger::Error>() || cause.is::<io::Error>() {
             return DISK;
         }
     }
@@ -160,7 +183,9 @@ fn listen_to_logs(verbose: u8) {
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(ours));
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr).try_init();
+    let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let colours = io::stderr().is_terminal() && !plain;
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).try_init();
 }
 
 /// Prints to standard output; a reader that has gone away ends nothing.
@@ -170,15 +195,63 @@ fn say(text: &str) {
     let _ = out.flush();
 }
 
+/// SIGINT and SIGTERM: caught from the moment this is made, also before anybody waits for them.
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+}
+
+impl Signals {
+    /// Catches them. Must be called within a runtime.
+    fn catch() -> io::Result<Self> {
+        let (interrupt, terminate) = (unix::SignalKind::interrupt(), unix::SignalKind::terminate());
+        Ok(Self { interrupt: unix::signal(interrupt)?, terminate: unix::signal(terminate)? })
+    }
+
+    /// Waits for the next one.
+    async fn any(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
 /// Raised by SIGINT or SIGTERM in commands that are not asynchronous.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// A runtime that watches for signals while blocking work goes on.
 fn stop_on_signal() -> anyhow::Result<tokio::runtime::Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build()?;
-    runtime.spawn(async {
-        run::signalled().await;
+    let mut signals = {
+        let _within = runtime.enter();
+        Signals::catch()?
+    };
+    runtime.spawn(async move {
+        signals.any().await;
         STOP.store(true, Ordering::Relaxed);
     });
     Ok(runtime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let gone = || io::Error::from(io::ErrorKind::NotFound);
+        let error = anyhow::Error::new(disk::read(Path::new("/nowhere"), 1).unwrap_err()).context("the keys");
+        assert_eq!(words(&error), "the keys: cannot read /nowhere: No such file or directory (os error 2)");
+        assert_eq!(words(&anyhow::Error::new(gone()).context("no port")), "no port: entity not found");
+        assert_eq!(words(&anyhow::anyhow!("alone")), "alone");
+    }
+
+    #[test]
+    fn whatever_the_system_refuses_is_input_or_output() {
+        let error = anyhow::Error::new(io::Error::from(io::ErrorKind::AddrInUse)).context("http.listen");
+        assert_eq!(code_of(&error), DISK);
+        assert_eq!(code_of(&ipfs::Error::Listen("in use".into()).into()), DISK);
+        assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
+    }
 }

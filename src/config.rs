@@ -5,6 +5,7 @@
 
 use std::{
     fs, io,
+    ops::Range,
     path::{Path, PathBuf},
 };
 
@@ -54,7 +55,8 @@ fn read(path: &Path) -> Result<String, Error> {
         Ok(found) if found.len() > LONGEST_FILE => return Err(Error::TooLong { path: path.to_owned() }),
         Ok(_) => {}
     }
-    fs::read_to_string(path).map_err(failed)
+    let bytes = fs::read(path).map_err(failed)?;
+    String::from_utf8(bytes).map_err(|error| Error::Fault(Box::new(Fault::of_bytes(path, &error))))
 }
 
 /// A file that is being read: its name for messages, its text for carets.
@@ -71,7 +73,12 @@ impl Text<'_> {
     }
 
     /// The value at `span` is not what `key` takes.
-    fn refuse(&self, key: &Key, span: std::ops::Range<usize>) -> Error {
+    fn refuse(&self, key: &Key, span: Range<usize>) -> Error {
         Error::Fault(Box::new(Fault::of_key(*self, key, span)))
+    }
+
+    /// The value at `span` has the right form and yet cannot be used, for this `reason`.
+    fn refuse_because(&self, key: &Key, span: Range<usize>, reason: &str) -> Error {
+        Error::Fault(Box::new(Fault::of_value(*self, key, span, reason)))
     }
 }

@@ -16,7 +16,7 @@ use std::{
 };
 
 pub use fuse::Fuse;
-pub use layout::{Layout, Store};
+pub use layout::{Layout, Store, create_private_folder};
 pub use lock::Lock;
 
 mod fuse;

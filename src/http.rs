@@ -4,6 +4,7 @@
 //! Routes: contract §7. Headers: the path gateway specification (<https://specs.ipfs.tech/http-gateways/>).
 
 mod address;
+mod car;
 mod entity;
 mod gateway;
 mod guard;
@@ -12,7 +13,7 @@ pub mod page;
 mod range;
 mod refusal;
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -50,16 +51,13 @@ const MAX_HEADERS: usize = 64;
 const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// How long open connections may finish their answer after a stop.
 const LAST_ANSWERS: Duration = Duration::from_secs(2);
+/// How long nobody is accepted after the socket has failed; twice as long each time that it fails again.
+const PAUSE_MIN: Duration = Duration::from_millis(100);
+const PAUSE_MAX: Duration = Duration::from_secs(3);
 const METHODS: &str = "GET, HEAD, OPTIONS";
-
-/// Why the listener port ends.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum Error {
-    /// The socket can accept no more.
-    #[error("the listener port failed: {0}")]
-    Accept(#[source] io::Error),
-}
+/// The specification wants the two that are never sent, too.
+const EXPOSED: &str =
+    "Content-Length, Content-Range, ETag, X-Chunked-Output, X-Ipfs-Path, X-Ipfs-Roots, X-Stream-Output";
 
 /// What the port serves.
 #[derive(Clone, Debug)]
@@ -78,6 +76,17 @@ pub struct Site<B> {
     pub on_air: watch::Receiver<Option<Arc<OnAir>>>,
     /// The IPNS records.
     pub records: watch::Receiver<Records>,
+    /// Whether the station is another node's: then its recordings are not here.
+    pub mirrors: bool,
+}
+
+/// What the port serves when it is known only later whose it is: a mirror's.
+#[derive(Clone, Debug)]
+pub struct Later<B> {
+    /// What is served, once it is known.
+    pub site: watch::Receiver<Option<Site<B>>>,
+    /// What is said until then.
+    pub meanwhile: watch::Receiver<String>,
 }
 
 impl<B> Site<B> {
@@ -86,47 +95,80 @@ impl<B> Site<B> {
     }
 }
 
-/// Serves until `stop`; then open connections may finish their answer, for two seconds at most.
-pub async fn serve<B: Blocks>(listener: TcpListener, site: Site<B>, stop: CancellationToken) -> Result<(), Error> {
-    serve_within(Limits::default(), listener, router(site), stop).await
+/// Serves until `stop`; then open connections may finish their answer, for two seconds at most. Nothing else ends it: an
+/// error of the socket is told, and after a pause the next listener is waited for.
+pub async fn serve<B: Blocks>(listener: Arc<TcpListener>, site: Site<B>, stop: CancellationToken) {
+    let (_always, routes) = watch::channel(router(site));
+    serve_within(Limits::default(), &*listener, routes, stop).await;
 }
 
-async fn serve_within(
-    limits: Limits,
-    listener: TcpListener,
-    router: Router,
-    stop: CancellationToken,
-) -> Result<(), Error> {
+/// As [`serve`]; until it is known what, every request is refused with what is said meanwhile.
+pub async fn serve_later<B: Blocks>(listener: TcpListener, later: Later<B>, stop: CancellationToken) {
+    let Later { mut site, meanwhile } = later;
+    let (turn, routes) = watch::channel(waiting(meanwhile));
+    let turning = async move {
+        loop {
+            let known = site.borrow_and_update().clone();
+            if let Some(known) = known {
+                turn.send_modify(|routes| *routes = router(known));
+            }
+            if site.changed().await.is_err() {
+                return std::future::pending().await;
+            }
+        }
+    };
+    tokio::select! {
+        () = serve_within(Limits::default(), &listener, routes, stop) => {}
+        () = turning => {}
+    }
+}
+
+/// Where connections come from.
+trait Door: Sync {
+    /// The next one.
+    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send;
+}
+
+impl Door for TcpListener {
+    fn accept(&self) -> impl Future<Output = io::Result<(TcpStream, SocketAddr)>> + Send {
+        Self::accept(self)
+    }
+}
+
+async fn serve_within(limits: Limits, door: &impl Door, routes: watch::Receiver<Router>, stop: CancellationToken) {
     let admission = Admission::new(limits);
     let mut connections = JoinSet::new();
+    let mut pause = PAUSE_MIN;
     loop {
         let accepted = tokio::select! {
             () = stop.cancelled() => break,
             Some(_) = connections.join_next() => continue,
-            accepted = listener.accept() => accepted,
+            accepted = door.accept() => accepted,
         };
         match accepted {
             Ok((stream, address)) => {
+                pause = PAUSE_MIN;
                 let Some(ticket) = admission.admit(address.ip()) else {
                     debug!(%address, "connection refused: too many are open");
                     continue;
                 };
-                let (router, stop) = (router.clone(), stop.clone());
+                let (routes, stop) = (routes.clone(), stop.clone());
                 connections.spawn(async move {
-                    converse(limits, stream, address, router, stop).await;
+                    converse(limits, stream, address, routes, stop).await;
                     drop(ticket);
                 });
             }
             Err(error) if is_of_one_connection(&error) => {}
-            Err(error) if is_shortage(&error) => {
+            Err(error) => {
                 warn!(%error, "cannot accept a listener now");
-                tokio::time::sleep(Duration::from_millis(100)).await;
+                tokio::select! {
+                    () = stop.cancelled() => break,
+                    () = tokio::time::sleep(pause) => pause = PAUSE_MAX.min(pause * 2),
+                }
             }
-            Err(error) => return Err(Error::Accept(error)),
         }
     }
     let _ = tokio::time::timeout(LAST_ANSWERS, async { while connections.join_next().await.is_some() {} }).await;
-    Ok(())
 }
 
 fn is_of_one_connection(error: &io::Error) -> bool {
@@ -134,22 +176,19 @@ fn is_of_one_connection(error: &io::Error) -> bool {
     matches!(error.kind(), ConnectionAborted | ConnectionRefused | ConnectionReset | Interrupted | TimedOut)
 }
 
-/// Out of file descriptors, buffers or memory: it passes when connections close.
-fn is_shortage(error: &io::Error) -> bool {
-    const ENOMEM: i32 = 12;
-    const ENFILE: i32 = 23;
-    const EMFILE: i32 = 24;
-    const ENOBUFS: i32 = 105;
-    matches!(error.raw_os_error(), Some(ENOMEM | ENFILE | EMFILE | ENOBUFS))
-}
-
 /// One connection, from its first byte to its last.
-async fn converse(limits: Limits, stream: TcpStream, address: SocketAddr, router: Router, stop: CancellationToken) {
+async fn converse(
+    limits: Limits,
+    stream: TcpStream,
+    address: SocketAddr,
+    routes: watch::Receiver<Router>,
+    stop: CancellationToken,
+) {
     let phase = Phase::default();
     let io = TokioIo::new(Guarded::new(stream, phase.clone(), limits));
     let service = service_fn(move |request| {
         phase.head_is_complete();
-        let router = router.clone();
+        let router = routes.borrow().clone();
         async move { Ok::<_, std::convert::Infallible>(answer(router, request).await) }
     });
     let connection = http1::Builder::new()
@@ -210,7 +249,7 @@ fn allow_all_origins(headers: &mut HeaderMap) {
     set("access-control-allow-origin", "*");
     set("access-control-allow-methods", METHODS);
     set("access-control-allow-headers", "Content-Type, If-None-Match, Range, User-Agent, X-Requested-With");
-    set("access-control-expose-headers", "Content-Length, Content-Range, ETag, X-Ipfs-Path, X-Ipfs-Roots");
+    set("access-control-expose-headers", EXPOSED);
     set("access-control-max-age", "86400");
     set("x-content-type-options", "nosniff");
 }
@@ -223,8 +262,17 @@ fn router<B: Blocks>(site: Site<B>) -> Router {
         .route("/now.json", get(now))
         .route("/status.json", get(status))
         .route("/health", get(health))
-        .fallback(async || Refusal::NotHere)
+        .fallback(nowhere)
         .with_state(Arc::new(site))
+}
+
+fn waiting(meanwhile: watch::Receiver<String>) -> Router {
+    Router::new().fallback(async move || Refusal::Waiting(meanwhile.borrow().clone()))
+}
+
+async fn nowhere<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Refusal {
+    let of_a_recording = ["/audio/", "/chunks/"].iter().any(|folder| head.uri.path().starts_with(folder));
+    if site.mirrors && of_a_recording { Refusal::NoRecordings } else { Refusal::NotHere }
 }
 
 async fn home<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Response {

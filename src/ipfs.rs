@@ -8,6 +8,7 @@ use bytes::Bytes;
 use cid::Cid;
 
 pub mod dag;
+pub mod delegated;
 pub mod key;
 pub mod lab;
 pub mod memory;
@@ -17,6 +18,7 @@ pub mod options;
 pub mod record;
 pub mod store;
 
+pub use delegated::Router;
 pub use key::Key;
 pub use name::Name;
 pub use node::{Findable, Node};

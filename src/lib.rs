@@ -1,7 +1,7 @@
 //! ipfs-radio: one binary that puts a radio station on IPFS and keeps it there.
 //!
 //! The arrows run one way:
-//! `main → cli, config → {setup, streamer, health, http} → {ipfs, audio, disk, watch, clock} → radio`.
+//! `main → cli, config → {setup, streamer, mirror, health, http} → {ipfs, audio, disk, watch, clock} → radio`.
 
 pub mod radio;
 
@@ -19,6 +19,8 @@ pub mod disk;
 pub mod http;
 #[cfg(feature = "edges")]
 pub mod ipfs;
+#[cfg(feature = "edges")]
+pub mod mirror;
 #[cfg(feature = "edges")]
 pub mod setup;
 #[cfg(feature = "edges")]

@@ -11,6 +11,8 @@
 
 pub mod aired;
 pub mod canonical;
+pub mod coarse;
+pub mod follow;
 pub mod history;
 pub mod hls;
 pub mod manifest;

@@ -1,36 +1,50 @@
 //! File changes, settled: notice that something changed, wait until it has stopped changing, tell once.
 //!
-//! Notifications only say *when* to look; what is there is always read anew, and callers look from time to time even
-//! if nothing is heard, so a lost notification costs time and nothing else.
+//! Notifications only say *when* to look; what is there is always read anew. Every minute the files themselves are looked
+//! at, so a lost notification costs time and nothing else.
 
 use std::{
+    collections::HashSet,
+    fs::{self, Metadata},
+    hash::{DefaultHasher, Hash, Hasher},
+    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
-use tokio::{sync::Notify, time};
+use tokio::{sync::Notify, task, time};
 
-/// How often a watcher tells even though nothing was heard.
+/// How often the files are looked at even though nothing was heard.
 const RESCAN: Duration = Duration::from_secs(60);
+/// At every so many looks a watcher tells even if nothing has changed: what could not be read may be readable again.
+const TELL_ANYWAY: u32 = 10;
 /// Settling ends after this long even if changes go on.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
+/// Folders in folders that are looked into, and files that are looked at.
+const DEPTH_MAX: usize = 64;
+const FILES_MAX: usize = 1 << 20;
 
-/// A watcher of some folders.
+/// A watcher of some files and folders.
 #[derive(Debug)]
 pub struct Watch {
     dirty: Arc<Notify>,
     settle: Duration,
+    rescan: Duration,
     watcher: Option<RecommendedWatcher>,
     wanted: Vec<(PathBuf, RecursiveMode)>,
     watched: Vec<PathBuf>,
+    /// What was there when a change was told last.
+    told: u64,
+    looks: u32,
 }
 
 impl Watch {
-    /// Watches `folders`, with everything below where the flag says so. A folder that is not there yet is watched as
-    /// soon as it is. A change is told when nothing has happened for `settle`.
-    pub fn new(folders: &[(&Path, bool)], settle: Duration) -> Self {
+    /// Watches `places`, folders with everything below where the flag says so. A folder that is not there yet is watched
+    /// as soon as it is; a change of a file that is named itself is seen within a minute. A change is told when nothing
+    /// has happened for `settle`.
+    pub fn new(places: &[(&Path, bool)], settle: Duration) -> Self {
         let dirty = Arc::new(Notify::new());
         let flag = dirty.clone();
         // The callback only raises a flag: a slow one would lose events.
@@ -42,8 +56,10 @@ impl Watch {
         });
         let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "files are only looked at every minute")).ok();
         let mode = |below| if below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-        let wanted = folders.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
-        let mut watch = Self { dirty, settle, watcher, wanted, watched: Vec::new() };
+        let wanted: Vec<_> = places.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
+        let told = fingerprint(&wanted);
+        let watched = Vec::new();
+        let mut watch = Self { dirty, settle, rescan: RESCAN, watcher, wanted, watched, told, looks: 0 };
         watch.attach();
         watch
     }
@@ -58,14 +74,126 @@ impl Watch {
         }
     }
 
-    /// Waits for the next settled change, or for the next time to look anyway.
+    /// Waits for the next settled change, or for the next time to tell anyway.
     pub async fn changed(&mut self) {
+        while !self.look().await {}
+    }
+
+    /// Waits until something is heard or it is time to look. Whether it is to be told.
+    async fn look(&mut self) -> bool {
         self.attach();
-        if time::timeout(RESCAN, self.dirty.notified()).await.is_err() {
+        let heard = time::timeout(self.rescan, self.dirty.notified()).await.is_ok();
+        if heard {
+            let settled = async { while time::timeout(self.settle, self.dirty.notified()).await.is_ok() {} };
+            // An endless copy must not keep the station from what is already there.
+            let _ = time::timeout(SETTLE_MAX, settled).await;
+        }
+        let wanted = self.wanted.clone();
+        let found = task::spawn_blocking(move || fingerprint(&wanted)).await.unwrap_or(!self.told);
+        self.looks += 1;
+        let tell = heard || found != self.told || self.looks >= TELL_ANYWAY;
+        if tell {
+            (self.told, self.looks) = (found, 0);
+        }
+        tell
+    }
+}
+
+/// Something that is another if a file has come, gone, or changed. Blocking.
+fn fingerprint(places: &[(PathBuf, RecursiveMode)]) -> u64 {
+    let mut look = Look::default();
+    for (path, mode) in places {
+        let depth = if *mode == RecursiveMode::Recursive { DEPTH_MAX } else { 1 };
+        look.at(path, depth);
+    }
+    look.sum
+}
+
+#[derive(Default)]
+struct Look {
+    sum: u64,
+    files: usize,
+    /// Device and inode of every folder that was entered: links may lead back.
+    entered: HashSet<(u64, u64)>,
+}
+
+impl Look {
+    fn at(&mut self, path: &Path, depth: usize) {
+        self.files += 1;
+        if self.files > FILES_MAX {
             return;
         }
-        let settled = async { while time::timeout(self.settle, self.dirty.notified()).await.is_ok() {} };
-        // An endless copy must not keep the station from what is already there.
-        let _ = time::timeout(SETTLE_MAX, settled).await;
+        let found = fs::metadata(path).ok();
+        // In whatever order a folder lists them, the sum is the same.
+        self.sum = self.sum.wrapping_add(stamp(path, found.as_ref()));
+        let Some(folder) = found.filter(|found| found.is_dir() && depth > 0) else { return };
+        if !self.entered.insert((folder.dev(), folder.ino())) {
+            return;
+        }
+        for entry in fs::read_dir(path).into_iter().flatten().flatten() {
+            self.at(&entry.path(), depth - 1);
+        }
+    }
+}
+
+fn stamp(path: &Path, found: Option<&Metadata>) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    path.hash(&mut hasher);
+    let state = found.map(|found| {
+        let times = (found.mtime(), found.mtime_nsec(), found.ctime(), found.ctime_nsec());
+        (found.ino(), found.size(), times)
+    });
+    state.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Nothing is heard: as on a file system that tells of nothing.
+    fn deaf(places: &[(&Path, bool)]) -> Watch {
+        let watch = Watch::new(places, Duration::from_millis(1));
+        Watch { watcher: None, rescan: Duration::from_millis(20), dirty: Arc::default(), ..watch }
+    }
+
+    #[tokio::test]
+    async fn nothing_is_told_while_nothing_changes() {
+        let dir = tempfile::tempdir().unwrap();
+        fs::create_dir(dir.path().join("below")).unwrap();
+        fs::write(dir.path().join("below/a"), "a").unwrap();
+        let mut watch = deaf(&[(dir.path(), true)]);
+        for look in 1..TELL_ANYWAY {
+            assert!(!watch.look().await, "look {look}");
+        }
+        assert!(watch.look().await, "it is time to tell anyway");
+        assert!(!watch.look().await);
+    }
+
+    #[tokio::test]
+    async fn a_change_that_nobody_heard_of_is_seen() {
+        let dir = tempfile::tempdir().unwrap();
+        let (below, file) = (dir.path().join("below"), dir.path().join("setup.toml"));
+        let changes: [&dyn Fn(); 5] = [
+            &|| fs::create_dir(&below).unwrap(),
+            &|| fs::write(below.join("a"), "a").unwrap(),
+            &|| fs::write(below.join("a"), "ab").unwrap(),
+            &|| fs::write(&file, "cycle").unwrap(),
+            &|| fs::remove_file(below.join("a")).unwrap(),
+        ];
+        let mut watch = deaf(&[(&below, true), (&file, false)]);
+        for change in changes {
+            change();
+            assert!(watch.look().await);
+            assert!(!watch.look().await);
+        }
+    }
+
+    #[test]
+    fn links_that_lead_back_end() {
+        let dir = tempfile::tempdir().unwrap();
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
+        let places = [(dir.path().to_path_buf(), RecursiveMode::Recursive)];
+        assert_eq!(fingerprint(&places), fingerprint(&places));
     }
 }

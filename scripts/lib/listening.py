@@ -1,6 +1,7 @@
 """Clients that listen to a station, and the verdict on each."""
 
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
@@ -19,22 +20,22 @@ LIMIT = 0.060
 RAW = ["-f", "s16le", "-ar", "44100", "-ac", "2"]
 
 
-def ffmpeg(url, fifo, home):
+def ffmpeg(url, fifo, home, options=("-prefer_x_start", "1")):
     need("ffmpeg", "ffmpeg")
-    return ["ffmpeg", "-nostdin", "-y", "-v", "warning", "-prefer_x_start", "1", "-i", url, *RAW, "-flush_packets", "1", str(fifo)]
+    return ["ffmpeg", "-nostdin", "-y", "-v", "warning", *options, "-i", url, *RAW, "-flush_packets", "1", str(fifo)]
 
 
-def mpv(url, fifo, home):
+def mpv(url, fifo, home, options=("--demuxer-lavf-o=prefer_x_start=1",)):
     need("mpv", "mpv")
-    return ["mpv", "--no-config", "--no-video", "--no-terminal", "--demuxer-lavf-o=prefer_x_start=1", "--ao=pcm",
+    return ["mpv", "--no-config", "--no-video", "--no-terminal", *options, "--ao=pcm",
             "--ao-pcm-waveheader=no", f"--ao-pcm-file={fifo}", "--audio-format=s16", "--audio-samplerate=44100",
             "--audio-channels=stereo", url]
 
 
-def vlc(url, fifo, home):
+def vlc(url, fifo, home, options=("--adaptive-livedelay=318000",)):
     """VLC refuses to run as root, and keeps the pace itself."""
     need("cvlc", "vlc-bin")
-    command = ["cvlc", "--no-video", "--adaptive-livedelay=318000", "--aout=afile", f"--audiofile-file={fifo}",
+    command = ["cvlc", "--no-video", *options, "--aout=afile", f"--audiofile-file={fifo}",
                "--audiofile-format=s16", "--no-audiofile-wav", url]
     if os.getuid() != 0:
         return command
@@ -44,17 +45,29 @@ def vlc(url, fifo, home):
     return ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups", "env", f"HOME={home}", *command]
 
 
+def gstreamer(url, fifo, home):
+    """playbin3, which uses hlsdemux2."""
+    need("gst-launch-1.0", "gstreamer1.0-tools")
+    sink = ("audioconvert ! audioresample ! audio/x-raw,format=S16LE,rate=44100,channels=2,layout=interleaved ! "
+            f"filesink location={fifo} buffer-mode=unbuffered sync=false")
+    return ["gst-launch-1.0", "-q", "playbin3", f"uri={url}", "flags=audio", f"audio-sink={sink}"]
+
+
 # Command, and seconds of sound that the card holds. VLC hands over eight frames (186 ms) at a time and sleeps between.
 PLAYERS = {"ffmpeg": (ffmpeg, 0.04), "mpv": (mpv, 0.04), "vlc": (vlc, 0.45)}
+# Players as they come, without an option that finds the place to start.
+PLAIN = {"ffmpeg-plain": (functools.partial(ffmpeg, options=()), 0.04), "mpv-plain": (functools.partial(mpv, options=()), 0.04),
+         "vlc-plain": (functools.partial(vlc, options=()), 0.45), "gstreamer": (gstreamer, 0.04)}
 
-# What a client may lose where two items meet: VLC throws the end of an item away when it starts on the next.
-CUT_SECONDS = {"vlc": 1.0}
+# What a client may lose where two items meet: VLC throws the end of an item away when it starts on the next, of a list cut
+# by ffmpeg (lib/standin.py) as well.
+CUT_SECONDS = {"vlc": 1.0, "vlc-plain": 1.0}
 
 
 class Client:
     """One client: plays in a process of its own, is judged afterwards."""
 
-    def __init__(self, name, kind, gateway, stream, out, scratch, seconds, pauses=()):
+    def __init__(self, name, kind, gateway, stream, out, scratch, seconds, pauses=(), card_seconds=None):
         self.name, self.kind, self.seconds = name, kind, seconds
         self.prefix = out / name
         self.pcm = scratch / f"{name}.pcm"
@@ -65,7 +78,8 @@ class Client:
             if kind == "chromium":
                 work = (page, (gateway, seconds, self.prefix, self.pcm, pauses, queue))
             else:
-                work = (player, (kind, stream, scratch / name, self.pcm, self.prefix, seconds, pauses, queue))
+                work = (player, (kind, stream, scratch / name, self.pcm, self.prefix, seconds, pauses, queue,
+                                 card_seconds or known(kind)[1]))
             self.queue, self.process = queue, multiprocessing.Process(target=work[0], args=work[1])
             prepare(kind)
             self.process.start()
@@ -110,6 +124,10 @@ class Client:
     gap = 0.0
 
 
+def known(kind):
+    return PLAYERS.get(kind) or PLAIN[kind]
+
+
 def prepare(kind):
     """Raises `NotRun` if the client cannot be had."""
     if kind == "chromium":
@@ -119,16 +137,15 @@ def prepare(kind):
         subprocess.run([str(REPOSITORY / "scripts" / "install-clients"), "npm"], check=True, stdout=subprocess.DEVNULL)
         return
     with tempfile.TemporaryDirectory() as home:
-        PLAYERS[kind][0]("", home, home)
+        known(kind)[0]("", home, home)
 
 
-def player(kind, url, home, pcm, prefix, seconds, pauses, queue):
-    build, buffer_seconds = PLAYERS[kind]
+def player(kind, url, home, pcm, prefix, seconds, pauses, queue, card_seconds):
     home.mkdir()
     fifo = home / "pcm"
     os.mkfifo(fifo)
-    command = build(url, fifo, home)
-    result = sink.play(command, fifo, pcm, f"{prefix}.log", seconds, buffer_seconds, pauses)
+    command = known(kind)[0](url, fifo, home)
+    result = sink.play(command, fifo, pcm, f"{prefix}.log", seconds, card_seconds, pauses)
     Path(f"{prefix}.json").write_text(json.dumps(result))
     queue.put({key: value for key, value in result.items() if key != "stamps"})
 
@@ -144,16 +161,21 @@ def page(gateway, seconds, prefix, pcm, pauses, queue):
         return
     shutil.move(f"{prefix}.pcm", pcm)
     told = json.loads(Path(f"{prefix}.json").read_text())
+    problems = told["problems"] + [f"the element said {kind} at {at / 1000:.1f} s" for at, kind in told["waits"]]
+    radio = told["radio"] or {}
+    problems += [f"the page counts {radio[what]} {what}" for what in ("stalls", "skipped") if radio.get(what)]
+    queue.put({"first": told["first"] and told["first"] / 1000, "gaps": audio_gaps(told), "problems": problems})
+
+
+def audio_gaps(told):
+    """Where the browser's own audio clock stood still, as (at, length) in seconds: what tap.mjs stamped, less what was played."""
     stamps = told["stamps"]
     gaps = []
     for (before, _), (at, frames) in zip(stamps, stamps[1:]):
         gap = (at - before) / 1000 - frames / 44100
         if gap > 0.001:
             gaps.append(((at - told["first"]) / 1000, gap))
-    problems = told["problems"] + [f"the element said {kind} at {at / 1000:.1f} s" for at, kind in told["waits"]]
-    radio = told["radio"] or {}
-    problems += [f"the page counts {radio[what]} {what}" for what in ("stalls", "skipped") if radio.get(what)]
-    queue.put({"first": told["first"] and told["first"] / 1000, "gaps": gaps, "problems": problems})
+    return gaps
 
 
 def come_first():

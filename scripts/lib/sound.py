@@ -125,7 +125,8 @@ def in_step(pcm, source, began):
 
     def likeness_with(skip):
         head = smooth(curve(pcm[lead * STEP_BYTES + 4 * skip : (lead + 1000) * STEP_BYTES]))
-        return max(_course(head, 0, source.smooth, at), _course(head, 0, source.smooth, at + 1))
+        # The place found is the likely one that is nearest to where a listener is due: a few steps off, maybe.
+        return max(_course(head, 0, source.smooth, place) for place in range(max(0, at - 4), at + 5))
 
     skip = max(range(0, STEP, 10), key=likeness_with)
     return curve(pcm[4 * skip :])
@@ -179,6 +180,17 @@ def compare(peaks, source, began):
     first, last = lead + offsets.get(lead, offset), len(peaks) + offset
     heard.joins = sum(1 for join in source.joins if first < join < last)
     return heard
+
+
+def behind_at_the_end(peaks, source, wall):
+    """Seconds behind the air at the last place that can be told, at most a minute before the end; None if there is none.
+    `wall(step)`: the wall time at which a step was heard."""
+    course = smooth(peaks)
+    for i in range(len(peaks) - 1000, max(0, len(peaks) - 7000), -500):
+        at = _find(course, i, source, wall(i))
+        if at is not None:
+            return wall(i) - (source.begins + at / 100)
+    return None
 
 
 def _find(peaks, lead, source, when):

@@ -1,6 +1,7 @@
 // Reads the list on standard input with hls-parser in strict mode; prints what it says and fails if it objects.
 // hls-parser refuses SERVER-CONTROL without CAN-BLOCK-RELOAD=YES, which only low-latency lists have: that line is taken out
 // here and checked by check-playlist.
+// It decodes UTF-8 itself (title by title), so the text is handed to it byte by byte.
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
 import os from 'node:os';
@@ -12,7 +13,7 @@ const HLS = createRequire(path.join(cache, 'npm', 'node_modules', 'x.js'))('hls-
 
 HLS.setOptions({ strictMode: true });
 try {
-  const text = fs.readFileSync(0, 'utf8').split('\n').filter((line) => !line.startsWith('#EXT-X-SERVER-CONTROL:')).join('\n');
+  const text = fs.readFileSync(0, 'latin1').split('\n').filter((line) => !line.startsWith('#EXT-X-SERVER-CONTROL:')).join('\n');
   const list = HLS.parse(text);
   if (list.isMasterPlaylist) throw new Error('is a multivariant list');
   console.log(JSON.stringify({ segments: list.segments.length, first: list.mediaSequenceBase, joins: list.discontinuitySequenceBase }));

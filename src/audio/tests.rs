@@ -440,3 +440,20 @@ fn settings_no_encoder_can_be_set_to_are_refused() {
         assert!(matches!(refused, Err(Error::Encoder(_))), "{settings:?}: {refused:?}");
     }
 }
+
+/// The encoder itself says what is possible.
+#[test]
+fn bitrates_are_those_that_the_encoder_takes() {
+    for rate in [22_050, 24_000, 32_000, 44_100, 48_000] {
+        for channels in [1, 2] {
+            let possible = bitrates(rate, channels);
+            let opens = |bitrate| encode::Encoder::open(rate, channels, bitrate).is_ok();
+            assert!(
+                opens(*possible.start()) && opens(*possible.end()),
+                "{possible:?} at {rate} Hz, {channels} channels"
+            );
+            let limit = *possible.end() == 320_000 || !opens(possible.end() + 1);
+            assert!(limit, "more than {possible:?} at {rate} Hz, {channels} channels");
+        }
+    }
+}

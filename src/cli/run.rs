@@ -1,23 +1,26 @@
 //! `run`: the station, its listener port, and what the operator is told.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{future::Future, net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
-use tokio::{net::TcpListener, signal::unix, sync::watch, time};
+use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{OK, say};
+use super::{OK, Signals, say};
 use crate::{
     config::{self, Receipts},
     disk::{Layout, Lock},
     http,
-    ipfs::Options,
+    ipfs::{Options, Router},
+    mirror,
     radio::{naming::NamingRules, rules::Rules, status::OnAir, time::Span},
     streamer::{self, Identity, Settings},
 };
 
 /// From the stop signal to the end, at most; a clean stop takes less.
-const STOP_MAX: Duration = Duration::from_secs(4);
+pub(super) const STOP_MAX: Duration = Duration::from_secs(4);
+/// Between the end of the listener port, should it come, and its next beginning.
+const SERVE_AGAIN: Duration = Duration::from_secs(1);
 /// Gateways by whose software the stream was heard; `{}` is the name.
 const PATH_GATEWAYS: [&str; 2] = ["https://ipfs.io/ipns/{}", "https://dweb.link/ipns/{}"];
 const SUBDOMAIN_GATEWAYS: [&str; 2] = ["https://{}.ipns.dweb.link/", "https://{}.ipns.inbrowser.link/"];
@@ -31,14 +34,15 @@ pub(super) fn run(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
 }
 
 async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
+    let mut signals = Signals::catch()?;
     let layout = Layout::new(std::path::absolute(dir).context("the station's folder")?);
+    mirror::check_folder(&layout, None)?;
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let setup = config::Setup::load(&layout.setup_toml())?;
+    let peer = peer(&streaming)?;
     layout.create_state()?;
     layout.create_keys()?;
     let lock = Lock::take(&layout.state_lock())?;
-    let known = layout.stream_key().exists();
-    let identity = Identity::load(&layout.keys(), !layout.ledger().exists())?;
     for warning in streaming.warnings(setup.audio.segment_seconds) {
         tracing::warn!("{warning}");
     }
@@ -46,26 +50,32 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         .await
         .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
     let here = listener.local_addr().unwrap_or(streaming.http_listen);
-    let names = [identity.station.name().to_string(), identity.stream.name().to_string()];
-    let peer = identity.peer.peer_id();
-    let stop = CancellationToken::new();
-    let settings = settings(layout, &streaming, &setup, identity, known, here, no_setup)?;
+    let settings = settings(layout, &streaming, &setup, peer, here, no_setup)?;
+    let names = [settings.identity.station.name().to_string(), settings.identity.stream.name().to_string()];
+    let peer_id = settings.identity.peer.peer_id();
     announce(&settings, &names, here);
-    let station = streamer::start(settings, lock, stop.clone()).await?;
+    let stop = CancellationToken::new();
+    let station = tokio::select! {
+        started = streamer::start(settings, lock, stop.clone()) => started?,
+        () = signals.any() => return Ok(OK),
+    };
     let site = http::Site {
         station: names[0].clone(),
         stream: names[1].clone(),
-        peer,
+        peer: peer_id,
         title: streaming.name.clone(),
         blocks: station.store.clone(),
         on_air: station.on_air.clone(),
         records: station.records.clone(),
+        mirrors: false,
     };
-    let serving = tokio::spawn(http::serve(listener, site, stop.clone()));
+    let (listener, ending) = (Arc::new(listener), stop.clone());
+    let serve = move || http::serve(listener.clone(), site.clone(), ending.clone());
+    let serving = tokio::spawn(kept_up(serve, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
     let mut running = station.running;
     let ended_early = tokio::select! {
-        () = signalled() => None,
+        () = signals.any() => None,
         ended = &mut running => Some(ended),
     };
     stop.cancel();
@@ -80,15 +90,29 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     Ok(OK)
 }
 
+/// Serves until `stop`, and if serving ends before that, however it ends, serves again.
+async fn kept_up<F: Future<Output = ()> + Send + 'static>(serve: impl Fn() -> F, stop: CancellationToken) {
+    loop {
+        let ended = tokio::spawn(serve()).await;
+        if stop.is_cancelled() {
+            return;
+        }
+        let why = ended.err().map_or_else(|| "without a reason".to_owned(), |error| error.to_string());
+        tracing::error!(why, "the listener port ended and is opened again");
+        time::sleep(SERVE_AGAIN).await;
+    }
+}
+
 fn settings(
     layout: Layout,
     streaming: &config::Streaming,
     setup: &config::Setup,
-    identity: Identity,
-    known: bool,
+    peer: Options,
     here: SocketAddr,
     no_setup: bool,
 ) -> anyhow::Result<Settings> {
+    let known = layout.stream_key().exists();
+    let identity = Identity::load(&layout.keys(), !layout.ledger().exists())?;
     let seconds = setup.audio.segment_seconds;
     let (station, stream) = (identity.station.name().to_string(), identity.stream.name().to_string());
     let page = http::page::page(&http::page::Station {
@@ -113,8 +137,9 @@ fn settings(
         name: streaming.name.clone(),
         page,
         gateways: gateways(here, &station, &stream),
-        peer: Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?,
+        peer,
         calls: !streaming.bootstrap.is_empty(),
+        routers: Router::check(&streaming.delegated_routers)?,
         naming: NamingRules {
             interval: Span::seconds(streaming.publish_interval_seconds.into()),
             lifetime: Span::seconds(lifetime),
@@ -131,7 +156,17 @@ fn settings(
     })
 }
 
-fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
+fn peer(streaming: &config::Streaming) -> anyhow::Result<Options> {
+    let peer = Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?;
+    for address in peer.useless() {
+        tracing::warn!(
+            "streaming.toml: peer.announce: {address} is private, and of no use to the peers of peer.bootstrap"
+        );
+    }
+    Ok(peer)
+}
+
+pub(super) fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
     let fill = |pattern: &&str, name: &str| pattern.replace("{}", name);
     let own = [format!("{}/", own_url(here)), format!("{}/ipns/{stream}", own_url(here))];
     own.into_iter()
@@ -141,7 +176,7 @@ fn gateways(here: SocketAddr, station: &str, stream: &str) -> Vec<String> {
 }
 
 /// The own gateway as a browser on this machine reaches it.
-fn own_url(here: SocketAddr) -> String {
+pub(super) fn own_url(here: SocketAddr) -> String {
     match here {
         SocketAddr::V4(v4) if v4.ip().is_unspecified() => format!("http://127.0.0.1:{}", v4.port()),
         SocketAddr::V6(v6) if v6.ip().is_unspecified() => format!("http://[::1]:{}", v6.port()),
@@ -164,26 +199,21 @@ fn announce(settings: &Settings, names: &[String; 2], here: SocketAddr) {
 }
 
 /// Tells when the station is on air, and whether it can be found, each time that changes.
-async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
-    let mut told = (false, None);
+pub(super) async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
+    let mut told = (false, String::new());
     loop {
         let now = on_air.borrow_and_update().as_ref().map(|air| {
             let title = air.status.now.as_ref().map(|now| now.title.clone()).unwrap_or_default();
-            (air.status.findable, title)
+            (air.status.network.advice.clone(), title)
         });
-        if let Some((findable, title)) = now {
+        if let Some((advice, title)) = now {
             if !told.0 {
                 say(&format!("on air: {title}"));
             }
-            if told.1 != Some(findable) {
-                say(if findable {
-                    "findable: others can reach this node"
-                } else {
-                    "not findable: no peer of the network knows an address of this node; \
-                     open port 4001 (TCP and UDP) and set `[peer] announce` in streaming.toml"
-                });
+            if told.1 != advice {
+                say(&advice);
             }
-            told = (true, Some(findable));
+            told = (true, advice);
         }
         if on_air.changed().await.is_err() {
             return;
@@ -191,12 +221,30 @@ async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
     }
 }
 
-/// Waits for SIGINT or SIGTERM. Without handlers it waits for ever, and the default action ends the process.
-pub(super) async fn signalled() {
-    let handlers = (unix::signal(unix::SignalKind::interrupt()), unix::signal(unix::SignalKind::terminate()));
-    let (Ok(mut interrupt), Ok(mut terminate)) = handlers else { return std::future::pending().await };
-    tokio::select! {
-        _ = interrupt.recv() => {}
-        _ = terminate.recv() => {}
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_port_that_ends_is_served_again_until_the_stop() {
+        let (stop, served) = (CancellationToken::new(), Arc::new(AtomicUsize::new(0)));
+        let serve = {
+            let (stop, served) = (stop.clone(), served.clone());
+            move || {
+                let stop = stop.clone();
+                let round = served.fetch_add(1, Ordering::SeqCst);
+                async move {
+                    match round {
+                        0 => panic!("the first one breaks"),
+                        _ => stop.cancel(),
+                    }
+                    stop.cancelled().await;
+                }
+            }
+        };
+        kept_up(serve, stop).await;
+        assert_eq!(served.load(Ordering::SeqCst), 2);
     }
 }

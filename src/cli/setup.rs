@@ -8,7 +8,7 @@ use super::{FAILED, OK, STOP, say, stop_on_signal};
 use crate::{
     audio, clock, config,
     disk::{self, Layout, ledger::Ledger},
-    radio::{history::History, time::Span},
+    radio::time::Span,
     setup::{self, OrderFate, Progress, Report, Teller, Tools},
     streamer::Identity,
 };
@@ -50,6 +50,7 @@ const NICE: i32 = 10;
 
 /// Runs setup to its end or until a signal.
 pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
+    let _runtime = stop_on_signal()?;
     let layout = Layout::new(std::path::absolute(dir)?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let config = config::Setup::load(&layout.setup_toml())?;
@@ -62,7 +63,6 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     if options.nice {
         let _ = rustix::process::nice(NICE);
     }
-    let _runtime = stop_on_signal()?;
     let look_ahead = u64::from(streaming.look_ahead * config.audio.segment_seconds);
     let first_samples = Span::seconds(look_ahead + 60).to_samples(config.audio.rate);
     let job = config.job();
@@ -72,7 +72,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         dry_run: options.dry_run,
         repair: options.repair,
         first_samples,
-        station_constants: constants(&layout)?,
+        station_constants: constants(&layout, &job.settings)?,
         new_epoch: options.new_epoch,
     };
     let teller = Mutex::new(Teller::new());
@@ -89,13 +89,14 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     };
     let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
     let report = if options.generated {
-        setup::generated(&layout, &job.settings, job.cycle, SEED, job.jobs, &tools, &STOP)?
+        setup::generated(&layout, &job, &how, SEED, &tools, &STOP)?
     } else {
         setup::run(&layout, &job, &how, &tools, &STOP)?
     };
     drop(teller);
-    if options.new_epoch && !report.stopped && how.station_constants.is_some() {
-        disk::replace(&layout.new_epoch(), b"begin another epoch at the next start\n")?;
+    let new_epoch = options.new_epoch && !options.dry_run && how.station_constants.is_some();
+    if new_epoch && !report.stopped {
+        layout.ask_for_epoch(job.settings.segment_seconds, job.settings.rate)?;
         say("restart the station to begin the new epoch");
     }
     if !child {
@@ -107,19 +108,21 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
 /// The seed of the built-in programme: the same pieces on every station.
 const SEED: u64 = 808;
 
-/// Segment duration and rate of a station that has been on air.
-fn constants(layout: &Layout) -> anyhow::Result<Option<(u32, u32)>> {
+/// Segment duration and rate by which a station that has been on air goes on: those of its ledger, or `wanted` where
+/// `setup --new-epoch` has asked for them and the next start will begin with them.
+fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Result<Option<(u32, u32)>> {
     if !layout.ledger().exists() {
         return Ok(None);
     }
+    let wanted = (wanted.segment_seconds, wanted.rate);
+    if layout.asked_epoch() == Some(wanted) {
+        return Ok(Some(wanted));
+    }
     let identity = Identity::load(&layout.keys(), false)?;
     let signer = disk::ledger::Signer { keys: identity.receipts, node_id: String::new(), stream: String::new() };
-    let mut history = History::default();
-    // A damaged ledger is the streamer's to deal with; its first file may still tell.
-    let _ = Ledger::read(&layout.ledger(), &signer, clock::wall(), &mut |receipt| {
-        history.take(receipt);
-    });
-    Ok(history.axis().map(|axis| (axis.target_seconds, axis.rate)))
+    let Some(constants) = Ledger::constants(&layout.ledger(), &signer)? else { return Ok(None) };
+    let (seconds, rate) = (u32::try_from(constants.target_duration)?, u32::try_from(constants.rate)?);
+    Ok(Some((seconds, rate)))
 }
 
 fn check(layout: &Layout) -> anyhow::Result<u8> {

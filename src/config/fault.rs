@@ -1,6 +1,11 @@
 //! A fault in a configuration file, shown where it is.
 
-use std::{fmt, ops::Range, path::PathBuf};
+use std::{
+    fmt,
+    ops::Range,
+    path::{Path, PathBuf},
+    string::FromUtf8Error,
+};
 
 use super::{Key, Text};
 
@@ -41,6 +46,20 @@ impl Fault {
     pub(super) fn of_key(text: Text<'_>, key: &Key, span: Range<usize>) -> Self {
         let what = format!("`{}` must be {}", key.path, key.takes);
         Self::at(text, span, what, instead_of(key))
+    }
+
+    /// A value that is what its key takes, and yet of no use.
+    pub(super) fn of_value(text: Text<'_>, key: &Key, span: Range<usize>, reason: &str) -> Self {
+        let what = format!("`{}` must be {}: {reason}", key.path, key.takes);
+        Self::at(text, span, what, instead_of(key))
+    }
+
+    /// A file that is no text.
+    pub(super) fn of_bytes(file: &Path, error: &FromUtf8Error) -> Self {
+        let start = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes());
+        let what = "this byte is not UTF-8".to_owned();
+        Self::at(Text { name: file, text: &text }, start..start, what, "save the file as UTF-8".into())
     }
 
     /// What the TOML reader refuses: syntax, an unknown key, a wrong type.

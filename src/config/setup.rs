@@ -158,7 +158,7 @@ struct RawJingles {
 struct RawAudio {
     segment_duration: Option<Spanned<i64>>,
     codec: Option<Spanned<String>>,
-    bitrates: Option<Spanned<Vec<i64>>>,
+    bitrates: Option<Spanned<Vec<Spanned<i64>>>>,
     sample_rate: Option<Spanned<i64>>,
     channels: Option<Spanned<i64>>,
     loudness_target: Option<Spanned<NumberOrWord>>,
@@ -170,11 +170,13 @@ struct RawAudio {
 impl RawAudio {
     fn check(self, text: Text<'_>, default: audio::Settings) -> Result<audio::Settings, Error> {
         CODEC.checked(text, self.codec, (), |codec| (codec == "aac").then_some(()))?;
+        let rate = SAMPLE_RATE.checked(text, self.sample_rate, default.rate, rate)?;
+        let channels = CHANNELS.count(text, self.channels, default.channels.into())? as u8;
         Ok(audio::Settings {
             segment_seconds: SEGMENT_DURATION.count(text, self.segment_duration, default.segment_seconds)?,
-            rate: SAMPLE_RATE.checked(text, self.sample_rate, default.rate, rate)?,
-            channels: CHANNELS.count(text, self.channels, default.channels.into())? as u8,
-            bitrates: BITRATES.checked(text, self.bitrates, default.bitrates, bitrates)?,
+            rate,
+            channels,
+            bitrates: bitrates(text, self.bitrates, default.bitrates, rate, channels)?,
             loudness_target: loudness(text, self.loudness_target, default.loudness_target)?,
             peak_ceiling: ceiling(text, self.true_peak_ceiling, default.peak_ceiling)?,
             trim_silence: self.trim_silence.unwrap_or(default.trim_silence),
@@ -199,10 +201,28 @@ fn rate(rate: i64) -> Option<u32> {
     RATES.contains(&rate).then_some(rate as u32)
 }
 
-fn bitrates(listed: Vec<i64>) -> Option<Vec<u32>> {
+/// The rungs, if each of them is possible at this rate with so many channels.
+fn bitrates(
+    text: Text<'_>,
+    raw: Option<Spanned<Vec<Spanned<i64>>>>,
+    default: Vec<u32>,
+    rate: u32,
+    channels: u8,
+) -> Result<Vec<u32>, Error> {
+    let spans: Vec<_> = raw.iter().flat_map(Spanned::get_ref).map(Spanned::span).collect();
+    let rungs = BITRATES.checked(text, raw, default, rungs)?;
+    let possible = audio::bitrates(rate, channels);
+    let wrong = rungs.iter().zip(spans).find(|(rung, _)| !possible.contains(rung));
+    let Some((rung, span)) = wrong else { return Ok(rungs) };
+    let (most, channels) = (possible.end(), if channels == 1 { "one channel" } else { "two channels" });
+    let reason = format!("{rung} is too much for AAC-LC at {rate} Hz with {channels}, {most} is the most");
+    Err(text.refuse_because(&BITRATES, span, &reason))
+}
+
+fn rungs(listed: Vec<Spanned<i64>>) -> Option<Vec<u32>> {
     let mut rungs: Vec<u32> = Vec::new();
     for bitrate in listed {
-        let rung = u32::try_from(bitrate).ok().filter(|rung| (16_000..=320_000).contains(rung))?;
+        let rung = u32::try_from(bitrate.into_inner()).ok().filter(|rung| (16_000..=320_000).contains(rung))?;
         if rungs.contains(&rung) {
             return None;
         }

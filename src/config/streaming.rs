@@ -6,6 +6,7 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use super::{Error, Text, key::Key, read};
+use crate::ipfs::{self, Options};
 
 /// How the station is on air. Only [`Streaming::load`] and [`Streaming::parse`] make one.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +33,8 @@ pub struct Streaming {
     pub announce: Vec<String>,
     /// Multiaddrs, each with `/p2p/…`, of the peers that let us into the DHT; empty for none.
     pub bootstrap: Vec<String>,
-    /// Base URLs of the routers that take IPNS records by HTTP; empty for none.
+    /// Base URLs of the routers that take IPNS records by HTTP; empty for none. None is the default where `bootstrap` is
+    /// empty.
     pub delegated_routers: Vec<String>,
     /// What happens when the ledger cannot be written.
     pub receipts: Receipts,
@@ -142,6 +144,11 @@ impl Streaming {
         let raw: Raw = text.raw(KEYS)?;
         let default = Self::default();
         let (air, ipns, peer) = (raw.streaming, raw.ipns, raw.peer);
+        let bootstrap = addresses(text, &BOOTSTRAP, peer.bootstrap, default.bootstrap, |bootstrap| {
+            Options::check(&[], &[], bootstrap)
+        })?;
+        // Who calls no peer does not mean to ask a public router either, unless it is named.
+        let routers = if bootstrap.is_empty() { Vec::new() } else { default.delegated_routers };
         Ok(Self {
             name: NAME.checked(text, raw.name, default.name, shown_name)?,
             window_size: WINDOW_SIZE.count(text, air.window_size, default.window_size)?,
@@ -156,15 +163,14 @@ impl Streaming {
                 default.publish_interval_seconds,
             )?,
             http_listen: HTTP_LISTEN.checked(text, raw.http.listen, default.http_listen, |at| at.parse().ok())?,
-            peer_listen: PEER_LISTEN.checked(text, peer.listen, default.peer_listen, multiaddrs)?,
-            announce: ANNOUNCE.checked(text, peer.announce, default.announce, multiaddrs)?,
-            bootstrap: BOOTSTRAP.checked(text, peer.bootstrap, default.bootstrap, peers)?,
-            delegated_routers: DELEGATED_ROUTERS.checked(
-                text,
-                peer.delegated_routers,
-                default.delegated_routers,
-                urls,
-            )?,
+            peer_listen: addresses(text, &PEER_LISTEN, peer.listen, default.peer_listen, |listen| {
+                Options::check(listen, &[], &[])
+            })?,
+            announce: addresses(text, &ANNOUNCE, peer.announce, default.announce, |announce| {
+                Options::check(&[], announce, &[])
+            })?,
+            bootstrap,
+            delegated_routers: DELEGATED_ROUTERS.checked(text, peer.delegated_routers, routers, urls)?,
             receipts: RECEIPTS.checked(text, raw.ledger.receipts, default.receipts, |word| receipts(&word))?,
         })
     }
@@ -212,9 +218,9 @@ struct RawHttp {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawPeer {
-    listen: Option<Spanned<Vec<String>>>,
-    announce: Option<Spanned<Vec<String>>>,
-    bootstrap: Option<Spanned<Vec<String>>>,
+    listen: Option<Spanned<Vec<Spanned<String>>>>,
+    announce: Option<Spanned<Vec<Spanned<String>>>>,
+    bootstrap: Option<Spanned<Vec<Spanned<String>>>>,
     delegated_routers: Option<Spanned<Vec<String>>>,
 }
 
@@ -237,19 +243,34 @@ fn receipts(word: &str) -> Option<Receipts> {
     }
 }
 
-/// The list if each text can be an address of its kind; the peer parses them for good.
+/// The addresses, if the peer can use each of them.
+fn addresses(
+    text: Text<'_>,
+    key: &Key,
+    raw: Option<Spanned<Vec<Spanned<String>>>>,
+    default: Vec<String>,
+    check: impl Fn(&[String]) -> Result<Options, ipfs::Error>,
+) -> Result<Vec<String>, Error> {
+    let listed = key.checked(text, raw, None, |listed| (listed.len() <= MOST_ADDRESSES).then_some(Some(listed)))?;
+    let Some(listed) = listed else { return Ok(default) };
+    let checked = listed.into_iter().map(|address| {
+        let span = address.span();
+        let address = [address.into_inner()];
+        match check(&address) {
+            Ok(_) => Ok(address.concat()),
+            Err(ipfs::Error::Option { value, reason, .. }) => {
+                Err(text.refuse_because(key, span, &format!("{value:?} {reason}")))
+            }
+            Err(error) => Err(text.refuse_because(key, span, &error.to_string())),
+        }
+    });
+    checked.collect()
+}
+
+/// The list if each text can be a URL.
 fn list(texts: Vec<String>, fits: impl Fn(&str) -> bool) -> Option<Vec<String>> {
     let usable = |text: &String| text.len() <= LONGEST_TEXT && !text.contains(char::is_whitespace) && fits(text);
     (texts.len() <= MOST_ADDRESSES && texts.iter().all(usable)).then_some(texts)
-}
-
-fn multiaddrs(texts: Vec<String>) -> Option<Vec<String>> {
-    list(texts, |text| text.len() > 1 && text.starts_with('/'))
-}
-
-fn peers(texts: Vec<String>) -> Option<Vec<String>> {
-    let named = |text: &str| text.rsplit_once("/p2p/").is_some_and(|(_, id)| !id.is_empty() && !id.contains('/'));
-    list(texts, |text| text.starts_with('/') && named(text))
 }
 
 fn urls(texts: Vec<String>) -> Option<Vec<String>> {

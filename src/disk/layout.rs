@@ -8,6 +8,9 @@ use std::{
 
 use super::{Error, Result};
 
+/// No wish for an epoch is longer, in bytes.
+const EPOCH_BYTES_MAX: u64 = 64;
+
 /// A station's folder.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Layout {
@@ -58,18 +61,30 @@ impl Layout {
 
     /// Makes `state/`, for nobody else to read.
     pub fn create_state(&self) -> Result<PathBuf> {
-        create_private(&self.state())
+        create_private_folder(&self.state())
     }
 
     /// Makes `state/keys/`, for nobody else to read.
     pub fn create_keys(&self) -> Result<PathBuf> {
         self.create_state()?;
-        create_private(&self.keys())
+        create_private_folder(&self.keys())
     }
 
     /// Says that `setup --new-epoch` has changed segment duration or rate: the next start begins another epoch.
     pub fn new_epoch(&self) -> PathBuf {
         self.state().join("new-epoch")
+    }
+
+    /// Asks the next start for an epoch with segments of so many seconds at so many samples per second.
+    pub fn ask_for_epoch(&self, seconds: u32, rate: u32) -> Result<()> {
+        super::replace(&self.new_epoch(), format!("{seconds} {rate}\n").as_bytes())
+    }
+
+    /// Seconds and samples per second of the epoch that was asked for last, if any was.
+    pub fn asked_epoch(&self) -> Option<(u32, u32)> {
+        let text = super::read_if_there(&self.new_epoch(), EPOCH_BYTES_MAX).ok()??;
+        let (seconds, rate) = std::str::from_utf8(&text).ok()?.trim_end().split_once(' ')?;
+        Some((seconds.parse().ok()?, rate.parse().ok()?))
     }
 
     /// The lock of a node that runs.
@@ -110,6 +125,11 @@ impl Layout {
     /// The block store.
     pub fn repo(&self) -> PathBuf {
         self.state().join("ipfs")
+    }
+
+    /// What a mirror has verified last; only a mirror has it.
+    pub fn follow(&self) -> PathBuf {
+        self.state().join("follow.json")
     }
 
     /// The last running order that was accepted.
@@ -205,7 +225,8 @@ impl Store {
     }
 }
 
-fn create_private(folder: &Path) -> Result<PathBuf> {
+/// Makes a folder, for nobody else to read.
+pub fn create_private_folder(folder: &Path) -> Result<PathBuf> {
     let create = || -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
@@ -230,6 +251,18 @@ mod tests {
         for made in [layout.create_state().unwrap(), layout.create_keys().unwrap()] {
             assert_eq!(fs::metadata(made).unwrap().permissions().mode() & 0o777, 0o700);
         }
+    }
+
+    #[test]
+    fn an_epoch_is_asked_for_in_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        layout.create_state().unwrap();
+        assert_eq!(layout.asked_epoch(), None);
+        layout.ask_for_epoch(2, 48_000).unwrap();
+        assert_eq!(layout.asked_epoch(), Some((2, 48_000)));
+        fs::write(layout.new_epoch(), "soon").unwrap();
+        assert_eq!(layout.asked_epoch(), None);
     }
 
     #[test]

@@ -11,12 +11,14 @@ use std::{
 };
 
 use crate::radio::{
-    receipt::{self, Body, GENESIS, Receipt, SigningKey},
+    receipt::{self, Body, Constants, GENESIS, Receipt, SigningKey},
     time::Time,
 };
 
 /// The size at which a file is sealed and the next one begins.
 const FILE_BYTES_MAX: u64 = 16 << 20;
+/// How a receipt that opens a ledger is told from others without being parsed: within a text these quotes are escaped.
+const LEDGER_OPEN: &str = r#""kind":"ledger_open""#;
 /// More than a file may ever hold: a bound on what is read into memory.
 const READ_BYTES_MAX: u64 = FILE_BYTES_MAX + (4 << 20);
 
@@ -161,6 +163,31 @@ impl Ledger {
         }
         let tail = last.zip(chain).map(|((number, path, end), chain)| Tail { number, path, end, chain });
         Ok((found, tail))
+    }
+
+    /// The constants that the station goes by now, without reading more than it takes to find them: the last
+    /// `ledger_open` that is signed. `None` if there is none. Touches nothing.
+    pub fn constants(dir: &Path, signer: &Signer) -> Result<Option<Constants>, Error> {
+        let key = |id: &str| signer.keys.iter().find(|key| key.id() == id);
+        for (_, path) in files(dir)?.iter().rev() {
+            let text = match read(path) {
+                Err(Error::Damaged { .. }) => continue,
+                text => text?,
+            };
+            let text = String::from_utf8_lossy(&text);
+            let opened = text.rmatch_indices(LEDGER_OPEN).find_map(|(at, _)| {
+                let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
+                let end = at + text[at..].find('\n')?;
+                match Receipt::read(&text[begin..end], key).ok()?.body {
+                    Body::LedgerOpen(constants) => Some(constants),
+                    _ => None,
+                }
+            });
+            if opened.is_some() {
+                return Ok(opened);
+            }
+        }
+        Ok(None)
     }
 
     /// Begins a new ledger in `dir`, which must hold none.
@@ -349,7 +376,6 @@ fn damaged(path: &Path, line: usize, reason: String) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::radio::receipt::Constants;
 
     fn signer() -> Signer {
         Signer { keys: vec![SigningKey::derive("r1", b"secret")], node_id: "node".into(), stream: "main".into() }
@@ -424,6 +450,32 @@ mod tests {
         assert!(error.contains("000001.jsonl:3:"), "{error}");
         let aside = Ledger::quarantine(&dir, Time::from_millis(5_000)).unwrap();
         assert!(aside.ends_with("ledger.damaged-5") && !dir.exists());
+    }
+
+    #[test]
+    fn the_constants_are_those_of_the_last_epoch() {
+        let dir = tempfile::tempdir().unwrap();
+        let dir = dir.path().join("ledger");
+        let found = || Ledger::constants(&dir, &signer()).unwrap().map(|constants| constants.epoch);
+        assert_eq!(found(), None);
+        let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
+        ledger.append(&[note(1)], Time(1)).unwrap();
+        assert_eq!(found(), Some(1));
+        let lie = Body::CatalogChanged {
+            entry: "\"kind\":\"ledger_open\"".into(),
+            item: String::new(),
+            reason: String::new(),
+        };
+        let anchor = Time::from_millis(0).to_string();
+        let second = Body::LedgerOpen(Constants { epoch: 2, anchor, target_duration: 2, rate: 48_000 });
+        ledger.append(&[second, note(2), lie], Time(2)).unwrap();
+        assert_eq!(found(), Some(2));
+        ledger.roll(Time(3)).unwrap();
+        assert_eq!(found(), Some(2), "each file tells");
+        let path = dir.join("000002.jsonl");
+        let forged = fs::read_to_string(&path).unwrap().replace("48000", "44100");
+        fs::write(&path, forged).unwrap();
+        assert_eq!(found(), Some(2), "the file before it tells");
     }
 
     #[test]

@@ -8,10 +8,16 @@ use cid::{
 };
 use serde::Deserialize;
 
-use super::refusal::Refusal;
+use super::{
+    car::{self, Car},
+    refusal::Refusal,
+};
 
 /// The multicodec of a libp2p key (`0x72`): an IPNS name.
 const LIBP2P_KEY: u64 = 0x72;
+
+/// The multicodec of the hash that is the content itself.
+const IDENTITY: u64 = 0x00;
 
 /// A path below `/ipfs/` or `/ipns/`, decoded and free of anything that could mean another place.
 #[derive(Debug, PartialEq, Eq)]
@@ -76,6 +82,12 @@ pub(super) fn cid(text: &str) -> Result<Cid, Refusal> {
     Cid::try_from(text).map_err(|error| Refusal::Bad(format!("not a CID: {error}")))
 }
 
+/// Whether this CID brings its content along, which is then anybody's and never ours. The empty one is how gateways are
+/// probed (<https://specs.ipfs.tech/http-gateways/trustless-gateway/>).
+pub(super) fn is_foreign(cid: &Cid) -> bool {
+    cid.hash().code() == IDENTITY && cid.hash().size() > 0
+}
+
 /// Whether `text` is another spelling of the name `own` (`k51…`): a CID in another base, or the base58 of its hash.
 pub(super) fn is_spelling_of(text: &str, own: &str) -> bool {
     let Some(own) = Cid::try_from(own).ok() else { return false };
@@ -96,12 +108,34 @@ pub(super) enum Form {
     Block,
     /// The signed IPNS record.
     Record,
+    /// The blocks along the path and below its end.
+    Car(Car),
+}
+
+impl Form {
+    /// What a URL says to get this form; `None` for the plain one.
+    pub(super) fn query(&self) -> Option<String> {
+        match self {
+            Self::Plain => None,
+            Self::Block => Some("format=raw".into()),
+            Self::Record => Some("format=ipns-record".into()),
+            Self::Car(car) => Some(car.query()),
+        }
+    }
 }
 
 /// What stands behind the question mark, as far as it matters here.
 #[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub(super) struct Query {
     format: Option<String>,
+    /// What a CAR holds below the end of the path.
+    pub(super) dag_scope: Option<String>,
+    pub(super) entity_bytes: Option<String>,
+    /// Of which kind a CAR is.
+    pub(super) car_version: Option<String>,
+    pub(super) car_order: Option<String>,
+    pub(super) car_dups: Option<String>,
     /// The name under which the client wants to know the file.
     pub(super) filename: Option<String>,
     download: Option<String>,
@@ -117,31 +151,45 @@ impl Query {
         self.download.as_deref() == Some("true")
     }
 
+    /// Whether the query names a form.
+    pub(super) fn names_form(&self) -> bool {
+        self.format.is_some()
+    }
+
     /// The form that the query or else the `Accept` header names.
     pub(super) fn form(&self, headers: &HeaderMap) -> Result<Form, Refusal> {
-        if let Some(format) = &self.format {
-            return match format.as_str() {
-                "raw" => Ok(Form::Block),
-                "ipns-record" => Ok(Form::Record),
-                "car" => Err(Refusal::NotImplemented("this node makes no CAR; ask for format=raw, block by block")),
-                other => {
-                    Err(Refusal::Format(format!("no format \"{}\": use raw or ipns-record", other.escape_debug())))
-                }
-            };
-        }
         let accept = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        for wanted in accept.flat_map(|value| value.split(',')) {
-            match wanted.split(';').next().unwrap_or_default().trim() {
+        let accept: Vec<(&str, &str)> = accept.flat_map(|value| value.split(',')).map(media_type).collect();
+        let car = || {
+            let cars: Vec<&str> = accept.iter().filter(|(kind, _)| *kind == car::MEDIA_TYPE).map(|(_, p)| *p).collect();
+            Car::read(self, &cars).map(Form::Car)
+        };
+        match self.format.as_deref() {
+            Some("raw") => return Ok(Form::Block),
+            Some("ipns-record") => return Ok(Form::Record),
+            Some("car") => return car(),
+            Some(other) => {
+                let other = other.escape_debug();
+                return Err(Refusal::Format(format!("no format \"{other}\": use raw, car or ipns-record")));
+            }
+            None => {}
+        }
+        for (kind, _) in &accept {
+            match *kind {
                 "application/vnd.ipld.raw" => return Ok(Form::Block),
                 "application/vnd.ipfs.ipns-record" => return Ok(Form::Record),
-                "application/vnd.ipld.car" => {
-                    return Err(Refusal::NotImplemented("this node makes no CAR; accept application/vnd.ipld.raw"));
-                }
+                car::MEDIA_TYPE => return car(),
                 _ => {}
             }
         }
         Ok(Form::Plain)
     }
+}
+
+/// A media type and its parameters.
+fn media_type(accepted: &str) -> (&str, &str) {
+    let (kind, parameters) = accepted.split_once(';').unwrap_or((accepted, ""));
+    (kind.trim(), parameters)
 }
 
 #[cfg(test)]
@@ -220,9 +268,43 @@ mod tests {
         assert_eq!(form("/x", "text/html, application/vnd.ipld.raw;q=0.5").unwrap(), Form::Block);
         assert_eq!(form("/x?format=raw", "*/*").unwrap(), Form::Block);
         assert_eq!(form("/x?format=ipns-record", "application/vnd.ipld.raw").unwrap(), Form::Record);
-        assert!(matches!(form("/x?format=car", "*/*"), Err(Refusal::NotImplemented(_))));
-        assert!(matches!(form("/x", "application/vnd.ipld.car; version=1"), Err(Refusal::NotImplemented(_))));
+        assert_eq!(form("/x?format=raw", "application/vnd.ipld.car").unwrap(), Form::Block);
         assert!(matches!(form("/x?format=tar", "*/*"), Err(Refusal::Format(_))));
         assert!(matches!(Query::read(&"/x?format=raw&format=car".parse().unwrap()), Err(Refusal::Bad(_))));
+    }
+
+    #[test]
+    fn cars_are_told_apart_by_query_and_accept() {
+        let form = |query: &str, accept: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(header::ACCEPT, axum::http::HeaderValue::from_static(accept));
+            Query::read(&format!("/x?{query}").parse().unwrap()).unwrap().form(&headers)
+        };
+        let said = |query: &str, accept| form(query, accept).unwrap().query().unwrap();
+        let (once, each) = (said("format=car", "*/*"), said("format=car&car-dups=y", "*/*"));
+        assert!(once.ends_with("car-dups=n") && each.ends_with("car-dups=y"));
+        for accept in [
+            "application/vnd.ipld.car",
+            "application/vnd.ipld.car; version=1; order=dfs; dups=n",
+            "application/vnd.ipld.car;order=unk",
+            "application/vnd.ipld.car;order=foo, application/vnd.ipld.car;order=dfs;q=0.5",
+        ] {
+            assert_eq!(said("", accept), once, "{accept}");
+        }
+        assert_eq!(said("", "application/vnd.ipld.car; dups=\"y\""), each);
+        assert_eq!(said("format=car", "application/vnd.ipld.car; dups=y"), each);
+        assert_eq!(said("format=car&car-dups=n", "application/vnd.ipld.car; dups=y"), once);
+        for query in ["car-version=2", "car-order=bfs", "car-dups=maybe"] {
+            assert!(matches!(form(&format!("format=car&{query}"), "*/*"), Err(Refusal::Format(_))), "{query}");
+        }
+        assert!(matches!(form("", "application/vnd.ipld.car; version=2"), Err(Refusal::Format(_))));
+        for query in ["dag-scope=some", "entity-bytes=1", "entity-bytes=*:1", "entity-bytes=a:b", "entity-bytes=1:"] {
+            assert!(matches!(form(&format!("format=car&{query}"), "*/*"), Err(Refusal::Bad(_))), "{query}");
+        }
+        let wanted = ["", "dag-scope=block", "dag-scope=entity", "entity-bytes=0:*", "entity-bytes=-5:*"];
+        let forms: Vec<Form> = wanted.iter().map(|q| form(&format!("format=car&{q}"), "*/*").unwrap()).collect();
+        assert!(forms.iter().enumerate().all(|(at, one)| forms[..at].iter().all(|other| one != other)), "{forms:?}");
+        assert_eq!(forms[0], form("format=car&dag-scope=all", "*/*").unwrap());
+        assert_eq!(forms[3], form("format=car&dag-scope=all&entity-bytes=0:*", "*/*").unwrap());
     }
 }

@@ -1,6 +1,6 @@
 //! A representation with an ETag: conditional requests (RFC 9110 §13) and ranges over it.
 
-use std::{fmt, ops::Range};
+use std::{convert::Infallible, fmt, ops::Range};
 
 use axum::{
     body::Body,
@@ -8,31 +8,42 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use bytes::Bytes;
+use futures::stream;
 
 use super::range::{Wanted, wanted};
 
 /// Gives a range of the bytes.
 type Read = Box<dyn FnOnce(Range<u64>) -> Body + Send>;
 
-/// What can be sent, whole or in part.
+/// What can be sent.
 pub(super) struct Entity {
     etag: HeaderValue,
     headers: HeaderMap,
-    length: u64,
-    read: Read,
+    content: Content,
+}
+
+enum Content {
+    /// So many bytes, whole or in part.
+    Sized(u64, Read),
+    /// A stream whose length shows at its end: never in part.
+    Stream(Box<dyn FnOnce() -> Body + Send>),
 }
 
 impl fmt::Debug for Entity {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Entity").field("etag", &self.etag).field("length", &self.length).finish_non_exhaustive()
+        f.debug_struct("Entity").field("etag", &self.etag).finish_non_exhaustive()
     }
 }
 
 impl Entity {
     /// `tag` names the bytes: the same tag means the same bytes. It has visible ASCII without quotes.
     pub(super) fn new(tag: &str, headers: HeaderMap, length: u64, read: Read) -> Self {
-        let etag = HeaderValue::try_from(format!("\"{tag}\"")).expect("a CID is visible ASCII");
-        Self { etag, headers, length, read }
+        Self { etag: etag(tag), headers, content: Content::Sized(length, read) }
+    }
+
+    /// A stream; `tag` as for [`Entity::new`].
+    pub(super) fn streamed(tag: &str, headers: HeaderMap, read: Box<dyn FnOnce() -> Body + Send>) -> Self {
+        Self { etag: etag(tag), headers, content: Content::Stream(read) }
     }
 
     /// Bytes at hand.
@@ -43,7 +54,7 @@ impl Entity {
 
     /// What the request gets: 200, 206, 304 or 416. The body of an answer to HEAD is never read.
     pub(super) fn answer(self, head: &Head) -> Response {
-        let Self { etag, mut headers, length, read } = self;
+        let Self { etag, mut headers, content } = self;
         let asked = &head.headers;
         headers.insert(header::ETAG, etag.clone());
         if is_known(asked, &etag) {
@@ -51,6 +62,15 @@ impl Entity {
             headers.remove(header::CONTENT_DISPOSITION);
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
+        let (length, read) = match content {
+            Content::Sized(length, read) => (length, read),
+            Content::Stream(read) => {
+                headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("none"));
+                // Of unknown length as well: HEAD must not say that there is nothing.
+                let nothing = || Body::from_stream(stream::empty::<Result<Bytes, Infallible>>());
+                return (headers, if head.method == Method::HEAD { nothing() } else { read() }).into_response();
+            }
+        };
         headers.insert(header::ACCEPT_RANGES, HeaderValue::from_static("bytes"));
         let range = (head.method == Method::GET && may_range(asked, &etag)).then(|| text(asked, header::RANGE));
         let (status, range) = match wanted(range.flatten(), length) {
@@ -70,6 +90,10 @@ impl Entity {
         let body = if head.method == Method::HEAD { Body::empty() } else { read(range) };
         (status, headers, body).into_response()
     }
+}
+
+fn etag(tag: &str) -> HeaderValue {
+    HeaderValue::try_from(format!("\"{tag}\"")).expect("a CID is visible ASCII")
 }
 
 /// The bytes of `range`, as far as they are there.

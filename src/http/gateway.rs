@@ -33,12 +33,13 @@ const X_IPFS_PATH: HeaderName = HeaderName::from_static("x-ipfs-path");
 const X_IPFS_ROOTS: HeaderName = HeaderName::from_static("x-ipfs-roots");
 
 /// What a path came to, before its content is read.
-struct Found<'a> {
-    head: &'a Head,
-    query: &'a Query,
+pub(super) struct Found<'a> {
+    pub(super) head: &'a Head,
+    pub(super) query: &'a Query,
     address: &'a Address,
+    form: Form,
     /// The CIDs along the path, the last one is the content.
-    way: Vec<Cid>,
+    pub(super) way: Vec<Cid>,
     cache: &'static str,
 }
 
@@ -48,13 +49,16 @@ pub(super) async fn ipfs<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head
     let query = Query::read(&head.uri)?;
     let form = query.form(&head.headers)?;
     let root = address::cid(&address.root)?;
+    if address::is_foreign(&root) {
+        return Err(Refusal::NotHere);
+    }
     if form == Form::Record {
         return Err(Refusal::Bad("a record belongs to a name: ask for it under /ipns/".into()));
     }
     let answer = match way(&site.blocks, root, &address).await {
         Ok(way) => {
-            let found = Found { head: &head, query: &query, address: &address, way, cache: IMMUTABLE };
-            found.answer(&site.blocks, form).await
+            let found = Found { head: &head, query: &query, address: &address, form, way, cache: IMMUTABLE };
+            found.answer(&site.blocks).await
         }
         Err(refusal) => Err(refusal),
     };
@@ -74,16 +78,16 @@ pub(super) async fn ipns<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head
     }
     let is_stream = address.root == site.stream;
     if form == Form::Record {
-        return record(&site, &head, &address, is_stream);
+        return record(&site, &head, &query, &address, is_stream);
     }
     let air = site.air()?;
     let root = if is_stream { air.list_cid } else { air.root_cid };
     let way = way(&site.blocks, root, &address).await?;
-    let found = Found { head: &head, query: &query, address: &address, way, cache: ASK_AGAIN };
+    let found = Found { head: &head, query: &query, address: &address, form, way, cache: ASK_AGAIN };
     if is_stream && form == Form::Plain && !address.folder {
         return found.file(&site.blocks, File::Whole(air.list.clone().into()), "live.m3u8").await;
     }
-    found.answer(&site.blocks, form).await
+    found.answer(&site.blocks).await
 }
 
 async fn way(blocks: &impl Blocks, root: Cid, address: &Address) -> Result<Vec<Cid>, Refusal> {
@@ -91,8 +95,9 @@ async fn way(blocks: &impl Blocks, root: Cid, address: &Address) -> Result<Vec<C
     way.ok_or(Refusal::NotHere)
 }
 
-fn refusal(error: dag::Error) -> Refusal {
+pub(super) fn refusal(error: dag::Error) -> Refusal {
     match error {
+        dag::Error::Missing(_) => Refusal::NotHere,
         dag::Error::TooLarge(why) => Refusal::Bad(why.into()),
         dag::Error::Unsupported(why) => Refusal::Format(why.into()),
         error => Refusal::Failed(error.to_string()),
@@ -118,7 +123,13 @@ fn redirect(status: StatusCode, target: &str) -> Result<Response, Refusal> {
 }
 
 /// The signed record of a name: what a verifying client asks for.
-fn record<B>(site: &Site<B>, head: &Head, address: &Address, is_stream: bool) -> Result<Response, Refusal> {
+fn record<B>(
+    site: &Site<B>,
+    head: &Head,
+    query: &Query,
+    address: &Address,
+    is_stream: bool,
+) -> Result<Response, Refusal> {
     if !address.path.is_empty() {
         return Err(Refusal::Bad("a record belongs to a name without a path".into()));
     }
@@ -128,16 +139,19 @@ fn record<B>(site: &Site<B>, head: &Head, address: &Address, is_stream: bool) ->
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/vnd.ipfs.ipns-record"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(ASK_AGAIN));
     headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-    let name = kind::disposition(true, &format!("{}.ipns-record", address.root));
-    headers.insert(header::CONTENT_DISPOSITION, value(name)?);
+    let name = query.filename.clone().unwrap_or_else(|| format!("{}.ipns-record", address.root));
+    headers.insert(header::CONTENT_DISPOSITION, value(kind::disposition(true, &name))?);
+    headers.extend(location(head, query, Form::Record)?);
     headers.insert(X_IPFS_PATH, value(head.uri.path().to_owned())?);
     Ok(Entity::of_bytes(&cid_of(RAW, &record).to_string(), headers, record).answer(head))
 }
 
 impl Found<'_> {
-    async fn answer(self, blocks: &impl Blocks, form: Form) -> Result<Response, Refusal> {
-        if form == Form::Block {
-            return self.block(blocks).await;
+    async fn answer(self, blocks: &impl Blocks) -> Result<Response, Refusal> {
+        match self.form {
+            Form::Block => return self.block(blocks).await,
+            Form::Car(car) => return self.car(blocks, car).await,
+            Form::Plain | Form::Record => {}
         }
         let target = dag::load(blocks, self.cid()).await.map_err(refusal)?;
         let name = self.address.path.last().map_or("", String::as_str);
@@ -149,7 +163,7 @@ impl Found<'_> {
         }
     }
 
-    fn cid(&self) -> Cid {
+    pub(super) fn cid(&self) -> Cid {
         *self.way.last().expect("a way has its root")
     }
 
@@ -163,10 +177,9 @@ impl Found<'_> {
         redirect(StatusCode::MOVED_PERMANENTLY, &format!("{path}{query}"))
     }
 
-    async fn index(mut self, blocks: &impl Blocks) -> Result<Response, Refusal> {
-        let inside = dag::locate(blocks, self.cid(), &["index.html"]).await.map_err(refusal)?;
-        self.way.extend(inside.ok_or(Refusal::NotHere)?.into_iter().skip(1));
-        match dag::load(blocks, self.cid()).await.map_err(refusal)? {
+    /// The page of a folder, named and tagged as the folder.
+    async fn index(self, blocks: &impl Blocks) -> Result<Response, Refusal> {
+        match dag::resolve(blocks, self.cid(), &["index.html"]).await.map_err(refusal)? {
             Some(Target::File(_, file)) => self.file(blocks, file, "index.html").await,
             _ => Err(Refusal::NotHere),
         }
@@ -200,9 +213,9 @@ impl Found<'_> {
         Ok(entity.answer(self.head))
     }
 
-    fn headers(&self, content_type: &'static str) -> Result<HeaderMap, Refusal> {
+    pub(super) fn headers(&self, content_type: &'static str) -> Result<HeaderMap, Refusal> {
         let roots: Vec<_> = self.way.iter().map(Cid::to_string).collect();
-        let mut headers = HeaderMap::new();
+        let mut headers = location(self.head, self.query, self.form)?;
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
         headers.insert(header::CACHE_CONTROL, HeaderValue::from_static(self.cache));
         headers.insert(header::VARY, HeaderValue::from_static("Accept"));
@@ -212,7 +225,19 @@ impl Found<'_> {
     }
 }
 
-fn value(text: String) -> Result<HeaderValue, Refusal> {
+/// Where the form that `Accept` asked for can be had by its URL alone, for caches that do not look at `Vary`.
+fn location(head: &Head, query: &Query, form: Form) -> Result<HeaderMap, Refusal> {
+    let mut headers = HeaderMap::new();
+    let Some(said) = form.query().filter(|_| !query.names_form()) else { return Ok(headers) };
+    let mut all: Vec<&str> = head.uri.query().into_iter().flat_map(|query| query.split('&')).collect();
+    let key = |part: &str| part.split('=').next().map(str::to_owned);
+    let known: Vec<_> = all.iter().map(|part| key(part)).collect();
+    all.extend(said.split('&').filter(|part| !known.contains(&key(part))));
+    headers.insert(header::CONTENT_LOCATION, value(format!("{}?{}", head.uri.path(), all.join("&")))?);
+    Ok(headers)
+}
+
+pub(super) fn value(text: String) -> Result<HeaderValue, Refusal> {
     HeaderValue::try_from(text).map_err(|_| Refusal::Bad("the path or name cannot stand in a header".into()))
 }
 

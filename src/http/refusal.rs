@@ -19,8 +19,10 @@ pub(super) enum Refusal {
     LongUri,
     /// A representation that this node does not make.
     Format(String),
-    /// A representation that is known but not made.
-    NotImplemented(&'static str),
+    /// The recordings of a station, asked of its mirror.
+    NoRecordings,
+    /// It is not known yet what is served here; the text says why.
+    Waiting(String),
     /// No list has been put on air yet.
     NotOnAir,
     /// No record of that name has been published yet.
@@ -35,13 +37,16 @@ impl Refusal {
     fn parts(self) -> (StatusCode, String) {
         match self {
             Self::Bad(why) => (StatusCode::BAD_REQUEST, why),
-            Self::NotHere => (StatusCode::NOT_FOUND, "not on this node: it serves its own station only".into()),
+            Self::NotHere => (StatusCode::NOT_FOUND, "not on this node: it serves one station only".into()),
             Self::NotCached => (StatusCode::PRECONDITION_FAILED, "not on this node".into()),
             Self::Method => (StatusCode::METHOD_NOT_ALLOWED, format!("use one of {}", super::METHODS)),
             Self::Body => (StatusCode::PAYLOAD_TOO_LARGE, "no request here has a body".into()),
             Self::LongUri => (StatusCode::URI_TOO_LONG, "the request target has more than 2048 bytes".into()),
             Self::Format(why) => (StatusCode::NOT_ACCEPTABLE, why),
-            Self::NotImplemented(why) => (StatusCode::NOT_IMPLEMENTED, why.into()),
+            Self::NoRecordings => {
+                (StatusCode::NOT_FOUND, "this node is a mirror: the recordings are at the station itself".into())
+            }
+            Self::Waiting(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not on air yet: {why}")),
             Self::NotOnAir => (StatusCode::SERVICE_UNAVAILABLE, "not on air yet".into()),
             Self::NoRecord => (StatusCode::SERVICE_UNAVAILABLE, "no record of this name is published yet".into()),
             Self::Unhealthy(why) => (StatusCode::SERVICE_UNAVAILABLE, why),

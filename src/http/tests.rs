@@ -1,5 +1,6 @@
 //! Over real sockets on loopback, with blocks in memory.
 
+mod car;
 mod connections;
 mod gateway;
 
@@ -17,7 +18,7 @@ use crate::{
         dag::{Directory, Entry, File, Part},
         memory::Memory,
     },
-    radio::status::{SetupProgress, Status},
+    radio::status::{Network, SetupProgress, Status},
 };
 
 const STATION: &str = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
@@ -30,11 +31,13 @@ struct Node {
     address: SocketAddr,
     air: watch::Sender<Option<Arc<OnAir>>>,
     records: watch::Sender<Records>,
+    blocks: Memory,
     segment: Cid,
     root: Cid,
     file: Cid,
+    site: Site<Memory>,
     stop: CancellationToken,
-    ended: tokio::task::JoinHandle<Result<(), Error>>,
+    ended: tokio::task::JoinHandle<()>,
 }
 
 impl Drop for Node {
@@ -84,6 +87,7 @@ fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         addresses: vec![],
         gateways: vec![],
         findable: false,
+        network: Network::default(),
         media_sequence: 7,
         now: None,
         next: None,
@@ -91,6 +95,7 @@ fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         needed_staleness_seconds: 198.0,
         last_publish: None,
         setup: SetupProgress { state: "done".into(), done: 1, total: 1 },
+        mirror: None,
         health: health.into(),
     };
     let now_json = "{\"now\":null}".into();
@@ -102,6 +107,10 @@ async fn node() -> Node {
 }
 
 async fn node_within(limits: Limits) -> Node {
+    node_behind(limits, |listener| listener).await
+}
+
+async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce(TcpListener) -> D) -> Node {
     let (first, second, page, list) = (raw(segment()), raw("the rest"), raw("<!doctype html><p>hi"), raw(LIST));
     let parts = [&first, &second].map(|(cid, bytes)| Part { cid: *cid, bytes: bytes.len() as u64 });
     let file = File::Parts(parts.to_vec()).encode().unwrap();
@@ -111,10 +120,11 @@ async fn node_within(limits: Limits) -> Node {
     let (segment, root_cid, file_cid) = (first.0, root.0, file.cid);
     let blocks = Memory::default();
     blocks.put(vec![first, second, page, list, inner, root, (file.cid, file.bytes)]).await.unwrap();
+    let held = blocks.clone();
 
     let (air, on_air) = watch::channel(Some(air(root_cid, "ok")));
-    let held = Records { station: Some("record of the station".into()), stream: None };
-    let (records, record_changes) = watch::channel(held);
+    let signed = Records { station: Some("record of the station".into()), stream: None };
+    let (records, record_changes) = watch::channel(signed);
     let site = Site {
         station: STATION.into(),
         stream: STREAM.into(),
@@ -123,11 +133,14 @@ async fn node_within(limits: Limits) -> Node {
         blocks,
         on_air,
         records: record_changes,
+        mirrors: false,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let ended = tokio::spawn(serve_within(limits, listener, router(site), stop.clone()));
-    Node { address, air, records, segment, root: root_cid, file: file_cid, stop, ended }
+    let routes = watch::channel(router(site.clone())).1;
+    let (door, stopped) = (door(listener), stop.clone());
+    let ended = tokio::spawn(async move { serve_within(limits, &door, routes, stopped).await });
+    Node { address, air, records, blocks: held, segment, root: root_cid, file: file_cid, site, stop, ended }
 }
 
 impl Node {
@@ -194,6 +207,7 @@ async fn health_and_status_say_what_the_station_says() {
         "addresses",
         "gateways",
         "findable",
+        "network",
         "media_sequence",
         "now",
         "next",

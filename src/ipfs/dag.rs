@@ -5,6 +5,8 @@
 //! names, so the same folder always has the same CID. What is read is bounded: a block of at most [`MAX_BLOCK_BYTES`],
 //! files of one level. Sharded folders and links are named as not supported, never guessed at.
 
+pub mod car;
+pub mod walk;
 pub(super) mod wire;
 
 use bytes::Bytes;
@@ -44,6 +46,9 @@ pub enum Error {
     /// A limit was passed.
     #[error("too large: {0}")]
     TooLarge(&'static str),
+    /// A block on the way is not here.
+    #[error("block {0} is not here")]
+    Missing(Cid),
     /// The block store failed.
     #[error(transparent)]
     Blocks(#[from] super::Error),
@@ -250,7 +255,8 @@ fn node<'a>(links: impl Iterator<Item = (&'a str, Cid, u64)>, data: &[u8]) -> Re
     Ok(Node { cid: cid_of(DAG_PB, &bytes), bytes: bytes.into(), tsize })
 }
 
-fn decode_node(cid: Cid, block: &[u8]) -> Result<Target, Error> {
+/// The links and the data of a dag-pb node.
+fn parse(block: &[u8]) -> Result<(Vec<Entry>, Option<&[u8]>), Error> {
     let (mut links, mut data) = (Vec::new(), None);
     for field in Fields::new(block) {
         match field? {
@@ -259,6 +265,11 @@ fn decode_node(cid: Cid, block: &[u8]) -> Result<Target, Error> {
             _ => return Err(Error::Malformed("a node has links and data once")),
         }
     }
+    Ok((links, data))
+}
+
+fn decode_node(cid: Cid, block: &[u8]) -> Result<Target, Error> {
+    let (links, data) = parse(block)?;
     let data = Data::read(data.ok_or(Error::Malformed("a node has data"))?)?;
     match data.kind {
         Some(TYPE_DIRECTORY) => Ok(Target::Directory(cid, Directory::new(links)?)),
@@ -313,6 +324,13 @@ impl<'a> Data<'a> {
         Ok(data)
     }
 
+    /// The length of the file, its own bytes and those of its blocks.
+    fn length(&self) -> Result<u64, Error> {
+        let total = self.block_sizes.iter().try_fold(self.inline.len() as u64, |sum, bytes| sum.checked_add(*bytes));
+        let total = total.filter(|total| self.size.is_none_or(|size| size == *total));
+        total.ok_or(Error::Malformed("the sizes of a file's blocks do not add up"))
+    }
+
     fn file(self, links: &[Entry]) -> Result<File, Error> {
         if links.len() != self.block_sizes.len() {
             return Err(Error::Malformed("a file has a size for each of its blocks"));
@@ -323,17 +341,13 @@ impl<'a> Data<'a> {
         if links.iter().any(|link| link.cid.codec() != RAW) {
             return Err(Error::Unsupported("a file of more than one level"));
         }
-        let file = if links.is_empty() {
+        self.length()?;
+        Ok(if links.is_empty() {
             File::Whole(Bytes::copy_from_slice(self.inline))
         } else {
             let parts = links.iter().zip(&self.block_sizes);
             File::Parts(parts.map(|(link, bytes)| Part { cid: link.cid, bytes: *bytes }).collect())
-        };
-        let total = self.block_sizes.iter().try_fold(0u64, |sum, bytes| sum.checked_add(*bytes));
-        if total.is_none() || self.size.is_some_and(|size| size != file.len()) {
-            return Err(Error::Malformed("the sizes of a file's blocks do not add up"));
-        }
-        Ok(file)
+        })
     }
 }
 

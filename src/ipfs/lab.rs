@@ -1,4 +1,5 @@
-//! Counterparts on loopback for tests and benches: a server of the DHT and a peer that asks. No part of a station.
+//! Counterparts on loopback for tests and benches: a server of the DHT, which may relay and call back too, a router
+//! that is asked over HTTP, a peer that asks, and a bad wire. No part of a station.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -10,12 +11,16 @@ use bytes::Bytes;
 use cid::Cid;
 use futures::StreamExt;
 use libp2p::{
-    Multiaddr, PeerId, Swarm,
+    Multiaddr, PeerId, Swarm, autonat,
     kad::{self, store::RecordStore},
     multiaddr::Protocol,
-    swarm::SwarmEvent,
+    relay,
+    swarm::{NetworkBehaviour, SwarmEvent, behaviour::toggle::Toggle},
 };
-use rust_ipfs::{p2p::bitswap, repo::Repo};
+use rust_ipfs::{
+    p2p::bitswap,
+    repo::{DefaultStorage, Repo},
+};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
@@ -29,6 +34,27 @@ pub mod crowd;
 pub mod far;
 mod mischief;
 mod reader;
+mod router;
+mod wire;
+
+pub use router::{Answers, HttpRouter};
+pub use wire::{Mode, Wire};
+
+/// What a server does besides serving the DHT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Helps {
+    /// Passes calls on to peers that ask for it.
+    pub relays: bool,
+    /// Calls back peers that ask for it (AutoNAT v2).
+    pub calls_back: bool,
+}
+
+#[derive(NetworkBehaviour)]
+struct Server {
+    ours: Protocols,
+    relay: Toggle<relay::Behaviour>,
+    calls_back: Toggle<autonat::v2::server::Behaviour>,
+}
 
 /// A server of the DHT on loopback. Like the public ones it takes valid IPNS records and providers with addresses only.
 /// It ends when it is dropped.
@@ -54,9 +80,25 @@ impl DhtServer {
 
     /// Starts a server that listens at `address`.
     pub async fn start_at(identity: &Key, address: &str) -> Result<Self, Error> {
-        let mut swarm = peer(identity, &[address.to_owned()]).await?;
+        Self::start_with(identity, address, Helps::default()).await
+    }
+
+    /// The same with more to do.
+    pub async fn start_with(identity: &Key, address: &str, helps: Helps) -> Result<Self, Error> {
+        let (repo, options) = (memory_repo().await?, Options::check(&[address.to_owned()], &[], &[])?);
+        let relay = |peer| relay::Behaviour::new(peer, relay::Config::default());
+        let mut swarm = swarm::build_with(identity.pair(), &repo, &options, |ours| Server {
+            ours,
+            relay: helps.relays.then(|| relay(identity.name().peer())).into(),
+            calls_back: helps.calls_back.then(autonat::v2::server::Behaviour::default).into(),
+        })?;
+        swarm::listen(&mut swarm, &options.listen)?;
         let address = listening(&mut swarm).await;
-        swarm.behaviour_mut().kad.set_mode(Some(kad::Mode::Server));
+        swarm.behaviour_mut().ours.kad.set_mode(Some(kad::Mode::Server));
+        if helps.relays {
+            // A relay names its own addresses in a reservation.
+            swarm.add_external_address(address.clone());
+        }
         let (taken, frozen) = (Arc::default(), CancellationToken::new());
         let task = tokio::spawn(serve(swarm, Arc::clone(&taken), frozen.clone()));
         Ok(Self { address: with_peer(&address, identity), taken, frozen, task })
@@ -103,9 +145,8 @@ impl Drop for DhtServer {
 /// Fetches blocks over bitswap from the peer at `address`, which ends in `/p2p/<peer id>`; they hash to their names.
 /// What has not come when `limit` ends is missing.
 pub async fn fetch(address: &str, cids: &[Cid], limit: Duration) -> Result<Vec<(Cid, Bytes)>, Error> {
-    let repo = Repo::new_memory();
-    repo.init().await.map_err(|error| Error::Store(error.to_string()))?;
-    let mut swarm = swarm::build(Key::generate().pair(), &repo, &Options::check(&[], &[], &[])?)?;
+    let repo = memory_repo().await?;
+    let mut swarm = asker(&repo)?;
     let provider = call(&mut swarm, address)?;
     let mut wanted: HashSet<Cid> = cids.iter().copied().collect();
     let all = async {
@@ -133,7 +174,7 @@ pub async fn fetch(address: &str, cids: &[Cid], limit: Duration) -> Result<Vec<(
 
 /// Asks the DHT, beginning with the server at `address`, who has `cid`: peer ids.
 pub async fn providers(address: &str, cid: &Cid, limit: Duration) -> Result<Vec<String>, Error> {
-    let mut swarm = peer(&Key::generate(), &[]).await?;
+    let mut swarm = asker(&memory_repo().await?)?;
     call(&mut swarm, address)?;
     let asked = async {
         loop {
@@ -152,17 +193,16 @@ pub async fn providers(address: &str, cid: &Cid, limit: Duration) -> Result<Vec<
     timeout(limit, asked).await.map_err(|_| Error::Network("nobody told of a provider".into()))
 }
 
-async fn serve(mut swarm: Swarm<Protocols>, taken: Arc<Mutex<Taken>>, frozen: CancellationToken) {
+async fn serve(mut swarm: Swarm<Server>, taken: Arc<Mutex<Taken>>, frozen: CancellationToken) {
     loop {
         let event = tokio::select! {
             event = swarm.select_next_some() => event,
             () = frozen.cancelled() => std::future::pending().await,
         };
-        let SwarmEvent::Behaviour(ProtocolsEvent::Kad(kad::Event::InboundRequest { request })) = event else {
-            continue;
-        };
+        let SwarmEvent::Behaviour(ServerEvent::Ours(event)) = event else { continue };
+        let ProtocolsEvent::Kad(kad::Event::InboundRequest { request }) = event else { continue };
         let mut taken = taken.lock().unwrap_or_else(PoisonError::into_inner);
-        take(swarm.behaviour_mut().kad.store_mut(), &mut taken, request);
+        take(swarm.behaviour_mut().ours.kad.store_mut(), &mut taken, request);
     }
 }
 
@@ -191,16 +231,17 @@ fn valid(put: &kad::Record) -> Option<Record> {
     Record::open(Name::of(peer), put.value.clone()).ok()
 }
 
-async fn peer(identity: &Key, listen: &[String]) -> Result<Swarm<Protocols>, Error> {
-    let repo = Repo::new_memory();
-    repo.init().await.map_err(|error| Error::Store(error.to_string()))?;
-    let options = Options::check(listen, &[], &[])?;
-    let mut swarm = swarm::build(identity.pair(), &repo, &options)?;
-    swarm::listen(&mut swarm, &options.listen)?;
-    Ok(swarm)
+fn asker(repo: &Repo<DefaultStorage>) -> Result<Swarm<Protocols>, Error> {
+    swarm::build(Key::generate().pair(), repo, &Options::check(&[], &[], &[])?)
 }
 
-async fn listening(swarm: &mut Swarm<Protocols>) -> Multiaddr {
+async fn memory_repo() -> Result<Repo<DefaultStorage>, Error> {
+    let repo = Repo::new_memory();
+    repo.init().await.map_err(|error| Error::Store(error.to_string()))?;
+    Ok(repo)
+}
+
+async fn listening(swarm: &mut Swarm<Server>) -> Multiaddr {
     loop {
         if let SwarmEvent::NewListenAddr { address, .. } = swarm.select_next_some().await {
             return address;

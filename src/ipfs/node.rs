@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use cid::Cid;
 use tokio::{
-    sync::{Mutex, mpsc, oneshot, watch},
+    sync::{Mutex, Semaphore, mpsc, oneshot, watch},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -12,14 +12,25 @@ use tokio::{
 use super::{Error, Key, Name, Options, Record, Store};
 
 pub(super) mod exchange;
+mod fetch;
+mod findable;
+mod probe;
 mod provides;
+mod reach;
+mod reaching;
 mod redial;
+mod relays;
+mod stranger;
 pub(super) mod swarm;
 mod task;
 #[cfg(test)]
 mod tests;
 
+pub use fetch::{MAX_FETCHED, MAX_PROVIDERS};
+pub use findable::Findable;
+use provides::Due;
 pub use provides::Provided;
+pub use reach::{Proof, Reach};
 use task::{Command, Task};
 
 /// Commands that may wait for the task; it takes each in microseconds.
@@ -36,6 +47,8 @@ pub struct Node {
     put_limit: Duration,
     commands: mpsc::Sender<Command>,
     status: watch::Receiver<Status>,
+    store: Store,
+    wanted: Arc<Semaphore>,
     task: Arc<Mutex<Option<JoinHandle<()>>>>,
 }
 
@@ -44,8 +57,8 @@ pub struct Node {
 pub struct Status {
     /// Where it listens, with its peer id.
     pub listening: Vec<String>,
-    /// Under which addresses the world reaches it, with its peer id.
-    pub external: Vec<String>,
+    /// Under which addresses others reach it, with what speaks for each.
+    pub reach: Vec<Reach>,
     /// Peers that are connected.
     pub peers: usize,
     /// Connected peers that serve the DHT.
@@ -54,17 +67,6 @@ pub struct Status {
     pub dht_at_hand: bool,
     /// How far the providing is.
     pub provided: Provided,
-}
-
-/// Whether others can find this node, and what is missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Findable {
-    /// They can.
-    Yes,
-    /// The world does not know where to call.
-    NoAddress,
-    /// Nobody is there to tell others.
-    NoPeer,
 }
 
 /// A record that the DHT has taken.
@@ -84,10 +86,12 @@ impl Node {
         let listeners = swarm::listen(&mut swarm, &options.listen)?;
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
         let (tell, status) = watch::channel(Status::default());
-        let mut task = Task::new(swarm, waiting, tell, &options.bootstrap);
+        let mut task = Task::new(swarm, waiting, tell, &options);
         task.settle(listeners).await;
         let task = Arc::new(Mutex::new(Some(tokio::spawn(task.run()))));
-        Ok(Self { id: identity.peer_id(), put_limit: options.put_limit, commands, status, task })
+        let (id, put_limit) = (identity.peer_id(), options.put_limit);
+        let wanted = Arc::new(Semaphore::new(fetch::MAX_WANTED));
+        Ok(Self { id, put_limit, commands, status, store: store.clone(), wanted, task })
     }
 
     /// The peer id, `12D3KooW…`.
@@ -105,10 +109,18 @@ impl Node {
         self.status.clone()
     }
 
-    /// Tells the DHT that these blocks are here: in this order, behind what was given before, a few at a time, again
-    /// when it fails, until [`Node::stop_providing`]. Returns as soon as they are in the queue.
+    /// Tells the DHT that these blocks are here, before all others: names point to them. A few at a time, again when it
+    /// fails, until [`Node::stop_providing`]. Returns as soon as they are in the queue.
     pub async fn provide(&self, cids: Vec<Cid>) -> Result<(), Error> {
-        self.order(Command::Provide(cids)).await
+        self.order(Command::Provide(cids.into_iter().map(|cid| (cid, Due::Now)).collect())).await
+    }
+
+    /// Tells the DHT of blocks before they air, which is so long from now: the one that airs next comes first. Otherwise
+    /// as [`Node::provide`].
+    pub async fn provide_before(&self, airing: Vec<(Cid, Duration)>) -> Result<(), Error> {
+        let now = Instant::now();
+        let due = |(cid, airs): (Cid, Duration)| (cid, Due::At(now + airs));
+        self.order(Command::Provide(airing.into_iter().map(due).collect())).await
     }
 
     /// Says no more that these blocks are here. What the DHT knows it forgets by itself, within two days.
@@ -139,12 +151,7 @@ impl Node {
     /// first peer of the DHT.
     pub async fn lookup(&self, name: Name, limit: Duration) -> Result<Option<Record>, Error> {
         let end = Instant::now() + limit;
-        let mut status = self.status.clone();
-        match timeout_at(end, status.wait_for(|status| status.dht_peers > 0)).await {
-            Err(_) => return Err(Error::Network("no peer of the DHT is connected".into())),
-            Ok(Err(_)) => return Err(Error::Stopped),
-            Ok(Ok(_)) => {}
-        }
+        self.dht_before(end).await?;
         let (replies, mut found) = mpsc::channel(WAITING_RECORDS);
         self.order(Command::Lookup { name, replies }).await?;
         let mut newest: Option<Record> = None;
@@ -171,6 +178,16 @@ impl Node {
         }
     }
 
+    /// Waits for a first peer of the DHT.
+    async fn dht_before(&self, end: Instant) -> Result<(), Error> {
+        let mut status = self.status.clone();
+        match timeout_at(end, status.wait_for(|status| status.dht_peers > 0)).await {
+            Err(_) => Err(Error::Network("no peer of the DHT is connected".into())),
+            Ok(Err(_)) => Err(Error::Stopped),
+            Ok(Ok(_)) => Ok(()),
+        }
+    }
+
     async fn order(&self, command: Command) -> Result<(), Error> {
         self.commands.send(command).await.map_err(|_| Error::Stopped)
     }
@@ -179,29 +196,13 @@ impl Node {
 impl Status {
     /// Every address of the peer, those of the world first.
     pub fn addresses(&self) -> Vec<String> {
-        let own = self.listening.iter().filter(|address| !self.external.contains(address));
-        self.external.iter().chain(own).cloned().collect()
+        let own = self.listening.iter().filter(|address| self.reach.iter().all(|reach| reach.address != **address));
+        self.reach.iter().map(|reach| &reach.address).chain(own).cloned().collect()
     }
 
-    /// Whether others can find it.
-    pub fn findable(&self) -> Findable {
-        match (self.external.is_empty(), self.dht_at_hand) {
-            (true, _) => Findable::NoAddress,
-            (false, false) => Findable::NoPeer,
-            (false, true) => Findable::Yes,
-        }
-    }
-}
-
-impl fmt::Display for Findable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Yes => "findable",
-            Self::NoAddress => {
-                "not findable: no public address is known; open the port to the world and write it into peer.announce"
-            }
-            Self::NoPeer => "not findable: no peer of the DHT is connected; see peer.bootstrap and the firewall",
-        })
+    /// Whether others can find it, when they do or do not tell of its blocks: see [`Node::is_told_of`].
+    pub fn findable(&self, told_of: bool) -> Findable {
+        Findable::of(&self.reach, self.dht_at_hand, told_of)
     }
 }
 

@@ -1,6 +1,10 @@
 //! Where the peer listens, what it says of itself, and whom it calls first: checked when the configuration is read.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    net::{Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
 
 use libp2p::{
     Multiaddr, PeerId,
@@ -31,6 +35,50 @@ pub struct Options {
     pub(super) announce: Vec<Multiaddr>,
     pub(super) bootstrap: BTreeMap<PeerId, Vec<Multiaddr>>,
     pub(super) put_limit: Duration,
+    pub(super) pace: Pace,
+}
+
+/// How often reachability is looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    /// How long a node without an address that can be called waits for one before it asks relays.
+    pub(super) before_relays: Duration,
+    /// The pause between two rounds of being called back while some address is not proven.
+    pub(super) unproven: Duration,
+    /// The same once all are.
+    pub(super) proven: Duration,
+    /// The least time between two rounds of telling everything anew because an address is new.
+    pub(super) tell_anew: Duration,
+}
+
+/// Which addresses are of use to those that this node talks to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// Only those that the whole world can call: some bootstrap peer is out there.
+    World,
+    /// Private ones and loopback too: every bootstrap peer is in a private network.
+    Local,
+}
+
+impl Pace {
+    const USUAL: Self = Self {
+        before_relays: Duration::from_secs(45),
+        unproven: Duration::from_secs(120),
+        proven: Duration::from_secs(1_800),
+        tell_anew: Duration::from_secs(300),
+    };
+}
+
+impl Scope {
+    /// Whether an address is of use.
+    pub(super) fn holds(self, address: &Multiaddr) -> bool {
+        let unspecified = match address.iter().next() {
+            Some(Ip4(ip)) => ip.is_unspecified(),
+            Some(Ip6(ip)) => ip.is_unspecified(),
+            _ => false,
+        };
+        !unspecified && (self == Self::Local || is_global(address))
+    }
 }
 
 impl Options {
@@ -47,6 +95,7 @@ impl Options {
             announce: checked("peer.announce", announce, announced_address)?,
             bootstrap: peers,
             put_limit: PUT_LIMIT,
+            pace: Pace::USUAL,
         })
     }
 
@@ -55,6 +104,55 @@ impl Options {
     pub fn with_put_limit(self, limit: Duration) -> Self {
         Self { put_limit: limit, ..self }
     }
+
+    /// Looks at reachability every `pause`, and waits no longer for an address before it asks relays.
+    #[must_use]
+    pub fn with_pause(self, pause: Duration) -> Self {
+        let pace = Pace { before_relays: pause, unproven: pause, proven: pause, tell_anew: pause };
+        Self { pace, ..self }
+    }
+
+    /// Announced addresses that are of no use to the peers of this node: private ones, told to the world.
+    pub fn useless(&self) -> Vec<String> {
+        let scope = self.scope();
+        self.announce.iter().filter(|address| !scope.holds(address)).map(Multiaddr::to_string).collect()
+    }
+
+    /// Whether the router is asked to pass calls on: only where somebody out there is to call, and the operator has not
+    /// seen to it.
+    pub(super) fn asks_the_router(&self) -> bool {
+        self.scope() == Scope::World && self.announce.is_empty() && !self.listen.is_empty()
+    }
+
+    pub(super) fn scope(&self) -> Scope {
+        if self.bootstrap.values().flatten().any(is_global) { Scope::World } else { Scope::Local }
+    }
+}
+
+/// Whether the whole world may be able to call an address; names count as such.
+fn is_global(address: &Multiaddr) -> bool {
+    match address.iter().next() {
+        Some(Ip4(ip)) => is_global_v4(ip),
+        Some(Ip6(ip)) => is_global_v6(ip),
+        Some(Dns(_) | Dns4(_) | Dns6(_) | Dnsaddr(_)) => true,
+        _ => false,
+    }
+}
+
+/// Not one of the special-purpose blocks of RFC 6890 that are not globally reachable.
+fn is_global_v4(ip: Ipv4Addr) -> bool {
+    let [a, b, c, _] = ip.octets();
+    let shared = a == 100 && b & 0xc0 == 64;
+    let protocols = (a, b, c) == (192, 0, 0);
+    let benchmarks = a == 198 && b & 0xfe == 18;
+    let special = ip.is_private() || ip.is_loopback() || ip.is_link_local() || ip.is_documentation();
+    !(special || shared || protocols || benchmarks || a == 0 || a >= 224)
+}
+
+/// In the block of global unicast, 2000::/3, and not kept for documentation.
+fn is_global_v6(ip: Ipv6Addr) -> bool {
+    let [a, b, ..] = ip.segments();
+    a & 0xe000 == 0x2000 && (a, b) != (0x2001, 0x0db8)
 }
 
 fn checked<T>(
@@ -153,6 +251,20 @@ mod tests {
             let value = [listen, announce, bootstrap].concat();
             assert!(refused.contains(key) && refused.contains(words) && refused.contains(&value), "{refused}");
         }
+    }
+
+    #[test]
+    fn private_addresses_are_of_no_use_to_the_world() {
+        let private = ["/ip4/10.0.0.1/tcp/1", "/ip4/100.64.0.1/tcp/1", "/ip4/127.0.0.1/tcp/1", "/ip6/fe80::1/tcp/1"];
+        let global = ["/ip4/9.9.9.9/tcp/1", "/ip6/2606:4700::1/udp/1/quic-v1", "/dns4/a.example/tcp/1"];
+        let announce: Vec<&str> = private.into_iter().chain(global).collect();
+        let out_there = Options::check(&[], &list(&announce), &list(&AMINO[..1])).unwrap();
+        assert_eq!((out_there.scope(), out_there.useless()), (Scope::World, list(&private)));
+        for bootstrap in [vec![], vec![format!("/ip4/192.168.1.2/tcp/4001/p2p/{PEER}")]] {
+            let at_home = Options::check(&[], &list(&announce), &bootstrap).unwrap();
+            assert_eq!((at_home.scope(), at_home.useless()), (Scope::Local, vec![]));
+        }
+        assert!(!Scope::Local.holds(&"/ip4/0.0.0.0/tcp/4001".parse().unwrap()));
     }
 
     #[test]

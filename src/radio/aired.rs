@@ -160,6 +160,10 @@ pub struct Aired {
     pub run: Arc<Run>,
     /// The number of the first segment in the list that this one completes.
     pub first_seq: u64,
+    /// The number of its group in the coarse list; 0 where none was counted.
+    pub group_seq: u64,
+    /// The number behind the last group of the coarse list that belongs to that list.
+    pub group_end: u64,
 }
 
 impl Aired {
@@ -193,6 +197,8 @@ impl Aired {
             title: self.run.title.clone(),
             artist: self.run.artist.clone(),
             first_seq: self.first_seq,
+            group_seq: self.group_seq,
+            group_end: self.group_end,
         }))
     }
 
@@ -207,6 +213,8 @@ impl Aired {
             part: body.part as u32,
             run,
             first_seq: body.first_seq,
+            group_seq: body.group_seq,
+            group_end: body.group_end,
         }
     }
 }

@@ -9,9 +9,10 @@ use m3u8_rs::MediaPlaylist;
 
 use super::{
     aired::{Aired, Axis, Run, segment_list},
+    coarse::{self, Group, Groups},
     hls,
     receipt::CidText,
-    segment::{Kind, RAW, Segment, cid_of},
+    segment::{DAG_PB, Kind, RAW, Segment, cid_of},
     time::Time,
     timeline::Snapshot,
 };
@@ -36,7 +37,7 @@ fn part<'n>(name: &'n str, title: &'n str, artist: &'n str, frames: Vec<u32>) ->
 /// A list of these items, one after the other.
 fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
     let (mut media_seq, mut disc_seq, mut air_samples) = (1_795_252_684, 1_795_252_684, 1_000_000_000);
-    let mut segments = Vec::new();
+    let (mut segments, mut groups, mut group_seq) = (Vec::new(), Groups::default(), 1_795_250_000);
     for part in parts {
         air_samples += part.jump;
         let all: Vec<Segment> =
@@ -62,13 +63,19 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
         for (at, segment) in all.iter().enumerate().skip(part.from) {
             disc_seq += u64::from(at == 0);
             let (disc, segment, part, run) = (at == 0, *segment, at as u32, run.clone());
-            segments.push(Aired { media_seq, disc, disc_seq, air_samples, segment, part, run, first_seq: 0 });
+            group_seq += u64::from(coarse::begins(disc, part, &axis));
+            // The last segment is on air.
+            let (first_seq, group_end) = (0, group_seq);
+            let aired =
+                Aired { media_seq, disc, disc_seq, air_samples, segment, part, run, first_seq, group_seq, group_end };
+            groups.take(&aired, &axis);
+            segments.push(aired);
             media_seq += 1;
             air_samples += u64::from(segment.samples);
         }
     }
     let hold_back_seconds = (look_ahead + 2) * u64::from(axis.target_seconds);
-    Snapshot { axis, hold_back_seconds, segments }
+    Snapshot { axis, hold_back_seconds, segments, groups }
 }
 
 fn block(name: &str, at: usize, frames: u32) -> Segment {
@@ -106,12 +113,30 @@ fn golden() -> Vec<(&'static str, Snapshot)> {
     ]
 }
 
+/// What a group's file is called where nobody makes one.
+fn file_of(group: &Group) -> CidText {
+    let cids: Vec<u8> = group.segments.iter().flat_map(|segment| segment.cid.to_bytes()).collect();
+    CidText(cid_of(DAG_PB, &cids))
+}
+
+/// The listed groups, and the coarse list of them.
+fn coarse_list(snapshot: &Snapshot) -> Option<(Vec<Arc<Group>>, String)> {
+    let listed = snapshot.groups.listed(&snapshot.axis);
+    let groups: Vec<Arc<Group>> = snapshot.groups.all().skip(listed.start).take(listed.len()).cloned().collect();
+    let text = coarse::render(&snapshot.axis, groups.iter().map(|group| (&**group, file_of(group))))?;
+    Some((groups, text))
+}
+
 #[test]
 fn lists_are_what_they_were() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
-    for (name, snapshot) in golden() {
+    let fine = golden().into_iter().map(|(name, snapshot)| (name.to_owned(), hls::render(&snapshot).unwrap()));
+    let coarse = golden().into_iter().filter_map(|(name, snapshot)| {
+        let (_, text) = coarse_list(&snapshot)?;
+        Some((format!("{name}.coarse"), text))
+    });
+    for (name, text) in fine.chain(coarse) {
         let file = folder.join(format!("{name}.m3u8"));
-        let text = hls::render(&snapshot).unwrap();
         if std::env::var_os("BLESS").is_some() {
             std::fs::write(&file, &text).unwrap();
         }
@@ -122,7 +147,9 @@ fn lists_are_what_they_were() {
 
 #[test]
 fn an_empty_list_has_no_text() {
-    assert_eq!(hls::render(&Snapshot { axis: AXIS, hold_back_seconds: 36, segments: Vec::new() }), None);
+    let empty = snapshot(AXIS, 4, &[]);
+    assert_eq!(hls::render(&empty), None);
+    assert_eq!(coarse_list(&empty), None);
 }
 
 #[test]
@@ -131,19 +158,26 @@ fn our_own_strict_reader_takes_them() {
         let text = hls::render(&snapshot).unwrap();
         let list = super::sim::list::read(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(list.parts.len(), snapshot.segments.len());
+        let Some((groups, text)) = coarse_list(&snapshot) else { continue };
+        let list = super::sim::list::read_coarse(&text).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(list.parts.len(), groups.len());
     }
+}
+
+fn read_by_m3u8_rs(text: &str) -> MediaPlaylist {
+    // It ends a title at its second comma and takes the rest of the line for a URI.
+    let cut = |line: &str| match line.strip_prefix("#EXTINF:").and_then(|rest| rest.split_once(',')) {
+        Some((seconds, title)) => format!("#EXTINF:{seconds},{}\n", title.replace(',', ";")),
+        None => format!("{line}\n"),
+    };
+    let text: String = text.lines().map(cut).collect();
+    m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap()
 }
 
 #[test]
 fn m3u8_rs_reads_them() {
     for (name, snapshot) in golden() {
-        // It ends a title at its second comma and takes the rest of the line for a URI.
-        let cut = |line: &str| match line.strip_prefix("#EXTINF:").and_then(|rest| rest.split_once(',')) {
-            Some((seconds, title)) => format!("#EXTINF:{seconds},{}\n", title.replace(',', ";")),
-            None => format!("{line}\n"),
-        };
-        let text: String = hls::render(&snapshot).unwrap().lines().map(cut).collect();
-        let list: MediaPlaylist = m3u8_rs::parse_media_playlist_res(text.as_bytes()).unwrap();
+        let list = read_by_m3u8_rs(&hls::render(&snapshot).unwrap());
         let first = &snapshot.segments[0];
         assert_eq!(list.version, Some(9), "{name}");
         assert_eq!(list.target_duration, u64::from(snapshot.axis.target_seconds));
@@ -167,6 +201,27 @@ fn m3u8_rs_reads_them() {
 }
 
 #[test]
+fn m3u8_rs_reads_the_coarse_ones() {
+    for (name, snapshot) in golden() {
+        let Some((groups, text)) = coarse_list(&snapshot) else { continue };
+        let list = read_by_m3u8_rs(&text);
+        assert_eq!(list.version, Some(3), "{name}");
+        assert_eq!(list.target_duration, 60);
+        assert_eq!(list.media_sequence, groups[0].seq);
+        assert_eq!(list.discontinuity_sequence, groups[0].disc_seq - u64::from(groups[0].disc));
+        assert!(list.independent_segments && !list.end_list && list.playlist_type.is_none() && list.start.is_none());
+        assert_eq!(list.segments.len(), groups.len());
+        for (read, group) in list.segments.iter().zip(&groups) {
+            assert_eq!((&read.uri, read.discontinuity), (&hls::segment_uri(file_of(group)), group.disc));
+            let seconds = group.samples() as f64 / f64::from(snapshot.axis.rate);
+            assert!((f64::from(read.duration) - seconds).abs() < 1e-5 && read.duration <= 60.0);
+            let millis = read.program_date_time.unwrap().timestamp_millis() as u64;
+            assert_eq!(millis, snapshot.axis.date(group.air_samples).millis());
+        }
+    }
+}
+
+#[test]
 fn hls_m3u8_reads_them() {
     for (name, snapshot) in golden() {
         // It knows SERVER-CONTROL only with CAN-BLOCK-RELOAD, and no version beyond 7.
@@ -176,6 +231,11 @@ fn hls_m3u8_reads_them() {
         let list = hls_m3u8::MediaPlaylist::try_from(text.as_str()).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(list.target_duration.as_secs(), u64::from(snapshot.axis.target_seconds));
         assert_eq!(list.media_sequence as u64, snapshot.segments[0].media_seq);
+        if let Some((groups, text)) = coarse_list(&snapshot) {
+            let list = hls_m3u8::MediaPlaylist::try_from(text.as_str());
+            let list = list.unwrap_or_else(|error| panic!("{name}: {error}"));
+            assert_eq!((list.media_sequence as u64, list.segments.num_elements()), (groups[0].seq, groups.len()));
+        }
         let uris: Vec<&str> = list.segments.iter().map(|(_, segment)| segment.uri().as_ref()).collect();
         let wanted: Vec<String> =
             snapshot.segments.iter().map(|aired| hls::segment_uri(CidText(aired.segment.cid))).collect();

@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use super::{
     aired::{Aired, Axis, Run},
+    coarse::{Group, Groups},
+    programme::Begun,
     receipt::{Body, Receipt},
     segment::Kind,
     time::Time,
@@ -16,12 +18,14 @@ pub struct Position {
     pub axis: Axis,
     /// The segments of the last list, in order.
     pub listed: Vec<Aired>,
+    /// The groups of the coarse list.
+    pub groups: Groups,
     /// The number of the next segment.
     pub next_seq: u64,
     /// Discontinuities so far.
     pub next_disc: u64,
-    /// Path and index of the entry of the order that was begun last.
-    pub begun: Option<(String, usize)>,
+    /// What was begun last.
+    pub begun: Begun,
 }
 
 impl Position {
@@ -36,8 +40,9 @@ impl Position {
 pub struct History {
     axis: Option<Axis>,
     listed: Vec<Aired>,
+    groups: Groups,
     run: Option<Arc<Run>>,
-    begun: Option<(String, usize)>,
+    begun: Begun,
     reserved: u64,
     order: Option<String>,
     last_seq: Option<u64>,
@@ -51,6 +56,8 @@ pub struct Kept {
     pub cid: cid::Cid,
     /// The end of its air time.
     pub until: Time,
+    /// The group of the coarse list that ended before it, if one did.
+    pub group: Option<Arc<Group>>,
 }
 
 impl History {
@@ -61,6 +68,7 @@ impl History {
                 let axis = Axis::from_constants(constants).or(self.axis);
                 if axis != self.axis {
                     self.listed.clear(); // Other dates: another chain.
+                    self.groups = Groups::default();
                     self.axis = axis;
                 }
                 None
@@ -70,21 +78,25 @@ impl History {
                 let until = self.axis.map(|axis| axis.date(run.air_samples + run.samples));
                 let cid = run.list.0;
                 self.run = Some(run);
-                until.map(|until| Kept { cid, until })
+                until.map(|until| Kept { cid, until, group: None })
             }
             Body::Segment(body) => {
-                let until = self.axis?.date(body.air_samples + body.samples);
+                let axis = self.axis?;
+                let until = axis.date(body.air_samples + body.samples);
                 self.last_seq = self.last_seq.max(Some(body.media_seq));
                 self.last_disc = self.last_disc.max(Some(body.disc_seq));
                 // An item has begun when a segment of it is durable: a crash may come before that.
-                if body.item_kind != Kind::Filler {
-                    self.begun = Some((body.entry.clone(), body.position as usize));
+                let begun = Some((body.entry.clone(), body.position as usize));
+                if body.item_kind == Kind::Filler {
+                    self.begun.filler = begun;
+                } else {
+                    self.begun.entry = begun;
                 }
                 // The beginning of the first item may lie further back than what was read.
-                if let Some(run) = self.run.clone() {
-                    self.list(Aired::from_body(body, run));
-                }
-                Some(Kept { cid: body.cid.0, until })
+                let aired = self.run.clone().map(|run| Aired::from_body(body, run));
+                let group = aired.as_ref().and_then(|aired| self.groups.take(aired, &axis));
+                aired.into_iter().for_each(|aired| self.list(aired));
+                Some(Kept { cid: body.cid.0, until, group })
             }
             Body::IpnsReserved { until } => {
                 self.reserved = self.reserved.max(*until);
@@ -141,6 +153,7 @@ impl History {
             next_disc: last.disc_seq,
             begun: self.begun,
             listed: self.listed,
+            groups: self.groups,
         })
     }
 }

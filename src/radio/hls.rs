@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::{
-    aired::{Aired, Run},
+    aired::{Aired, Axis, Run},
     receipt::CidText,
     time::Span,
     timeline::Snapshot,
@@ -33,7 +33,10 @@ pub fn render(snapshot: &Snapshot) -> Option<String> {
     header(snapshot, first, &mut out);
     let mut told = None;
     for aired in &snapshot.segments {
-        segment(snapshot, aired, &mut told, &mut out);
+        let Aired { disc, run, air_samples, segment, .. } = aired;
+        let (samples, cid) = (u64::from(segment.samples), CidText(segment.cid));
+        let listed = Entry { disc: *disc, run, air_samples: *air_samples, samples, cid };
+        entry(&snapshot.axis, &listed, &mut told, &mut out);
     }
     Some(out)
 }
@@ -56,28 +59,42 @@ fn header(snapshot: &Snapshot, first: &Aired, out: &mut String) {
     );
 }
 
-fn segment(snapshot: &Snapshot, aired: &Aired, told: &mut Option<u64>, out: &mut String) {
-    if aired.disc {
+/// A media segment of a playlist.
+#[derive(Debug)]
+pub(super) struct Entry<'a> {
+    /// Whether a discontinuity precedes it.
+    pub(super) disc: bool,
+    /// The item it belongs to.
+    pub(super) run: &'a Run,
+    /// When it airs, in samples since the anchor.
+    pub(super) air_samples: u64,
+    /// Its length in samples.
+    pub(super) samples: u64,
+    /// What it plays.
+    pub(super) cid: CidText,
+}
+
+/// Writes an entry; `told` is the item whose date range the list told last.
+pub(super) fn entry(axis: &Axis, entry: &Entry<'_>, told: &mut Option<u64>, out: &mut String) {
+    if entry.disc {
         out.push_str("#EXT-X-DISCONTINUITY\n");
     }
-    if *told != Some(aired.run.media_seq) {
-        *told = Some(aired.run.media_seq);
-        date_range(snapshot, &aired.run, out);
+    if *told != Some(entry.run.media_seq) {
+        *told = Some(entry.run.media_seq);
+        date_range(axis, entry.run, out);
     }
-    let rate = snapshot.axis.rate;
     let _ = write!(
         out,
         "#EXT-X-PROGRAM-DATE-TIME:{}\n#EXTINF:{},{}\n{}\n",
-        snapshot.axis.date(aired.air_samples),
-        seconds(u64::from(aired.segment.samples), rate),
-        plain(&aired.run.label()),
-        segment_uri(CidText(aired.segment.cid)),
+        axis.date(entry.air_samples),
+        seconds(entry.samples, axis.rate),
+        plain(&entry.run.label()),
+        segment_uri(entry.cid),
     );
 }
 
 /// One item's `EXT-X-DATERANGE`: its attributes are those that were frozen when it was scheduled.
-fn date_range(snapshot: &Snapshot, run: &Run, out: &mut String) {
-    let axis = &snapshot.axis;
+fn date_range(axis: &Axis, run: &Run, out: &mut String) {
     // From the printed dates, so that an item ends where the next one begins, to the millisecond.
     let (starts, ends) = (axis.date(run.air_samples), axis.date(run.air_samples + run.samples));
     let millis = ends.millis() - starts.millis();

@@ -55,6 +55,7 @@ pub struct Naming {
     not_before: Time,
     last_sequence: u64,
     reserved: u64,
+    halted: bool,
 }
 
 impl Naming {
@@ -68,6 +69,7 @@ impl Naming {
             not_before: Time(0),
             last_sequence: used,
             reserved: used,
+            halted: false,
         }
     }
 
@@ -79,6 +81,17 @@ impl Naming {
     /// Sequences up to `used` are taken: somebody has seen them.
     pub fn raise(&mut self, used: u64) {
         self.last_sequence = self.last_sequence.max(used);
+    }
+
+    /// Somebody has read a record of this sequence from others. False if it is not ours, since it is higher than any of
+    /// ours: then another node has the same key.
+    pub const fn is_ours(&self, sequence: u64) -> bool {
+        sequence <= self.last_sequence
+    }
+
+    /// Nothing is put any more.
+    pub const fn halt(&mut self) {
+        self.halted = true;
     }
 
     /// Sequences up to `until` may be used.
@@ -107,7 +120,7 @@ impl Naming {
     /// What is to be done next at wall time `now`.
     pub fn poll(&mut self, now: Time) -> NameAction {
         let Some(value) = self.wanted else { return NameAction::Wait(now.plus(IDLE)) };
-        if self.out != Out::Nothing {
+        if self.halted || self.out != Out::Nothing {
             return NameAction::Wait(now.plus(IDLE));
         }
         // A wall clock that went back must not silence the name for longer than one interval.
@@ -194,6 +207,19 @@ mod tests {
         naming.want(cid_of(RAW, b"2"));
         let (_, second) = put(&mut naming, at(20));
         assert_eq!(second, first + 1);
+    }
+
+    #[test]
+    fn a_higher_sequence_than_ours_is_somebody_elses_and_a_name_that_is_halted_rests() {
+        let mut naming = Naming::new(RULES, 7);
+        assert!(naming.is_ours(7) && !naming.is_ours(8));
+        naming.want(cid_of(RAW, b"1"));
+        let (_, sequence) = put(&mut naming, at(0));
+        assert!(naming.is_ours(sequence) && !naming.is_ours(sequence + 1));
+        naming.ended(true, at(1));
+        naming.want(cid_of(RAW, b"2"));
+        naming.halt();
+        assert!(matches!(naming.poll(at(1_000)), NameAction::Wait(_)));
     }
 
     #[test]

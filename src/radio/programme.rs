@@ -35,6 +35,10 @@ impl Order {
         let same = around.into_iter().find(|at| self.entries.get(*at).is_some_and(|entry| entry.path == path));
         same.map_or(index, |at| at + 1) % length
     }
+
+    fn resume_behind(&self, begun: Option<&(String, usize)>) -> usize {
+        begun.map_or(0, |(path, index)| self.resume(path, *index))
+    }
 }
 
 /// The order on the programme with its place, and the filler with its own.
@@ -44,9 +48,17 @@ pub(super) struct Programme {
     filler: Option<Arc<Order>>,
     next: usize,
     next_filler: usize,
-    /// The last entry that was begun and where it stood, in whatever order that was.
-    begun: Option<(String, usize)>,
+    begun: Begun,
     failures: usize,
+}
+
+/// What was begun last, and where it stood in whatever order that was: path and index.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Begun {
+    /// Of the order.
+    pub entry: Option<(String, usize)>,
+    /// Of the filler.
+    pub filler: Option<(String, usize)>,
 }
 
 /// Where a programme stood at one moment.
@@ -54,29 +66,34 @@ pub(super) struct Programme {
 pub(super) struct Place {
     /// SHA-256 of the order at that time.
     order: Option<String>,
+    /// SHA-256 of the filler at that time.
+    filler: Option<String>,
     next: usize,
     next_filler: usize,
-    begun: Option<(String, usize)>,
+    begun: Begun,
 }
 
 /// Failures in a row after which one filler item airs instead of the next try.
 const FAILURES_MAX: usize = 64;
 
 impl Programme {
-    /// Goes on behind `begun` (path and index of the entry that aired last) in whatever order comes.
-    pub(super) fn resuming(begun: Option<(String, usize)>) -> Self {
+    /// Goes on behind `begun` in whatever order and filler come.
+    pub(super) fn resuming(begun: Begun) -> Self {
         Self { begun, ..Self::default() }
     }
 
     /// Takes another order; its place follows from what was begun last.
     pub(super) fn accept(&mut self, order: Arc<Order>) {
-        self.next = self.begun.as_ref().map_or(0, |(path, index)| order.resume(path, *index));
+        self.next = order.resume_behind(self.begun.entry.as_ref());
         self.failures = 0;
         self.order = Some(order);
     }
 
-    /// Takes another filler; its place stays, for it only ever grows.
+    /// Takes another filler: it grows while its pieces are being rendered, and not only at its end.
     pub(super) fn fill_with(&mut self, filler: Arc<Order>) {
+        if !is(&self.filler, &filler.sha256) {
+            self.next_filler = filler.resume_behind(self.begun.filler.as_ref());
+        }
         self.filler = Some(filler);
     }
 
@@ -94,22 +111,22 @@ impl Programme {
 
     /// Where the programme stands.
     pub(super) fn place(&self) -> Place {
-        let order = self.order.as_ref().map(|order| order.sha256.clone());
-        Place { order, next: self.next, next_filler: self.next_filler, begun: self.begun.clone() }
+        let name = |order: &Option<Arc<Order>>| order.as_ref().map(|order| order.sha256.clone());
+        let (order, filler) = (name(&self.order), name(&self.filler));
+        Place { order, filler, next: self.next, next_filler: self.next_filler, begun: self.begun.clone() }
     }
 
     /// `slot` has begun to air.
     pub(super) fn begin(&mut self, slot: &Slot) {
+        let begun = Some((slot.entry.path.clone(), slot.position));
         if slot.entry.kind == Kind::Filler {
-            self.next_filler = slot.position + 1;
+            self.begun.filler = begun;
+            self.next_filler = behind(slot, &self.filler);
             self.failures = 0;
             return;
         }
-        self.begun = Some((slot.entry.path.clone(), slot.position));
-        self.next = match &self.order {
-            Some(order) if *order.sha256 != *slot.order => order.resume(&slot.entry.path, slot.position),
-            _ => slot.position + 1,
-        };
+        self.begun.entry = begun;
+        self.next = behind(slot, &self.order);
     }
 
     /// Something of the order is on air: the failures before it are forgotten.
@@ -121,11 +138,16 @@ impl Programme {
     pub(super) fn break_off(&mut self, slot: &Slot, place: Place) {
         self.next = match &self.order {
             Some(order) if place.order.as_ref() != Some(&order.sha256) => {
-                place.begun.as_ref().map_or(0, |(path, index)| order.resume(path, *index))
+                order.resume_behind(place.begun.entry.as_ref())
             }
             _ => place.next,
         };
-        self.next_filler = place.next_filler;
+        self.next_filler = match &self.filler {
+            Some(filler) if place.filler.as_ref() != Some(&filler.sha256) => {
+                filler.resume_behind(place.begun.filler.as_ref())
+            }
+            _ => place.next_filler,
+        };
         self.begun = place.begun;
         self.begin(slot);
         if slot.entry.kind != Kind::Filler {
@@ -142,6 +164,18 @@ impl Programme {
             self.next = slot.position + 1;
             self.failures += 1;
         }
+    }
+}
+
+fn is(order: &Option<Arc<Order>>, sha256: &str) -> bool {
+    order.as_ref().is_some_and(|order| order.sha256 == sha256)
+}
+
+/// Where play goes on behind `slot` in `order`, which may be another one than the slot is from.
+fn behind(slot: &Slot, order: &Option<Arc<Order>>) -> usize {
+    match order {
+        Some(order) if *order.sha256 != *slot.order => order.resume(&slot.entry.path, slot.position),
+        _ => slot.position + 1,
     }
 }
 
@@ -215,6 +249,18 @@ mod tests {
             let new_order = order(&paths.iter().map(String::as_str).collect::<Vec<_>>());
             assert_eq!(new_order.resume(&old[at..=at], at), next, "{old} at {at} becomes {new}");
         }
+    }
+
+    #[test]
+    fn a_filler_that_grows_in_front_repeats_nothing() {
+        let mut programme = Programme::default();
+        programme.fill_with(order(&["b"]));
+        assert_eq!(played(&mut programme, 1), "b");
+        programme.fill_with(order(&["a", "b", "c"]));
+        assert_eq!(played(&mut programme, 4), "cabc");
+        let mut restarted = Programme::resuming(programme.begun.clone());
+        restarted.fill_with(order(&["a", "b", "c"]));
+        assert_eq!(played(&mut restarted, 2), "ab");
     }
 
     #[test]

@@ -103,6 +103,12 @@ pub struct SegmentBody {
     pub artist: String,
     /// The number of the first segment in the list that this segment completes.
     pub first_seq: u64,
+    /// The number of its group in `live-60.m3u8`; 0 where none was counted.
+    #[serde(default)]
+    pub group_seq: u64,
+    /// The number behind the last group in the `live-60.m3u8` that belongs to that list.
+    #[serde(default)]
+    pub group_end: u64,
 }
 
 /// An item that begins to air, or goes on after an outage.

@@ -29,6 +29,75 @@ pub struct LastPublish {
     pub at: String,
     /// How long the put took.
     pub seconds: f64,
+    /// Who took it first: `dht`, or the URL of a router.
+    pub by: String,
+}
+
+/// An address of the peer and what speaks for it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Reached {
+    /// A multiaddr that ends in the peer id.
+    pub address: String,
+    /// `announced`, `mapped`, `relayed`, `called` or `refused`.
+    pub proof: String,
+}
+
+/// How far the world knows of the blocks.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Told {
+    /// Blocks that the DHT has been told of.
+    pub done: u64,
+    /// Blocks that wait for it.
+    pub waiting: u64,
+    /// Segments of the list of which the DHT was told before they aired.
+    pub in_time: u64,
+    /// Segments of the list that aired before.
+    pub late: u64,
+}
+
+/// A name as others see it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct NameSeen {
+    /// The sequence of the last record that was put.
+    pub published: Option<u64>,
+    /// The sequence that was last read back from others.
+    pub seen: Option<u64>,
+    /// How much older the record seen was than the last one put at that time, in seconds.
+    pub behind_seconds: Option<f64>,
+    /// When it was read back, RFC 3339.
+    pub at: Option<String>,
+}
+
+/// A router that is asked over HTTP.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RouterSeen {
+    /// Its base URL.
+    pub url: String,
+    /// `not asked yet`, `ok`, or why it did not take the last record.
+    pub state: String,
+}
+
+/// How the peer stands in the network.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Network {
+    /// Whether others can find it: `yes`, `claimed`, `relayed`; or why not: `no_address`, `no_peer`, `refused`, `not_told`.
+    pub state: String,
+    /// The same in words, with what to do.
+    pub advice: String,
+    /// The addresses that others are told.
+    pub reach: Vec<Reached>,
+    /// Connected peers.
+    pub peers: u64,
+    /// Those of them that serve the DHT.
+    pub dht_peers: u64,
+    /// How far the world knows of the blocks.
+    pub told: Told,
+    /// The station name.
+    pub station: NameSeen,
+    /// The stream name.
+    pub stream: NameSeen,
+    /// The routers that take records.
+    pub routers: Vec<RouterSeen>,
 }
 
 /// How far setup is.
@@ -40,6 +109,30 @@ pub struct SetupProgress {
     pub done: u64,
     /// Items wanted.
     pub total: u64,
+}
+
+/// What a mirror has of the station that it follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Mirroring {
+    /// `live`; `quiet`: nothing new for a while; `expired`: a record is over and its last verified state is served;
+    /// `run_out`: the list is over.
+    pub state: String,
+    /// The sequence of the station name's record.
+    pub station_sequence: u64,
+    /// When that record expires, RFC 3339.
+    pub station_expires: String,
+    /// The sequence of the stream name's record.
+    pub stream_sequence: u64,
+    /// When that record expires, RFC 3339.
+    pub stream_expires: String,
+    /// When the network last gave a record of the stream name, RFC 3339.
+    pub answered: Option<String>,
+    /// When the last segment that is here has aired, RFC 3339.
+    pub list_ends: String,
+    /// Blocks that are kept.
+    pub blocks: u64,
+    /// Bytes in them.
+    pub bytes: u64,
 }
 
 /// The answer to `/status.json`.
@@ -57,6 +150,8 @@ pub struct Status {
     pub gateways: Vec<String>,
     /// Whether other peers can find this node.
     pub findable: bool,
+    /// How it stands in the network.
+    pub network: Network,
     /// The media sequence of the segment on air.
     pub media_sequence: u64,
     /// On air.
@@ -71,6 +166,9 @@ pub struct Status {
     pub last_publish: Option<LastPublish>,
     /// How far setup is.
     pub setup: SetupProgress,
+    /// What a mirror has of the station that it follows; a station has no such key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mirror: Option<Mirroring>,
     /// `ok`, or the reason why not.
     pub health: String,
 }

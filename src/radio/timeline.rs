@@ -11,6 +11,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     aired::{Aired, Axis, Run},
+    coarse::{self, Groups},
     programme::{Order, Place, Programme, Slot},
     receipt::{Body, CidText},
     rules::Rules,
@@ -21,6 +22,8 @@ use super::{
 mod notes;
 mod plan;
 mod resume;
+#[cfg(test)]
+mod tests;
 
 use notes::{Notes, newest};
 
@@ -93,6 +96,8 @@ pub struct Snapshot {
     pub hold_back_seconds: u64,
     /// The listed segments.
     pub segments: Vec<Aired>,
+    /// The groups of the coarse list.
+    pub groups: Groups,
 }
 
 #[derive(Clone, Debug)]
@@ -135,6 +140,8 @@ struct Current {
 const BATCH_MAX: usize = 64;
 /// How long a failed store or ledger is left alone. The look-ahead is what such waits live on.
 const RETRY: Span = Span::seconds(1);
+/// Segments of one item: the list of them is one block of at most 2 MiB, with up to 80 bytes for each.
+pub const PARTS_MAX: usize = 25_000;
 /// Items that may fail in a row before the timeline pauses for [`RETRY`].
 const FAILURES_MAX: u32 = 64;
 
@@ -147,6 +154,8 @@ pub struct Timeline {
     current: Option<Current>,
     /// Frozen segments from the first listed one on.
     listed: VecDeque<Aired>,
+    /// Frozen segments in groups.
+    groups: Groups,
     /// Planned, not yet frozen.
     planned: Vec<Aired>,
     /// Slots of the planned segments and what was before them, so that a missing block can be stepped over.
@@ -173,6 +182,8 @@ pub struct Timeline {
     /// Whether there has been a list.
     started: bool,
     failures: u32,
+    /// `HOLD-BACK` in seconds.
+    hold_back_seconds: u64,
 }
 
 impl Timeline {
@@ -187,11 +198,13 @@ impl Timeline {
 
     fn at(rules: Rules, axis: Axis, programme: Programme, next_seq: u64, next_disc: u64, offset: i64) -> Self {
         Self {
+            hold_back_seconds: rules.hold_back_seconds(),
             rules,
             axis,
             programme,
             current: None,
             listed: VecDeque::new(),
+            groups: Groups::default(),
             planned: Vec::new(),
             planned_from: Vec::new(),
             lists: Vec::new(),
@@ -219,6 +232,11 @@ impl Timeline {
     /// What the station is built by.
     pub fn rules(&self) -> &Rules {
         &self.rules
+    }
+
+    /// The path of the entry that the planned segment at `index` is of: the one that [`Event::Missing`] names.
+    pub fn planned_entry(&self, index: usize) -> Option<&str> {
+        self.planned_from.get(index).map(|(slot, _)| slot.entry.path.as_str())
     }
 
     /// The last segment that is frozen.
@@ -308,16 +326,26 @@ impl Timeline {
         if self.programme.next().as_ref() != Some(&slot) {
             return; // Another order was accepted meanwhile.
         }
-        let longest = self.rules.longest();
-        let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
-        if item.segments.is_empty() || !item.segments.iter().all(fits) {
+        if let Some(reason) = self.refusal(&item) {
             self.programme.skip(&slot);
-            return self.failed(slot, "its segments are not those of this station".into(), clocks);
+            return self.failed(slot, reason.into(), clocks);
         }
         let place = Arc::new(self.programme.place());
         self.programme.begin(&slot);
         self.current = Some(Current { slot, place, item, next_part: 0, run: None });
         self.break_next = true;
+    }
+
+    /// Why an item cannot air on this station, if it cannot.
+    pub fn refusal(&self, item: &Item) -> Option<&'static str> {
+        let longest = self.rules.longest();
+        let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
+        if item.segments.is_empty() || !item.segments.iter().all(fits) {
+            return Some("its segments are not as long as this station's");
+        }
+        let too_many =
+            "it has more segments than fit into one block: cut the recording, or use a longer segment_duration";
+        (item.segments.len() > PARTS_MAX).then_some(too_many)
     }
 
     fn not_fetched(&mut self, slot: Slot, reason: String, clocks: Clocks) {
@@ -373,6 +401,9 @@ impl Timeline {
         self.failures = 0;
         if self.planned.iter().any(|aired| aired.run.kind != Kind::Filler) {
             self.programme.aired();
+        }
+        for aired in &self.planned {
+            self.groups.take(aired, &self.axis);
         }
         self.listed.extend(self.planned.drain(..));
         let first = self.listed.back().map_or(0, |last| last.first_seq);
@@ -441,8 +472,9 @@ impl Timeline {
     pub fn snapshot(&self) -> Arc<Snapshot> {
         Arc::new(Snapshot {
             axis: self.axis,
-            hold_back_seconds: self.rules.hold_back_seconds(),
+            hold_back_seconds: self.hold_back_seconds,
             segments: self.listed.iter().cloned().collect(),
+            groups: self.groups.clone(),
         })
     }
 
@@ -456,6 +488,9 @@ impl Timeline {
             assert!(contiguous || next.disc, "a date jumps without a discontinuity");
             assert_eq!(next.disc, next.run.media_seq == next.media_seq, "a run begins without a discontinuity");
             assert!(next.first_seq >= one.first_seq, "the list would go back");
+            let group_seq = one.group_seq + u64::from(coarse::begins(next.disc, next.part, &self.axis));
+            assert!(one.group_seq == 0 || next.group_seq == group_seq, "groups of the coarse list are miscounted");
+            assert!(next.group_end >= one.group_end, "the coarse list would go back");
         }
         for aired in &self.listed {
             assert!(u64::from(aired.segment.samples) <= self.rules.longest(), "a segment exceeds the target duration");

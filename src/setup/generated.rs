@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::ControlFlow, sync::atomic::AtomicBool};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Error, Progress, Report, Skipped, Tools, audio,
+    Error, Job, Options, Progress, Report, Skipped, Tools, audio,
     item::{Bench, Failure, Work},
     listing::Listing,
     pool::each,
@@ -28,16 +28,17 @@ use crate::{
 
 /// Renders what the generator has for `seed` and is not there yet into `state/generated/`; publishes after each piece.
 ///
-/// Holds the lock of that folder meanwhile; `processed/` is left alone. The rate is that of `settings`.
+/// Holds the lock of that folder meanwhile; `processed/` is left alone. Segment duration and rate are those of a station
+/// that has been on air, whatever the job says: it must be able to air the pieces.
 pub fn generated(
     layout: &Layout,
-    settings: &audio::Settings,
-    cycle: usize,
+    job: &Job,
+    options: &Options,
     seed: u64,
-    jobs: usize,
     tools: &Tools<'_>,
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
+    let (settings, cycle, jobs) = (&airable(&job.settings, options), job.cycle, job.jobs);
     let pieces = named(programme(seed, settings.rate)?);
     let store = layout.generated();
     layout.create_state()?;
@@ -98,6 +99,13 @@ pub fn generated(
         report.order = publisher.publish(listing, old.as_ref())?;
     }
     Ok(report)
+}
+
+/// The settings with the constants of the station.
+fn airable(settings: &audio::Settings, options: &Options) -> audio::Settings {
+    let constants = options.station_constants.filter(|_| !options.new_epoch);
+    let (segment_seconds, rate) = constants.unwrap_or((settings.segment_seconds, settings.rate));
+    audio::Settings { segment_seconds, rate, ..settings.clone() }
 }
 
 /// A piece of the generator and its place in the programme.

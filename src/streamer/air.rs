@@ -6,9 +6,11 @@ use cid::Cid;
 use crate::{
     ipfs::dag::{self, Directory},
     radio::{
-        aired::{Aired, Run},
+        aired::{Aired, Axis, Run},
+        coarse::{self, Group},
         hls,
-        segment::{RAW, cid_of},
+        receipt::CidText,
+        segment::{RAW, Segment, cid_of},
         status::Airing,
         time::Time,
         timeline::Snapshot,
@@ -24,6 +26,23 @@ pub(super) struct Shown {
 }
 
 impl Shown {
+    /// The segments, each with its end by the station clock: dates jump, and this clock does not.
+    pub(super) fn ends(&self) -> impl Iterator<Item = (&Aired, Time)> {
+        let mut end = self.from;
+        self.snapshot.segments.iter().map(move |aired| {
+            end += i64::from(aired.segment.samples);
+            (aired, self.snapshot.axis.date(end.max(0) as u64))
+        })
+    }
+
+    /// When by the station clock something is over that is dated `date`; late rather than early where dates jumped.
+    pub(super) fn by_station_clock(&self, date: Time) -> Time {
+        let Some(first) = self.snapshot.segments.first() else { return date };
+        let (starts, dated) =
+            (self.snapshot.axis.date(self.from.max(0) as u64), self.snapshot.axis.date(first.air_samples));
+        if starts >= dated { date.plus(starts.since(dated)) } else { date.minus(dated.since(starts)) }
+    }
+
     /// The segment on air at station time `now` and those behind it, in order.
     fn on_air(&self, now: Time) -> &[Aired] {
         let now = self.snapshot.axis.position(now);
@@ -94,6 +113,42 @@ pub(super) struct Frame {
     pub(super) station_json: String,
 }
 
+/// The file of a group: what its entry in the coarse list names.
+#[derive(Clone, Debug)]
+pub(super) struct GroupFile {
+    pub(super) seq: u64,
+    pub(super) cid: Cid,
+    /// The bytes of all its blocks.
+    pub(super) tsize: u64,
+    /// The end of its air time.
+    pub(super) until: Time,
+    /// Its node over the segments; a group of one segment is that segment.
+    pub(super) node: Option<(Cid, Bytes)>,
+}
+
+/// The file of a group, without a copy of what it plays.
+pub(super) fn group_file(group: &Group, axis: &Axis) -> Result<GroupFile, dag::Error> {
+    let (seq, until) = (group.seq, axis.date(group.air_end()));
+    if let [only] = group.segments[..] {
+        return Ok(GroupFile { seq, cid: only.cid, tsize: u64::from(only.bytes), until, node: None });
+    }
+    let part = |segment: &Segment| dag::Part { cid: segment.cid, bytes: u64::from(segment.bytes) };
+    let node = dag::File::Parts(group.segments.iter().map(part).collect()).encode()?;
+    Ok(GroupFile { seq, cid: node.cid, tsize: node.tsize, until, node: Some((node.cid, node.bytes)) })
+}
+
+/// The files of all groups that a snapshot knows.
+pub(super) fn group_files(snapshot: &Snapshot) -> Result<Vec<GroupFile>, dag::Error> {
+    snapshot.groups.all().map(|group| group_file(group, &snapshot.axis)).collect()
+}
+
+/// The text of `live-60.m3u8`; `files` are those of all groups. `None` before the first group has aired.
+fn coarse_list(snapshot: &Snapshot, files: &[GroupFile]) -> Option<String> {
+    let listed = snapshot.groups.listed(&snapshot.axis);
+    let named = snapshot.groups.all().zip(files).map(|(group, file)| (&**group, CidText(file.cid)));
+    coarse::render(&snapshot.axis, named.skip(listed.start).take(listed.len()))
+}
+
 /// A rendered list and the root around it, as blocks.
 #[derive(Clone, Debug)]
 pub(super) struct Rendered {
@@ -103,9 +158,11 @@ pub(super) struct Rendered {
     pub(super) blocks: Vec<(Cid, Bytes)>,
 }
 
-/// Renders list and root (contract §4). `held` are the segments of the root's `ipfs/` folder with their sizes.
+/// Renders lists and root (contract §4). `groups` are the files of all groups, `held` is the root's `ipfs/` folder:
+/// segments and groups with their sizes.
 pub(super) fn render(
     shown: &Shown,
+    groups: &[GroupFile],
     held: &[(Cid, u64)],
     frame: &Frame,
     now: Time,
@@ -127,6 +184,7 @@ pub(super) fn render(
         file("station.json", &frame.station_json),
     ];
     let list_cid = entries[0].cid;
+    entries.extend(coarse_list(&shown.snapshot, groups).map(|text| file("live-60.m3u8", &text)));
     let segments = held.iter().map(|(cid, size)| dag::Entry { name: cid.to_string(), cid: *cid, tsize: *size });
     let folder = Directory::new(segments.collect())?.encode()?;
     entries.push(dag::Entry { name: "ipfs".into(), cid: folder.cid, tsize: folder.tsize });

@@ -20,8 +20,12 @@ use crate::{radio::status::SetupProgress, watch::Watch};
 
 /// How long files must lie still before setup looks at them.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long to wait when another process holds `processed/.lock`, or files were still being copied.
+/// How long to wait when another process holds `processed/.lock`.
 const AGAIN: Duration = Duration::from_secs(10);
+/// How long to wait after a setup that has failed, unless sources change before.
+const RETRY: Duration = Duration::from_secs(60);
+/// How long a station that has nothing to air waits for the first results of setup before the generator begins.
+const PATIENCE: Duration = Duration::from_secs(5);
 /// The exit code that says so (contract §8).
 const BUSY: i32 = 75;
 /// The exit code of a setup that skipped some files.
@@ -29,11 +33,24 @@ const PARTIAL: i32 = 3;
 /// Longest line of progress that is read.
 const LINE_BYTES_MAX: usize = 4 << 10;
 
+/// How far the generator is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rendering {
+    /// It has not been asked: the music may come in time.
+    NotAsked,
+    /// Its pieces are still to come.
+    Begun,
+    /// There will be no more pieces.
+    Over,
+}
+
 /// What the children work on.
 #[derive(Clone, Debug)]
 pub(super) struct Children {
     pub(super) binary: PathBuf,
     pub(super) dir: PathBuf,
+    /// What setup is configured by.
+    pub(super) setup_toml: PathBuf,
     /// Folders whose settled change starts setup; none: only at start.
     pub(super) sources: Vec<PathBuf>,
     /// Whether setup is run at all.
@@ -43,8 +60,9 @@ pub(super) struct Children {
     pub(super) nice: bool,
     pub(super) notes: Notes,
     pub(super) progress: Arc<watch::Sender<SetupProgress>>,
-    /// Whether the generator's pieces are still to come.
-    pub(super) rendering: watch::Sender<bool>,
+    pub(super) rendering: watch::Sender<Rendering>,
+    /// Raised when setup has something to air.
+    pub(super) published: Arc<Notify>,
     /// Raised when a child has written something.
     pub(super) written: Arc<Notify>,
 }
@@ -52,64 +70,106 @@ pub(super) struct Children {
 impl Children {
     /// Runs setup now, the generator when it is wanted, and setup again whenever sources change.
     ///
-    /// `silent`: there is neither an order nor music, so the generator comes first.
-    pub(super) async fn run(self, silent: bool, stop: CancellationToken) {
+    /// `silent`: there is nothing that could air. Then the generator does not wait for setup to end: without music to come
+    /// (`expects_music`) it is first, else it begins beside a setup that has not published anything for a while.
+    pub(super) async fn run(self, silent: bool, expects_music: bool, stop: CancellationToken) {
         tokio::select! {
             () = stop.cancelled() => {}
-            () = self.work(silent) => {}
+            () = self.work(silent, expects_music) => {}
         }
     }
 
-    async fn work(mut self, silent: bool) {
-        if silent {
+    async fn work(mut self, silent: bool, expects_music: bool) {
+        if !self.setup {
+            return self.generate().await;
+        }
+        let generator_first = silent && !expects_music;
+        if generator_first {
             self.generate().await;
             self.nice = true;
         }
-        if !self.setup {
-            if !silent {
-                self.generate().await;
-            }
-            return;
-        }
         // Watched from before the first run, so that nothing that is added while it runs is missed.
-        let folders: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
-        let mut watch = Watch::new(&folders, SETTLE);
-        self.set_up().await;
-        self.nice = true;
-        if !silent {
+        let mut places: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
+        places.push((&self.setup_toml, false));
+        let mut watch = Watch::new(&places, SETTLE);
+        let mut well = if generator_first {
+            self.set_up().await
+        } else if silent {
+            self.set_up_or_fill().await
+        } else {
+            let well = self.set_up().await;
             self.generate().await;
-        }
+            well
+        };
+        self.nice = true;
         if !self.auto_setup {
             return;
         }
         loop {
-            watch.changed().await;
-            self.set_up().await;
+            if well {
+                watch.changed().await;
+            } else {
+                let _ = time::timeout(RETRY, watch.changed()).await;
+            }
+            well = self.set_up().await;
         }
     }
 
-    /// Runs setup until it has not been kept out by another process.
-    async fn set_up(&self) {
+    /// Runs setup and then the generator, or the generator beside it if there is still nothing to air.
+    async fn set_up_or_fill(&self) -> bool {
+        let making = self.set_up();
+        tokio::pin!(making);
+        let silence = async {
+            if time::timeout(PATIENCE, self.published.notified()).await.is_ok() {
+                std::future::pending::<()>().await;
+            }
+        };
+        tokio::select! {
+            well = &mut making => {
+                self.generate().await;
+                well
+            }
+            () = silence => tokio::join!(&mut making, self.generate()).0,
+        }
+    }
+
+    /// Runs setup until it has not been kept out by another process. False if it is to be tried again.
+    async fn set_up(&self) -> bool {
         loop {
-            let Some(status) = self.child(&["setup"]).await else { return };
-            match status.code() {
-                Some(0) => self.notes.clear("setup"),
+            let Some(status) = self.child(&["setup"], true).await else { return false };
+            let (word, well) = match status.code() {
+                Some(0) => {
+                    self.notes.clear("setup");
+                    ("done", true)
+                }
                 Some(PARTIAL) => {
-                    self.notes.raise("setup", "some files were skipped: run `ipfs-radio setup` to see which")
+                    self.notes.raise("setup", "some files were skipped: run `ipfs-radio setup` to see which");
+                    ("partial", true)
                 }
                 Some(BUSY) => {
+                    self.notes.raise("setup", "another process works in `processed/`; setup waits until it is done");
+                    self.tell("idle");
                     time::sleep(AGAIN).await;
                     continue;
                 }
-                _ => self.notes.raise("setup", format!("setup failed ({status}): run `ipfs-radio setup` to see why")),
-            }
-            return;
+                _ => {
+                    self.notes.raise("setup", format!("setup failed ({status}): run `ipfs-radio setup` to see why"));
+                    ("failed", false)
+                }
+            };
+            self.tell(word);
+            return well;
         }
     }
 
+    fn tell(&self, state: &str) {
+        self.progress.send_modify(|progress| progress.state = state.into());
+    }
+
     async fn generate(&self) {
-        let status = self.child(&["setup", "--generated"]).await;
-        self.rendering.send_replace(false);
+        self.rendering.send_replace(Rendering::Begun);
+        let status = self.child(&["setup", "--generated"], false).await;
+        self.rendering.send_replace(Rendering::Over);
         let Some(status) = status else { return };
         if status.success() {
             self.notes.clear("generator");
@@ -118,7 +178,8 @@ impl Children {
         }
     }
 
-    async fn child(&self, arguments: &[&str]) -> Option<ExitStatus> {
+    /// Runs a child to its end. `sets_up`: it works on the sources, and its progress is that of setup.
+    async fn child(&self, arguments: &[&str], sets_up: bool) -> Option<ExitStatus> {
         let mut command = Command::new(&self.binary);
         command.arg("--dir").arg(&self.dir).args(arguments).arg("--child");
         command.args(self.nice.then_some("--nice"));
@@ -131,28 +192,25 @@ impl Children {
             }
         };
         if let Some(output) = child.stdout.take() {
-            self.follow(output).await;
+            self.follow(output, sets_up).await;
         }
         let status = child.wait().await.ok();
-        let word = match status.and_then(|status| status.code()) {
-            Some(0) => "done",
-            Some(PARTIAL) => "partial",
-            _ => "failed",
-        };
-        self.progress.send_modify(|progress| progress.state = word.into());
         self.written.notify_one();
         status
     }
 
     /// Reads the child's progress: lines `<done> <total>`, and `written` when there is something new to air.
-    async fn follow(&self, output: tokio::process::ChildStdout) {
+    async fn follow(&self, output: tokio::process::ChildStdout, sets_up: bool) {
         let mut lines = BufReader::with_capacity(LINE_BYTES_MAX, output).lines();
         while let Ok(Some(line)) = lines.next_line().await {
             if line == "written" {
                 self.written.notify_one();
+                if sets_up {
+                    self.published.notify_one();
+                }
                 continue;
             }
-            let Some((done, total)) = line.split_once(' ') else { continue };
+            let Some((done, total)) = line.split_once(' ').filter(|_| sets_up) else { continue };
             if let (Ok(done), Ok(total)) = (done.parse(), total.parse()) {
                 self.progress.send_replace(SetupProgress { state: "running".into(), done, total });
             }

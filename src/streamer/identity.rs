@@ -11,6 +11,8 @@ use crate::{clock, disk, ipfs::Key, radio::receipt::SigningKey};
 const KEYS: [&str; 3] = ["peer", "stream", "station"];
 const SECRETS: &str = "receipts.toml";
 const SECRETS_BYTES_MAX: u64 = 64 << 10;
+/// Where an import puts the keys together before they become those of the station.
+const IMPORTING: &str = ".tmp-keys";
 
 /// The keys of a station.
 #[derive(Debug)]
@@ -85,22 +87,50 @@ impl Identity {
         ))
     }
 
-    /// Writes the keys of a backup into `dir`. What is there already is never overwritten.
+    /// Puts the keys of a backup into `dir`: all of them or none. What is there already is never overwritten.
     pub fn import(dir: &Path, text: &str) -> anyhow::Result<()> {
-        let backup: Backup = toml::from_str(text).context("this is not a backup made by `key export`")?;
-        for name in KEYS.map(|name| format!("{name}.key")).iter().map(String::as_str).chain([SECRETS]) {
+        // The error of the parser would quote a private key.
+        let backup: Backup =
+            toml::from_str(text).map_err(|_| anyhow::anyhow!("this is not a backup made by `key export`"))?;
+        let keys = backup.keys()?;
+        signing(&backup.receipts)?;
+        for name in keys.iter().map(|(name, _)| name.as_str()).chain([SECRETS]) {
             let path = dir.join(name);
             if path.exists() {
                 bail!("{} is there already and is not overwritten; move it away first", path.display());
             }
         }
-        fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
-        for (name, encoded) in KEYS.into_iter().zip([&backup.peer, &backup.stream, &backup.station]) {
+        let beside = dir.with_file_name(IMPORTING);
+        disk::Disk::default().remove_folder(&beside)?;
+        let placed = place(&keys, &backup.receipts, &beside, dir);
+        disk::Disk::default().remove_folder(&beside)?;
+        placed
+    }
+}
+
+/// Writes the keys into a folder of their own, which then takes the place of the empty one.
+fn place(keys: &[(String, Vec<u8>)], secrets: &Secrets, beside: &Path, dir: &Path) -> anyhow::Result<()> {
+    disk::create_private_folder(beside)?;
+    for (name, bytes) in keys {
+        disk::create_private(&beside.join(name), bytes)?;
+    }
+    save(beside, secrets)?;
+    disk::sweep(dir)?;
+    fs::rename(beside, dir)
+        .with_context(|| format!("the keys cannot become {}; move away what is in it", dir.display()))?;
+    Ok(disk::Disk::default().sync_folder(dir.parent().unwrap_or(dir))?)
+}
+
+impl Backup {
+    /// File names and checked bytes of the private keys.
+    fn keys(&self) -> anyhow::Result<Vec<(String, Vec<u8>)>> {
+        let keys = KEYS.into_iter().zip([&self.peer, &self.stream, &self.station]);
+        let checked = keys.map(|(name, encoded)| {
             let bytes = BASE64.decode(encoded.as_bytes()).with_context(|| format!("the {name} key is damaged"))?;
             Key::from_protobuf(&bytes).map_err(|error| anyhow::anyhow!("the {name} key is damaged: {error}"))?;
-            disk::create_private(&dir.join(format!("{name}.key")), &bytes)?;
-        }
-        save(dir, &backup.receipts)
+            Ok((format!("{name}.key"), bytes))
+        });
+        checked.collect()
     }
 }
 
@@ -114,7 +144,12 @@ fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<Vec<SigningKey>> {
         }
         None => bail!("{} is missing; restore it with `ipfs-radio key import FILE`", dir.join(SECRETS).display()),
     };
-    let mut keys: Vec<Secret> = secrets.key;
+    signing(&secrets)
+}
+
+/// The keys by which receipts may be signed or checked; the first one signs.
+fn signing(secrets: &Secrets) -> anyhow::Result<Vec<SigningKey>> {
+    let mut keys = secrets.key.clone();
     keys.retain(|key| key.state != State::Revoked);
     keys.sort_by_key(|key| key.state != State::Active);
     ensure!(keys.first().is_some_and(|key| key.state == State::Active), "{SECRETS} has no active key");
@@ -172,5 +207,32 @@ mod tests {
         for name in ["peer.key", SECRETS] {
             assert_eq!(fs::metadata(new.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_backup_is_taken_as_a_whole_or_not_at_all_and_never_quoted() {
+        let dir = tempfile::tempdir().unwrap();
+        let (old, new) = (dir.path().join("old"), dir.path().join("new"));
+        Identity::load(&old, true).unwrap();
+        let good = Identity::export(&old).unwrap();
+        let secret = |key: &str| {
+            let line = good.lines().find(|line| line.starts_with(&format!("{key} = "))).unwrap();
+            line.split('"').nth(1).unwrap().to_owned()
+        };
+        let halved = |key: &str| good.replace(&secret(key), &secret(key)[..20]);
+        let unclosed = good.replace(&format!("{}\"", secret("station")), &secret("station"));
+        let inactive = good.replace("\"active\"", "\"revoked\"");
+        let short = good.replace(&secret("secret"), &secret("secret")[..8]);
+        fs::create_dir(&new).unwrap();
+        for bad in [&unclosed, &halved("station"), &halved("peer"), &inactive, &short, "peer = 1"] {
+            let told = format!("{:?}", Identity::import(&new, bad).unwrap_err());
+            for key in ["peer", "stream", "station", "secret"] {
+                assert!(!told.contains(&secret(key)[..8]), "{told}");
+            }
+            assert_eq!(fs::read_dir(&new).unwrap().count(), 0, "{told}");
+        }
+        Identity::import(&new, &good).unwrap();
+        assert_eq!(Identity::export(&new).unwrap(), good);
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left beside");
     }
 }

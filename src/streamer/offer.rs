@@ -99,7 +99,8 @@ mod tests {
             200 + 2 * 75,
             "segments of the list and its tail, lists and roots of a quarter of an hour"
         );
-        let settled = |status: &Status| status.provided == Provided { done: told.len(), waiting: 0 };
+        let settled =
+            |status: &Status| matches!(status.provided, Provided { done, waiting: 0, .. } if done == told.len());
         tokio::time::timeout(BOUND, node.watch().wait_for(settled)).await.expect("it hangs").unwrap();
         for cid in &told {
             assert!(server.provider(cid).is_some(), "{cid} was not told");

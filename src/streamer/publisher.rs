@@ -11,27 +11,30 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    air::{Frame, Rendered, Shown, render},
+    air::{Frame, GroupFile, Rendered, Shown, group_files, render},
+    lanes::{Lanes, Routed},
     notes::Notes,
     offer::Offer,
+    shelf::Shelf,
+    start::Floor,
+    witness::{Report, Sequences},
     writer::Writer,
 };
 use crate::{
     clock,
-    ipfs::{Blocks, Findable, Key, Node, Numbers, Record, Records, Store, View},
+    ipfs::{Blocks, Key, Node, Numbers, Record, Records, Router, Store, View},
     radio::{
         naming::{NameAction, Naming},
         receipt::Body,
-        retention::Retention,
-        status::{LastPublish, OnAir, SetupProgress, Status},
+        status::{OnAir, SetupProgress, Status},
         time::{Span, Time},
     },
 };
 
+mod seen;
+
 /// How often the status is looked over.
 const TICK: Duration = Duration::from_secs(1);
-/// Blocks deleted at one tick.
-const EXPIRE_MAX: usize = 64;
 /// How long a segment stays in the root's `ipfs/` folder after it left the list.
 pub(super) const TAIL: Span = Span::seconds(600);
 
@@ -71,13 +74,15 @@ pub(super) struct Publisher {
     pub(super) clock: clock::System,
     pub(super) store: Store,
     pub(super) node: Node,
+    pub(super) routers: Vec<Router>,
+    pub(super) put: watch::Sender<Sequences>,
     pub(super) writer: Writer,
     pub(super) notes: Notes,
     pub(super) frame: Frame,
     pub(super) stream: Named,
     pub(super) station: Named,
     pub(super) held: VecDeque<Held>,
-    pub(super) retention: Retention,
+    pub(super) shelf: Shelf,
     pub(super) keep_segments: Span,
     pub(super) keep_lists: Span,
     pub(super) ttl: Span,
@@ -93,29 +98,48 @@ struct Work {
     shown: Option<Shown>,
     rendered: Option<Rendered>,
     last_seq: u64,
+    /// The newest group of the coarse list whose file is stored and provided.
+    last_group: u64,
+    /// The root's `ipfs/` folder: names with their sizes, sorted.
+    folder: Vec<(Cid, u64)>,
     offer: Offer,
     ended: mpsc::Sender<Ended>,
+    lanes: Lanes,
+    routed: Sequences,
+    told_of: bool,
     names_open: bool,
+    /// Whether anybody could be asked what sequences were used before.
+    floor_known: bool,
     adopted: bool,
 }
 
 impl Publisher {
     /// Runs until `stop`. Names are published once `floor` is there: the highest sequences that the network knows.
+    /// `reports` tells what others see.
     pub(super) async fn run(
         self,
         mut shows: watch::Receiver<Option<Shown>>,
-        mut floor: watch::Receiver<Option<u64>>,
+        mut floor: watch::Receiver<Option<Floor>>,
+        mut reports: mpsc::Receiver<Report>,
         stop: CancellationToken,
     ) {
         let (ended, mut endings) = mpsc::channel(8);
+        let (routed, mut routings) = mpsc::channel(8);
+        let lanes = Lanes::open(&self.routers, &routed);
         let mut work = Work {
             publisher: self,
             shown: None,
             rendered: None,
             last_seq: 0,
+            last_group: 0,
+            folder: Vec::new(),
             offer: Offer::default(),
             ended,
+            lanes,
+            routed: Sequences::default(),
+            told_of: false,
             names_open: false,
+            floor_known: false,
             adopted: false,
         };
         let mut tick = time::interval(TICK);
@@ -131,6 +155,8 @@ impl Publisher {
                     }
                 }
                 Some(ended) = endings.recv() => work.ended(ended),
+                Some(routed) = routings.recv() => work.routed(routed),
+                Some(report) = reports.recv() => work.seen(report),
                 Ok(()) = floor.changed(), if !work.names_open => {
                     let floor = *floor.borrow_and_update();
                     work.open_names(floor);
@@ -143,31 +169,27 @@ impl Publisher {
 }
 
 impl Work {
-    /// Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go.
-    async fn adopt_orphans(&mut self) {
-        let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
-        for cid in self.publisher.store.held().await {
-            if !self.publisher.retention.keeps(&cid) {
-                self.publisher.retention.keep(cid, until);
-            }
-        }
-    }
-
     async fn show(&mut self, shown: Shown) {
         let now = self.publisher.clock.now().station;
-        self.take_over(&shown).await;
-        let segments: Vec<(Cid, u64)> = self.folder();
-        let rendered = match render(&shown, &segments, &self.publisher.frame, now) {
+        let groups = match group_files(&shown.snapshot) {
+            Ok(groups) => groups,
+            Err(error) => return self.publisher.notes.raise("root", error.to_string()),
+        };
+        self.take_over(&shown, &groups).await;
+        let rendered = match render(&shown, &groups, &self.folder, &self.publisher.frame, now) {
             Ok(Some(rendered)) => rendered,
             Ok(None) => return,
             Err(error) => return self.publisher.notes.raise("root", error.to_string()),
         };
         let cids: Vec<Cid> = rendered.blocks.iter().map(|(cid, _)| *cid).collect();
-        match self.publisher.store.put(rendered.blocks.clone()).await {
+        let fresh: Vec<GroupFile> = groups.into_iter().filter(|group| group.seq > self.last_group).collect();
+        let nodes = fresh.iter().filter_map(|group| group.node.clone());
+        match self.publisher.store.put(rendered.blocks.iter().cloned().chain(nodes).collect()).await {
             Ok(()) => {
                 self.publisher.notes.clear("store");
+                self.keep_groups(&shown, &fresh).await;
                 let until = now.plus(self.publisher.keep_lists);
-                cids.iter().for_each(|cid| self.publisher.retention.keep(*cid, until));
+                self.publisher.shelf.keep(cids.iter().copied(), until).await;
                 self.publisher.stream.naming.want(rendered.list_cid);
                 self.publisher.station.naming.want(rendered.root_cid);
                 let _ = self.publisher.node.notify_new_blocks(cids).await;
@@ -182,54 +204,62 @@ impl Work {
         self.refresh();
     }
 
-    /// Keeps and provides what is new on the list, in air order, and lets go of what left the folder.
-    async fn take_over(&mut self, shown: &Shown) {
+    /// Keeps what is new on the list, tells of it before it airs, and lets go of what left the folder.
+    async fn take_over(&mut self, shown: &Shown, groups: &[GroupFile]) {
+        let clock = self.publisher.clock;
         let axis = shown.snapshot.axis;
         let mut fresh = Vec::new();
         let known = self.last_seq;
-        for aired in shown.snapshot.segments.iter().filter(|aired| aired.media_seq > known) {
-            let until = axis.date(aired.air_end());
+        for (aired, off_air) in shown.ends().filter(|(aired, _)| aired.media_seq > known) {
             let cid = aired.segment.cid;
-            self.publisher.retention.keep(cid, until.plus(self.publisher.keep_segments));
-            let list = aired.run.list.0;
-            let run_ends = axis.date(aired.run.air_samples + aired.run.samples);
-            self.publisher.retention.keep(list, run_ends.plus(self.publisher.keep_segments));
+            let rest = (aired.run.air_samples + aired.run.samples).saturating_sub(aired.air_end());
+            let run_ends = off_air.plus(Span::of_samples(rest, axis.rate));
+            self.publisher.shelf.keep([cid], off_air.plus(self.publisher.keep_segments)).await;
+            self.publisher.shelf.keep([aired.run.list.0], run_ends.plus(self.publisher.keep_segments)).await;
+            let until = axis.date(aired.air_end());
             self.publisher.held.push_back(Held { cid, bytes: u64::from(aired.segment.bytes), until });
-            fresh.push(cid);
+            fresh.push((cid, clock.until(axis.date(aired.air_samples))));
             self.last_seq = aired.media_seq;
         }
         let oldest = shown.snapshot.segments.first().map_or(Time(0), |first| axis.date(first.air_samples));
-        let mut gone = Vec::new();
         while self.publisher.held.front().is_some_and(|held| held.until.plus(TAIL) < oldest) {
-            gone.extend(self.publisher.held.pop_front().map(|held| held.cid));
+            self.publisher.held.pop_front();
         }
-        gone.retain(|cid| self.publisher.held.iter().all(|held| held.cid != *cid));
+        let segments = self.publisher.held.iter().map(|held| (held.cid, held.bytes));
+        let mut folder: Vec<(Cid, u64)> = segments.chain(groups.iter().map(|group| (group.cid, group.tsize))).collect();
+        folder.sort_unstable();
+        folder.dedup();
+        let stays = |cid: &Cid| folder.binary_search_by_key(cid, |(cid, _)| *cid).is_ok();
+        let gone = self.folder.iter().map(|(cid, _)| *cid).filter(|cid| !stays(cid)).collect();
+        self.folder = folder;
         // A node that has stopped provides nothing; the station stops with it.
-        let _ = self.publisher.node.provide(fresh).await;
+        let _ = self.publisher.node.provide_before(fresh).await;
         let _ = self.publisher.node.stop_providing(gone).await;
     }
 
-    fn folder(&self) -> Vec<(Cid, u64)> {
-        let mut segments: Vec<(Cid, u64)> = self.publisher.held.iter().map(|held| (held.cid, held.bytes)).collect();
-        segments.sort_unstable();
-        segments.dedup();
-        segments
+    /// Keeps and provides the files of groups that are stored now, minutes before the coarse list names them.
+    async fn keep_groups(&mut self, shown: &Shown, fresh: &[GroupFile]) {
+        let Some(last) = fresh.last() else { return };
+        self.last_group = last.seq;
+        for group in fresh {
+            let until = shown.by_station_clock(group.until).plus(self.publisher.keep_segments);
+            self.publisher.shelf.keep([group.cid], until).await;
+        }
+        let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
+        let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;
+        let _ = self.publisher.node.provide(cids).await;
     }
 
     async fn tick(&mut self) {
         // Behind the first list, which must not wait for it.
         if !self.adopted && self.shown.is_some() {
             self.adopted = true;
-            self.adopt_orphans().await;
+            // Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go.
+            let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
+            self.publisher.shelf.adopt(until).await;
         }
         let now = self.publisher.clock.now().station;
-        let gone = self.publisher.retention.expired(now, EXPIRE_MAX);
-        if !gone.is_empty()
-            && let Err(error) = self.publisher.store.remove(gone.clone()).await
-        {
-            // They are asked for no more; the sweep at the next start takes what stays.
-            tracing::warn!(%error, count = gone.len(), "old blocks cannot be deleted");
-        }
+        self.publisher.shelf.let_go(now).await;
         let _ = self.publisher.node.stop_providing(self.offer.past(now)).await;
         self.refresh();
     }
@@ -242,7 +272,7 @@ impl Work {
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
         status.addresses = peer.addresses();
-        status.findable = peer.findable() == Findable::Yes;
+        status.findable = peer.describe(&mut status.network, self.told_of);
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
         status.setup = self.publisher.setup.borrow().clone();
@@ -265,11 +295,11 @@ impl Work {
         });
     }
 
-    fn open_names(&mut self, floor: Option<u64>) {
+    fn open_names(&mut self, floor: Option<Floor>) {
         let Some(floor) = floor else { return };
-        self.names_open = true;
+        (self.names_open, self.floor_known) = (true, floor.known);
         for named in [&mut self.publisher.stream, &mut self.publisher.station] {
-            named.naming.raise(floor);
+            named.naming.raise(floor.sequence);
         }
     }
 
@@ -327,6 +357,7 @@ impl Work {
             Which::Stream => records.stream = Some(record.bytes().clone()),
             Which::Station => records.station = Some(record.bytes().clone()),
         });
+        self.lanes.put(which, record.clone());
         let (node, ended) = (self.publisher.node.clone(), self.ended.clone());
         tokio::spawn(async move {
             let _ = node.provide(vec![value]).await;
@@ -348,14 +379,11 @@ impl Work {
             Ended::Put { which, value, sequence, outcome } => {
                 self.offer.named(value, self.publisher.clock.now().station);
                 let now = clock::wall();
-                self.named(which).naming.ended(outcome.is_ok(), now);
+                let well = outcome.is_ok() || self.routed.of(which) >= sequence;
+                self.named(which).naming.ended(well, now);
                 match outcome {
-                    Ok(took) => {
-                        tracing::info!(?which, sequence, seconds = took.as_secs_f64(), "published");
-                        self.publisher.status.last_publish =
-                            Some(LastPublish { sequence, at: now.to_string(), seconds: took.as_secs_f64() });
-                    }
-                    Err(error) => tracing::info!(?which, sequence, %error, "not published"),
+                    Ok(took) => self.published(which, sequence, took, "dht"),
+                    Err(error) => tracing::info!(?which, sequence, %error, "not put into the DHT"),
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Getting on air: the past is read from the ledger, the peer is started, and everything is joined.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs,
     path::{Path, PathBuf},
     sync::{Arc, OnceLock},
@@ -10,20 +10,22 @@ use std::{
 
 use anyhow::Context;
 use tokio::{
-    sync::{Notify, watch},
+    sync::{Notify, mpsc, watch},
     task,
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     HEAD_START, Station, Streamer,
-    air::{Frame, Shown},
+    air::{Frame, Shown, group_file},
     catalog::Catalog,
-    child::Children,
+    child::{Children, Rendering},
     identity::Identity,
     notes::Notes,
-    publisher::{Held, Named, Publisher},
+    publisher::{Held, Named, Publisher, Which},
+    shelf::Shelf,
     unfinished,
+    witness::{Pace, Sequences, Witness},
     writer::{Desk, Writer},
 };
 use crate::{
@@ -32,25 +34,29 @@ use crate::{
         self, Layout, Lock,
         ledger::{Error as LedgerError, Ledger, Signer},
     },
-    ipfs::{Key, Name, Node, Options, Records, Store},
+    ipfs::{Key, Node, Options, Records, Router, Store},
     radio::{
         history::History,
         naming::{Naming, NamingRules},
         receipt::{Body, Receipt},
         retention::Retention,
         rules::Rules,
-        status::{OnAir, SetupProgress, Status},
-        time::Span,
+        status::{Network, OnAir, RouterSeen, SetupProgress, Status},
+        time::{Span, Time},
         timeline::{Clocks, Timeline},
     },
 };
 
 /// How long the network is asked for what it knows of the station's names.
 const LOOKUP: Duration = Duration::from_secs(10);
+/// Reports of what others see that may wait for the publisher.
+const REPORTS_MAX: usize = 16;
 /// A list has fewer segments than this: how far above the first number of a lost list a new one begins.
 const LIST_MAX: u64 = 10_000;
 /// Segments of the past that the root's `ipfs/` folder may still hold: far more than a window and ten minutes.
 const HELD_MAX: usize = 8_192;
+/// How far back the ledger is read at least: further than the longest item began.
+const BACK: Span = Span::seconds(48 * 3_600);
 /// How deep a source folder is searched for a first file.
 const DEPTH_MAX: u32 = 8;
 
@@ -75,6 +81,8 @@ pub struct Settings {
     pub peer: Options,
     /// Whether the peer calls anybody: without it nobody is asked.
     pub calls: bool,
+    /// Routers that take names over HTTP, and are asked.
+    pub routers: Vec<Router>,
     /// How names are published.
     pub naming: NamingRules,
     /// TTL of the records.
@@ -95,6 +103,15 @@ pub struct Settings {
     pub auto_setup: bool,
 }
 
+/// What the network knows of the station's names when it starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Floor {
+    /// The highest sequence of a record; 0 where there is none.
+    pub(super) sequence: u64,
+    /// Whether anybody could be asked.
+    pub(super) known: bool,
+}
+
 /// How to begin a timeline.
 #[derive(Clone, Debug)]
 pub(super) struct Fresh {
@@ -102,8 +119,6 @@ pub(super) struct Fresh {
     epoch: u64,
     floor: u64,
     constants: Arc<OnceLock<Body>>,
-    /// Whether there is music to wait for, so that the filler does not begin the station.
-    pub(super) expects_music: bool,
 }
 
 impl Fresh {
@@ -122,8 +137,10 @@ struct Past {
     history: History,
     retention: Retention,
     held: VecDeque<Held>,
-    /// Why there is a new ledger, if an old one was damaged.
+    /// Why there is a new ledger, if an old one was damaged or cannot be read.
     damage: Option<String>,
+    /// Why the ledger cannot be written for now, although it was read.
+    unwritable: Option<String>,
 }
 
 /// What everything at work shares.
@@ -140,7 +157,7 @@ struct Base {
     fresh: Fresh,
     /// The largest IPNS sequence that may have been used.
     reserved: u64,
-    retention: Retention,
+    shelf: Shelf,
     held: VecDeque<Held>,
 }
 
@@ -151,11 +168,12 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let (on_air, heard) = watch::channel(None);
     let (records, signed) = watch::channel(Records::default());
     let (progress, progressed) = watch::channel(idle(settings.setup));
-    let (rendering, rendered) = watch::channel(true);
+    let (rendering, rendered) = watch::channel(Rendering::NotAsked);
     let written = Arc::new(Notify::new());
     let children = Children {
         binary: settings.binary.clone(),
         dir: settings.layout.dir().into(),
+        setup_toml: settings.layout.setup_toml(),
         sources: settings.sources.clone(),
         setup: settings.setup,
         auto_setup: settings.auto_setup,
@@ -164,22 +182,26 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         progress: Arc::new(progress),
         written: written.clone(),
         rendering,
+        published: Arc::default(),
     };
-    let silent = !base.fresh.expects_music && Catalog::new(settings.layout.processed()).load().is_err();
-    let names = [settings.identity.stream.name(), settings.identity.station.name()];
-    let calls = settings.calls;
+    let silent = Catalog::new(settings.layout.processed()).load().is_err();
+    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
+    let witness = witness(&settings, &base.node);
     let (floors, floor) = watch::channel(None);
+    let (reporting, reports) = mpsc::channel(REPORTS_MAX);
+    let put = watch::Sender::new(Sequences::default());
     let (store, node) = (base.store.clone(), base.node.clone());
-    let streamer = streamer(&settings.layout, &mut base, shows, rendered, written);
-    let publisher = publisher(settings, base, progressed, on_air, records);
+    let streamer = streamer(&settings.layout, &mut base, settings.keep_lists, shows, rendered, written);
+    let publisher = publisher(settings, base, progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
         async move {
             let streaming = streamer.run(stop.clone());
-            let publishing = publisher.run(shown, floor, stop.clone());
-            let making = children.run(silent, stop.clone());
-            let asking = seen_on_network(node.clone(), names, calls, floors, stop);
-            let (outcome, (), (), ()) = tokio::join!(streaming, publishing, making, asking);
+            let publishing = publisher.run(shown, floor, reports, stop.clone());
+            let making = children.run(silent, expects_music, stop.clone());
+            let asking = seen_on_network(&witness, floors, stop.clone());
+            let watching = witness.clone().run(put.subscribe(), reporting, stop);
+            let (outcome, (), (), (), ()) = tokio::join!(streaming, publishing, making, asking, watching);
             node.stop().await;
             store.close().await;
             drop(lock);
@@ -200,42 +222,33 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
         stream: settings.identity.stream.name().to_string(),
     };
     let (ledger, keep, signing) = (layout.ledger(), settings.keep_segments, signer.clone());
-    let past = task::spawn_blocking(move || recall(&ledger, signing, keep));
+    let required = settings.rules.receipts_required;
+    let past = task::spawn_blocking(move || recall(&ledger, signing, keep, required));
     let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
     let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
     let mut past = past.await.context("reading the ledger")??;
     let another_epoch = another_epoch(layout, &settings.rules, &past)?;
     let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
     let floor = numbers_floor(settings, &past, &node).await;
+    // Of a chain that is damaged nobody knows where it ended: another one begins, far above what is known of it.
+    let begins_anew = another_epoch || past.damage.is_some();
     let constants = Arc::new(OnceLock::new());
     let writer = Writer::start(desk(&mut past, layout, signer, constants.clone(), &notes))
         .context("the ledger's writer cannot be started")?;
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
-    let timeline = if another_epoch { None } else { resumed(past.history, &rules, &store, clock).await };
-    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
-    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants, expects_music };
-    Ok(Base {
-        clock,
-        notes,
-        store,
-        node,
-        writer,
-        rules,
-        epoch,
-        timeline,
-        fresh,
-        reserved,
-        retention: past.retention,
-        held: past.held,
-    })
+    let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
+    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants };
+    let shelf = Shelf::new(store.clone(), past.retention);
+    Ok(Base { clock, notes, store, node, writer, rules, epoch, timeline, fresh, reserved, shelf, held: past.held })
 }
 
 fn streamer(
     layout: &Layout,
     base: &mut Base,
+    keep_lists: Span,
     shows: watch::Sender<Option<Shown>>,
-    rendering: watch::Receiver<bool>,
+    rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
 ) -> Streamer {
     Streamer {
@@ -251,11 +264,14 @@ fn streamer(
         order: None,
         filler: None,
         store: base.store.clone(),
+        shelf: base.shelf.clone(),
+        keep_lists,
         writer: base.writer.clone(),
         notes: base.notes.clone(),
         shows,
         rendering,
         written,
+        failing: BTreeMap::new(),
     }
 }
 
@@ -265,19 +281,22 @@ fn publisher(
     setup: watch::Receiver<SetupProgress>,
     on_air: watch::Sender<Option<Arc<OnAir>>>,
     records: watch::Sender<Records>,
+    put: watch::Sender<Sequences>,
 ) -> Publisher {
     Publisher {
         clock: base.clock,
         store: base.store,
         node: base.node,
+        put,
         writer: base.writer,
         notes: base.notes,
         frame: frame(&settings, base.epoch),
         status: status(&settings),
+        routers: settings.routers,
         stream: named(settings.identity.stream, settings.naming, base.reserved),
         station: named(settings.identity.station, settings.naming, base.reserved),
         held: base.held,
-        retention: base.retention,
+        shelf: base.shelf,
         keep_segments: settings.keep_segments,
         keep_lists: settings.keep_lists,
         ttl: settings.ttl,
@@ -288,11 +307,13 @@ fn publisher(
     }
 }
 
-/// Reads what the ledger tells. A damaged ledger is put aside, and what is left of it says from where to go on.
-fn recall(dir: &Path, signer: Signer, keep: Span) -> anyhow::Result<Past> {
+/// Reads what the ledger tells. A ledger that is damaged or cannot be read is put aside, and what is left of it says
+/// from where to go on. Unless receipts are `required`, no ledger keeps the station off the air.
+fn recall(dir: &Path, signer: Signer, keep: Span, required: bool) -> anyhow::Result<Past> {
     let now = clock::wall();
+    let since = now.minus(Span(keep.0.max(BACK.0)));
     let mut past = Past::default();
-    let opened = Ledger::open(dir, signer, now.minus(keep), &mut |receipt| past.take(receipt, keep));
+    let opened = Ledger::open(dir, signer.clone(), since, &mut |receipt| past.take(receipt, keep));
     match opened {
         Ok((ledger, found)) => {
             past.ledger = ledger;
@@ -300,21 +321,34 @@ fn recall(dir: &Path, signer: Signer, keep: Span) -> anyhow::Result<Past> {
                 tracing::warn!(bytes = found.torn_bytes, "a torn receipt was cut off");
             }
         }
-        Err(error @ LedgerError::Damaged { .. }) => {
-            let aside = Ledger::quarantine(dir, now)?;
-            past.damage = Some(format!("{error}; the old receipts lie in {}", aside.display()));
-        }
-        Err(error) => return Err(error).context("the ledger cannot be read"),
+        Err(error @ LedgerError::Damaged { .. }) => past.damage = Some(put_aside(dir, &error, now, required)?),
+        Err(error) if required => return Err(error).context("the ledger cannot be opened, and receipts are required"),
+        Err(error) if Ledger::read(dir, &signer, now, &mut |_| {}).is_ok() => past.unwritable = Some(error.to_string()),
+        Err(error) => past.damage = Some(put_aside(dir, &error, now, required)?),
     }
     let gone = past.held.iter().take_while(|held| held.until.plus(keep) < now).count();
     past.held.drain(..gone);
     Ok(past)
 }
 
+/// Moves a ledger out of the way. Gives what to say of it.
+fn put_aside(dir: &Path, error: &LedgerError, now: Time, required: bool) -> anyhow::Result<String> {
+    match Ledger::quarantine(dir, now) {
+        Ok(aside) => Ok(format!("{error}; the old receipts lie in {}", aside.display())),
+        Err(stuck) if required => Err(stuck).context("the damaged ledger cannot be moved, and receipts are required"),
+        Err(stuck) => Ok(format!("{error}; it cannot be moved out of the way: {stuck}")),
+    }
+}
+
 impl Past {
     fn take(&mut self, receipt: &Receipt, keep: Span) {
         let Some(kept) = self.history.take(receipt) else { return };
         self.retention.keep(kept.cid, kept.until.plus(keep));
+        if let (Some(group), Some(axis)) = (&kept.group, self.history.axis())
+            && let Ok(file) = group_file(group, axis)
+        {
+            self.retention.keep(file.cid, file.until.plus(keep));
+        }
         if let Body::Segment(segment) = &receipt.body {
             self.held.push_back(Held { cid: kept.cid, bytes: segment.byte_count, until: kept.until });
             if self.held.len() > HELD_MAX {
@@ -326,14 +360,13 @@ impl Past {
 
 /// Whether `setup --new-epoch` has made segments of another duration or rate, with which the station begins anew.
 fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result<bool> {
-    let marker = layout.new_epoch();
-    let Some(axis) = past.history.axis().filter(|_| marker.exists()) else { return Ok(false) };
-    if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
-        return Ok(true);
+    let (Some(axis), Some(asked)) = (past.history.axis(), layout.asked_epoch()) else { return Ok(false) };
+    if (axis.target_seconds, axis.rate) == asked {
+        // The epoch it asked for has begun.
+        disk::Disk::default().remove(&layout.new_epoch())?;
+        return Ok(false);
     }
-    // The epoch it asked for has begun.
-    disk::Disk::default().remove(&marker)?;
-    Ok(false)
+    Ok(asked == (wanted.segment_seconds, wanted.rate))
 }
 
 /// The rules of a station that has a ledger: duration and rate are those it began with.
@@ -358,10 +391,10 @@ async fn numbers_floor(settings: &Settings, past: &Past, node: &Node) -> u64 {
     let local = past.history.last_seq().map_or(0, |last| last + LIST_MAX);
     let local = local.max(past.history.last_disc().map_or(0, |last| last + LIST_MAX));
     // With a ledger at hand this only counts where another epoch begins.
-    if past.ledger.is_some() || !settings.known || !settings.calls {
+    if past.ledger.is_some() || !settings.known {
         return seconds.max(local);
     }
-    let seen = node.lookup(settings.identity.stream.name(), LOOKUP).await.ok().flatten();
+    let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
     let numbers = seen.and_then(|record| record.view().numbers);
     let public = numbers.map_or(0, |n| n.media_sequence.max(n.discontinuity_sequence) + LIST_MAX);
     seconds.max(local).max(public)
@@ -372,11 +405,14 @@ fn desk(past: &mut Past, layout: &Layout, signer: Signer, constants: Arc<OnceLoc
     if let Some(damage) = &damage {
         notes.raise("receipts", damage.clone());
     }
+    if let Some(why) = past.unwritable.take() {
+        notes.raise("ledger", why);
+    }
     let preface = damage.into_iter().map(|reason| Body::Repair { reason }).collect();
     Desk { ledger: past.ledger.take(), dir: layout.ledger(), signer, constants, preface }
 }
 
-/// The timeline where the ledger ends; `None` if it has no segment or was damaged.
+/// The timeline where the ledger ends; `None` if it has no segment.
 async fn resumed(history: History, rules: &Rules, store: &Store, clock: clock::System) -> Option<Timeline> {
     let position = history.position()?;
     let item = match position.unfinished() {
@@ -411,6 +447,7 @@ fn status(settings: &Settings) -> Status {
         addresses: Vec::new(),
         gateways: settings.gateways.clone(),
         findable: false,
+        network: Network { routers: settings.routers.iter().map(unasked).collect(), ..Network::default() },
         media_sequence: 0,
         now: None,
         next: None,
@@ -418,6 +455,7 @@ fn status(settings: &Settings) -> Status {
         needed_staleness_seconds: needed,
         last_publish: None,
         setup: idle(settings.setup),
+        mirror: None,
         health: "ok".into(),
     }
 }
@@ -426,23 +464,29 @@ fn idle(setup: bool) -> SetupProgress {
     SetupProgress { state: if setup { "idle" } else { "off" }.into(), done: 0, total: 0 }
 }
 
-/// The highest IPNS sequence that the network knows of the station's names; 0 when nobody can be asked. Names are
-/// not published before it is told.
-async fn seen_on_network(
-    node: Node,
-    names: [Name; 2],
-    calls: bool,
-    floors: watch::Sender<Option<u64>>,
-    stop: CancellationToken,
-) {
+fn unasked(router: &Router) -> RouterSeen {
+    RouterSeen { url: router.url().into(), state: "not asked yet".into() }
+}
+
+fn witness(settings: &Settings, node: &Node) -> Witness {
+    Witness {
+        node: node.clone(),
+        routers: settings.routers.clone(),
+        stream: settings.identity.stream.name(),
+        station: settings.identity.station.name(),
+        calls: settings.calls,
+        pace: Pace::USUAL,
+    }
+}
+
+/// The highest IPNS sequence that the network knows of the station's names. Names are not published before it is told.
+async fn seen_on_network(witness: &Witness, floors: watch::Sender<Option<Floor>>, stop: CancellationToken) {
     let ask = async {
-        if !calls {
-            return 0;
-        }
-        let [stream, station] = names.map(|name| node.lookup(name, LOOKUP));
-        let (stream, station) = tokio::join!(stream, station);
+        let (stream, station) =
+            tokio::join!(witness.newest(Which::Stream, LOOKUP), witness.newest(Which::Station, LOOKUP));
+        let known = stream.is_ok() && station.is_ok();
         let found = [stream, station].into_iter().flatten().flatten();
-        found.map(|record| record.view().sequence).max().unwrap_or(0)
+        Floor { sequence: found.map(|record| record.view().sequence).max().unwrap_or(0), known }
     };
     let floor = tokio::select! {
         floor = ask => floor,

@@ -45,22 +45,32 @@ pub(super) struct Desk {
 }
 
 impl Desk {
-    fn append(&mut self, bodies: &[Body]) -> Result<(), Error> {
+    fn append(&mut self, bodies: &[Body]) -> Result<(), String> {
         let now = clock::wall();
         let constants = self.constants.get();
-        let fresh = self.ledger.is_none();
-        if let (None, Some(constants)) = (&self.ledger, constants) {
-            self.ledger = Some(Ledger::create(&self.dir, self.signer.clone(), constants.clone())?);
+        let fresh = self.ledger.is_none() && constants.is_some();
+        if self.ledger.is_none() {
+            self.ledger = match constants {
+                Some(constants) => {
+                    Some(Ledger::create(&self.dir, self.signer.clone(), constants.clone()).map_err(words)?)
+                }
+                // It could be read at start and not be written: by now perhaps it can.
+                None => Ledger::open(&self.dir, self.signer.clone(), now, &mut |_| {}).map_err(words)?.0,
+            };
         }
-        let Some(ledger) = &mut self.ledger else { return Ok(()) };
+        let Some(ledger) = &mut self.ledger else { return Err(format!("{}: no receipts", self.dir.display())) };
         // A new ledger opens with its constants by itself.
         let another_epoch = constants.filter(|_| !fresh);
         let batch: Vec<Body> = another_epoch.into_iter().chain(&self.preface).chain(bodies).cloned().collect();
-        ledger.append(&batch, now)?;
+        ledger.append(&batch, now).map_err(words)?;
         self.preface.clear();
         self.constants = Arc::default();
         Ok(())
     }
+}
+
+fn words(error: Error) -> String {
+    error.to_string()
 }
 
 impl Writer {
@@ -70,7 +80,7 @@ impl Writer {
         thread::Builder::new().name("ledger".into()).spawn(move || {
             while let Some(job) = queue.blocking_recv() {
                 // Nobody waits for the answer any more only when the station stops.
-                let _ = job.done.send(desk.append(&job.bodies).map_err(|error| error.to_string()));
+                let _ = job.done.send(desk.append(&job.bodies));
             }
         })?;
         Ok(Self { jobs })

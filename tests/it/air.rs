@@ -4,8 +4,12 @@ use std::{collections::BTreeMap, fs};
 
 use crate::station::{Entry, List, Station};
 
-fn with_music() -> Station {
-    let station = Station::new(6, 4);
+pub(crate) fn with_music() -> Station {
+    furnished(Station::new(6, 4))
+}
+
+/// Three short tracks and a jingle, encoded.
+pub(crate) fn furnished(station: Station) -> Station {
     station.tone("music/a.wav", 300, 2_600);
     station.tone("music/b.wav", 400, 3_300);
     station.tone("music/c.wav", 500, 700);
@@ -16,13 +20,13 @@ fn with_music() -> Station {
 
 /// Everything that was ever seen: a segment keeps its number, date, title and URI for ever.
 #[derive(Default)]
-struct Observer {
-    seen: BTreeMap<u64, Entry>,
-    last: Option<List>,
+pub(crate) struct Observer {
+    pub(crate) seen: BTreeMap<u64, Entry>,
+    pub(crate) last: Option<List>,
 }
 
 impl Observer {
-    fn see(&mut self, list: List) {
+    pub(crate) fn see(&mut self, list: List) {
         if let Some(before) = &self.last {
             assert!(list.first >= before.first, "the list went back:\n{}\n{}", before.text, list.text);
             assert!(list.last() >= before.last(), "the list became shorter:\n{}\n{}", before.text, list.text);
@@ -60,6 +64,41 @@ fn what_was_listed_survives_being_killed() {
     for pair in titles.windows(2) {
         assert!(*pair[1].0 || pair[0].1 == pair[1].1, "{pair:?}");
     }
+}
+
+#[test]
+fn the_coarse_list_is_made_of_what_has_aired() {
+    let mut station = with_music();
+    let (mut fine, mut coarse) = (Observer::default(), Observer::default());
+    for wanted in [4, 8] {
+        station.run();
+        station.wait("groups to be listed", |station| {
+            fine.see(station.list()?);
+            coarse.see(station.coarse_list()?);
+            (coarse.seen.len() >= wanted).then_some(())
+        });
+        station.kill();
+    }
+    station.run();
+    station.wait("the list after the last kill", |station| station.coarse_list().map(|list| coarse.see(list)));
+    let text = &coarse.last.as_ref().unwrap().text;
+    assert!(text.contains("#EXT-X-TARGETDURATION:60\n") && !text.contains("HOLD-BACK"), "{text}");
+
+    let bytes = |entry: &Entry| station.get_bytes(&entry.uri).expect("what is listed can be fetched");
+    let mut compared = 0;
+    for (group, next) in coarse.seen.values().zip(coarse.seen.values().skip(1)) {
+        assert!(group.disc, "items here are shorter than a minute");
+        let within = |date: &str| *group.date <= *date && *date < *next.date;
+        let segments: Vec<&Entry> = fine.seen.values().filter(|segment| within(&segment.date)).collect();
+        if segments.first().is_none_or(|first| first.date != group.date) {
+            continue; // It aired before the first list that was seen.
+        }
+        assert_eq!(segments.len() > 1, segments[0].uri != group.uri, "a group of one segment is that segment");
+        assert_eq!(bytes(group), segments.into_iter().flat_map(bytes).collect::<Vec<u8>>());
+        compared += 1;
+    }
+    assert!(compared >= 4, "{compared} groups were compared");
+    station.stop();
 }
 
 #[test]
@@ -176,7 +215,12 @@ fn another_segment_duration_begins_another_epoch() {
     assert_eq!(refused.status.code(), Some(78));
     assert!(String::from_utf8_lossy(&refused.stderr).contains("--new-epoch"), "{refused:?}");
 
+    let before_dry_run = station.files();
+    assert!(station.call(&["setup", "--dry-run", "--new-epoch"]).status.success());
+    assert_eq!(station.files(), before_dry_run, "a dry run writes nothing");
+
     assert!(station.call(&["setup", "--new-epoch"]).status.success());
+    assert!(station.call(&["setup"]).status.success(), "what was asked for is not refused");
     station.run();
     let after = station.wait("a list of the new epoch", |station| {
         station.list().filter(|list| list.text.contains("#EXT-X-TARGETDURATION:2\n"))

@@ -121,6 +121,30 @@ fn refused<T: std::fmt::Debug>(faults: &[Fault], parse: impl Fn(&str) -> Result<
 }
 
 #[test]
+fn a_file_that_is_no_text_is_refused_where_that_begins() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("setup.toml");
+    std::fs::write(&path, b"source = \"m\"\n# \xc3\xbc \xff\xfe x\n").unwrap();
+    let told = Setup::load(&path).unwrap_err().to_string();
+    let shown = "2 | # \u{fc} \u{fffd}\u{fffd} x\n  |     ^\n  = save the file as UTF-8";
+    assert!(told.contains("setup.toml:2:5: ") && told.ends_with(shown), "{told}");
+}
+
+#[test]
+fn every_rate_has_bitrates_that_it_takes() {
+    for rate in [22_050, 24_000, 32_000, 44_100, 48_000] {
+        for channels in [1, 2] {
+            let most = (6 * rate * channels).min(320_000);
+            let text = |bitrate| {
+                format!("[audio]\nsample_rate = {rate}\nchannels = {channels}\nbitrates = [16000, {bitrate}]")
+            };
+            assert_eq!(setup(&text(most)).unwrap().audio.bitrates, [16_000, most], "{rate} {channels}");
+            assert!(setup(&text(most + 1)).is_err(), "{rate} {channels}");
+        }
+    }
+}
+
+#[test]
 fn setup_refuses_what_it_cannot_do() {
     refused(
         &[
@@ -149,6 +173,13 @@ fn setup_refuses_what_it_cannot_do() {
             ("[audio]\ntrue_peak_ceiling = 0.1", "2:21", "dBTP"),
             ("[audio]\ntrue_peak_ceiling = \"off\"", "2:21", "dBTP"),
             ("[audio]\nfade_ms = -1", "2:11", "milliseconds"),
+            (
+                "[audio]\nchannels = 1\nbitrates = [128000, 320000]",
+                "3:21",
+                "44100 Hz with one channel, 264600 is the most",
+            ),
+            ("[audio]\nbitrates = [320000]\nsample_rate = 22050", "2:13", "264600 is the most"),
+            ("[audio]\nbitrates = [132301]\nsample_rate = 22050\nchannels = 1", "2:13", "132300 is the most"),
             ("[music]\n", "1:2", "unknown key `music`"),
             ("cycle = 3", "1:1", "known here: `source`, `jobs`, `[jingles]`, `[audio]`"),
             ("[audio]\ncycle = 3", "2:1", "this key is written as `jingles.cycle`"),
@@ -180,8 +211,13 @@ fn streaming_refuses_what_it_cannot_do() {
             ("[ipns]\nttl = 60", "2:1", "known here: `ttl_seconds`"),
             ("[http]\nlisten = \"8000\"", "2:10", "an address and a port"),
             ("[http]\nlisten = 8000", "2:10", "write `listen = \"127.0.0.1:8000\"`"),
-            ("[peer]\nlisten = [\"tcp/4001\"]", "2:10", "multiaddrs"),
-            ("[peer]\nbootstrap = [\"/ip4/1.2.3.4/tcp/4001\"]", "2:13", "/p2p/"),
+            ("[peer]\nlisten = [\"tcp/4001\"]", "2:11", "multiaddrs"),
+            ("[peer]\nlisten = [\n\"/ip4/0.0.0.0/tcp/1\",\n  \"/bogus\"]", "4:3", "\"/bogus\" is no multiaddr"),
+            ("[peer]\nlisten = [\"/ip4/0.0.0.0/udp/4001\"]", "2:11", "quic-v1"),
+            ("[peer]\nlisten = [5]", "2:11", "multiaddrs"),
+            ("[peer]\nannounce = [\"/ip4/0.0.0.0/tcp/4001\"]", "2:13", "names no host"),
+            ("[peer]\nbootstrap = [\"/ip4/1.2.3.4/tcp/4001\"]", "2:14", "/p2p/"),
+            ("[peer]\nbootstrap = [\"/ip4/1.2.3.4/tcp/4001/p2p/nobody\"]", "2:14", "no multiaddr"),
             ("[peer]\ndelegated_routers = [\"delegated-ipfs.dev\"]", "2:21", "https://"),
             ("[ledger]\nreceipts = \"never\"", "2:12", "\"best_effort\" or \"required\""),
         ],

@@ -3,7 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something fails")]
 
 mod air;
+mod beside;
 mod config;
+mod ledger;
+mod mirror;
+mod peer;
 mod setup;
+mod start;
 mod station;
 mod tidy;

@@ -5,38 +5,73 @@ use std::{
     fs,
     io::{Read, Write},
     net::{TcpListener, TcpStream},
-    path::Path,
+    path::{Path, PathBuf},
     process::{Child, Command, Output, Stdio},
     thread,
-    time::Duration,
+    time::{Duration, SystemTime},
 };
 
+use ipfs_radio::disk::{Layout, Lock};
 use tempfile::TempDir;
 
 /// How often something that must come is looked for; the limit only ends a test that has failed.
 const TRIES: usize = 1_200;
+const LOG: &str = "run.log";
 const BETWEEN: Duration = Duration::from_millis(50);
+const STOP_TRIES: usize = 100;
 
 pub(crate) struct Station {
     pub(crate) dir: TempDir,
-    port: u16,
+    pub(crate) port: u16,
     running: Option<Child>,
+    arguments: Vec<String>,
 }
 
 impl Station {
     /// A station with segments of one second and this window and look-ahead; nobody is dialled.
     pub(crate) fn new(window_size: u32, look_ahead: u32) -> Self {
+        Self::with_peer(
+            window_size,
+            look_ahead,
+            "listen = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\ndelegated_routers = []\n",
+        )
+    }
+
+    /// The same among the peers of the DHT server at `bootstrap`, findable.
+    pub(crate) fn among(window_size: u32, look_ahead: u32, bootstrap: &str) -> Self {
+        let own = format!("/ip4/127.0.0.1/tcp/{}", free_port());
+        let peer = format!(
+            "listen = [\"{own}\"]\nannounce = [\"{own}\"]\nbootstrap = [\"{bootstrap}\"]\ndelegated_routers = []\n\
+             [ipns]\nttl_seconds = 2\npublish_interval_seconds = 1\n"
+        );
+        Self::with_peer(window_size, look_ahead, &peer)
+    }
+
+    /// A mirror of the station of that name, among the same peers.
+    pub(crate) fn mirror(of: &str, bootstrap: &str) -> Self {
+        let mut mirror = Self::among(6, 4, bootstrap);
+        mirror.follow(of);
+        mirror
+    }
+
+    /// From now on it is a mirror of the station of that name.
+    pub(crate) fn follow(&mut self, of: &str) {
+        self.arguments = ["run", "--follow", of].map(String::from).to_vec();
+    }
+
+    fn with_peer(window_size: u32, look_ahead: u32, peer: &str) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = free_port();
         fs::write(dir.path().join("setup.toml"), "[audio]\nsegment_duration = 1\n[jingles]\ncycle = 2\n").unwrap();
         let streaming = format!(
             "[streaming]\nwindow_size = {window_size}\nlook_ahead = {look_ahead}\n[http]\nlisten = \"127.0.0.1:{port}\"\n\
-             [peer]\nlisten = [\"/ip4/127.0.0.1/tcp/0\"]\nbootstrap = []\n"
+             [peer]\n{peer}"
         );
         fs::write(dir.path().join("streaming.toml"), streaming).unwrap();
         fs::create_dir(dir.path().join("music")).unwrap();
         fs::create_dir(dir.path().join("jingles")).unwrap();
-        Self { dir, port, running: None }
+        let arguments = ["run", "--no-setup"].map(String::from).to_vec();
+        Self { dir, port, running: None, arguments }
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -54,13 +89,31 @@ impl Station {
         command
     }
 
+    /// Every file with the time of its last change.
+    pub(crate) fn files(&self) -> BTreeMap<PathBuf, SystemTime> {
+        let mut files = BTreeMap::new();
+        let mut folders = vec![self.path().to_owned()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(&folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else {
+                    let changed = path.metadata().unwrap().modified().unwrap();
+                    files.insert(path, changed);
+                }
+            }
+        }
+        files
+    }
+
     /// Runs a command to its end.
     pub(crate) fn call(&self, arguments: &[&str]) -> Output {
         self.command(arguments).output().unwrap()
     }
 
-    /// Runs setup, which must do well; sources must have settled for two seconds, so their times are put back.
-    pub(crate) fn set_up(&self) {
+    /// Sources must have settled for two seconds before setup takes them, so their times are put back.
+    pub(crate) fn let_settle(&self) {
         for folder in ["music", "jingles"] {
             for entry in fs::read_dir(self.path().join(folder)).unwrap() {
                 let file = fs::File::options().append(true).open(entry.unwrap().path()).unwrap();
@@ -68,14 +121,51 @@ impl Station {
                 file.set_modified(before).unwrap();
             }
         }
+    }
+
+    /// Runs setup, which must do well.
+    pub(crate) fn set_up(&self) {
+        self.let_settle();
         let output = self.call(&["setup"]);
         assert!(output.status.success(), "{output:?}");
     }
 
-    /// Goes on air with what is in `processed/`.
+    /// Keeps the generator from rendering, and with it from the processor, as long as the lock is held.
+    pub(crate) fn without_generator(&self) -> Lock {
+        let layout = Layout::new(self.path());
+        layout.create_state().unwrap();
+        fs::create_dir_all(layout.generated().root()).unwrap();
+        Lock::take(&layout.generated().lock()).unwrap()
+    }
+
+    /// Goes on air with what is in `processed/`; a mirror begins to follow.
     pub(crate) fn run(&mut self) {
-        let child = self.command(&["run", "--no-setup"]).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let arguments = self.arguments.clone();
+        self.start(&arguments.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+
+    /// Starts the station; what it says goes into a file.
+    pub(crate) fn start(&mut self, arguments: &[&str]) {
+        let log = fs::File::options().create(true).append(true).open(self.path().join(LOG)).unwrap();
+        let mut command = self.command(arguments);
+        let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.running = Some(child);
+    }
+
+    /// What the station has said so far.
+    pub(crate) fn said(&self) -> String {
+        fs::read_to_string(self.path().join(LOG)).unwrap()
+    }
+
+    /// The station's process and its children.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        let pid = i32::try_from(self.running.as_ref().unwrap().id()).unwrap();
+        let mut processes = vec![pid];
+        for task in fs::read_dir(format!("/proc/{pid}/task")).unwrap() {
+            let children = fs::read_to_string(task.unwrap().path().join("children")).unwrap_or_default();
+            processes.extend(children.split_whitespace().map(|child| child.parse::<i32>().unwrap()));
+        }
+        processes
     }
 
     /// Ends it as a power cut would end the process.
@@ -85,30 +175,65 @@ impl Station {
         child.wait().unwrap();
     }
 
-    /// Ends it as an operator would. Gives the exit code.
+    /// Ends it as an operator would, which must not take longer than the five seconds a stop has. Gives the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
-        let mut child = self.running.take().unwrap();
-        let pid = rustix::process::Pid::from_child(&child);
+        let child = self.running.as_mut().unwrap();
+        let pid = rustix::process::Pid::from_child(child);
         rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
-        child.wait().unwrap().code()
+        for _ in 0..STOP_TRIES {
+            if let Some(status) = child.try_wait().unwrap() {
+                self.running = None;
+                return status.code();
+            }
+            thread::sleep(BETWEEN);
+        }
+        panic!("it does not stop");
     }
 
     /// One request to the listener port; `None` while nobody answers or the answer is not 200.
     pub(crate) fn get(&self, path: &str) -> Option<String> {
+        self.get_bytes(path).map(|body| String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// As [`Station::get`], for what is no text.
+    pub(crate) fn get_bytes(&self, path: &str) -> Option<Vec<u8>> {
+        let (head, body) = self.ask(path)?;
+        head.starts_with(b"HTTP/1.1 200").then_some(body)
+    }
+
+    /// The words of an answer, whatever it is.
+    pub(crate) fn words(&self, path: &str) -> Option<String> {
+        self.ask(path).map(|(_, body)| String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Head and body of an answer.
+    fn ask(&self, path: &str) -> Option<(Vec<u8>, Vec<u8>)> {
         let mut socket = TcpStream::connect(("127.0.0.1", self.port)).ok()?;
         socket.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
         write!(socket, "GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").ok()?;
         let mut answer = Vec::new();
         socket.read_to_end(&mut answer).ok()?;
-        let answer = String::from_utf8_lossy(&answer).into_owned();
-        let (head, body) = answer.split_once("\r\n\r\n")?;
-        head.starts_with("HTTP/1.1 200").then(|| body.to_owned())
+        let end = answer.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let body = answer.split_off(end + 4);
+        Some((answer, body))
+    }
+
+    /// What the station says of itself, once it is on air.
+    pub(crate) fn status(&self) -> Option<serde_json::Value> {
+        serde_json::from_str(&self.get("/status.json")?).ok()
     }
 
     /// The live list, if there is one.
     pub(crate) fn list(&self) -> Option<List> {
-        let status: serde_json::Value = serde_json::from_str(&self.get("/status.json")?).ok()?;
+        let status = self.status()?;
         let text = self.get(&format!("/ipns/{}", status["stream"].as_str()?))?;
+        Some(List::read(&text))
+    }
+
+    /// The coarse list, if there is one.
+    pub(crate) fn coarse_list(&self) -> Option<List> {
+        let status: serde_json::Value = serde_json::from_str(&self.get("/status.json")?).ok()?;
+        let text = self.get(&format!("/ipns/{}/live-60.m3u8", status["station"].as_str()?))?;
         Some(List::read(&text))
     }
 
@@ -131,6 +256,10 @@ impl Drop for Station {
             let _ = child.wait();
         }
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// A live list, read for comparison.

@@ -11,10 +11,17 @@ const LINES_MAX: usize = 600;
 /// Room → rooms that it may name, besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
-    ("cli", &["config", "setup", "streamer", "health", "http", "ipfs", "audio", "disk", "watch", "clock", "radio"]),
-    ("config", &["setup", "streamer", "health", "http", "ipfs", "audio", "disk", "watch", "clock", "radio"]),
+    (
+        "cli",
+        &[
+            "config", "setup", "streamer", "mirror", "health", "http", "ipfs", "audio", "disk", "watch", "clock",
+            "radio",
+        ],
+    ),
+    ("config", &["setup", "streamer", "mirror", "health", "http", "ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("setup", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("streamer", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
+    ("mirror", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("health", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("http", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("ipfs", &["radio"]),

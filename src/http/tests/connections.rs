@@ -126,7 +126,78 @@ async fn a_stop_ends_the_service_and_its_connections() {
     idle.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(idle.read_u8().await.is_ok());
     node.stop.cancel();
-    timeout(LONG, &mut node.ended).await.unwrap().unwrap().unwrap();
+    timeout(LONG, &mut node.ended).await.unwrap().unwrap();
     assert!(is_closed(&mut idle).await);
     assert!(TcpStream::connect(node.address).await.is_err());
+}
+
+#[tokio::test]
+async fn until_it_is_known_what_is_served_the_port_says_why_and_then_serves_on_the_same_connection() {
+    let node = node().await;
+    let (turn, later) = watch::channel(None);
+    let (words, meanwhile) = watch::channel("looking for k51a".to_owned());
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
+    let serving = tokio::spawn(serve_later(listener, Later { site: later, meanwhile }, stop.clone()));
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let ask = async |stream: &mut TcpStream, target: &str| {
+        stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let mut bytes = Vec::new();
+        loop {
+            assert_ne!(timeout(LONG, stream.read_buf(&mut bytes)).await.unwrap().unwrap(), 0);
+            if bytes.windows(4).any(|four| four == b"\r\n\r\n") {
+                let answer = parse(&bytes);
+                if answer.header("content-length") == answer.body.len().to_string() {
+                    return answer;
+                }
+            }
+        }
+    };
+    for target in ["/", "/health", "/status.json", &format!("/ipns/{STREAM}")] {
+        let answer = ask(&mut stream, target).await;
+        assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{target}");
+        assert_eq!(answer.text(), "not on air yet: looking for k51a\n");
+    }
+    words.send("no peer".into()).unwrap();
+    assert_eq!(ask(&mut stream, "/").await.text(), "not on air yet: no peer\n");
+    turn.send(Some(Site { mirrors: true, ..node.site.clone() })).unwrap();
+    while ask(&mut stream, "/health").await.status != 200 {
+        tokio::task::yield_now().await;
+    }
+    for target in ["/audio/0/stream/0.m3u8", "/chunks/0.ts"] {
+        let answer = ask(&mut stream, target).await;
+        assert_eq!(answer.status, 404);
+        assert!(answer.text().contains("the recordings are at the station"), "{}", answer.text());
+    }
+    stop.cancel();
+    timeout(LONG, serving).await.unwrap().unwrap();
+}
+
+/// A socket that fails a few times in ways of which some are rare.
+struct Stuck {
+    listener: TcpListener,
+    failures: std::sync::Mutex<Vec<i32>>,
+}
+
+impl Door for Stuck {
+    async fn accept(&self) -> io::Result<(TcpStream, SocketAddr)> {
+        let failure = self.failures.lock().unwrap().pop();
+        match failure {
+            Some(code) => Err(io::Error::from_raw_os_error(code)),
+            None => self.listener.accept().await,
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_error_of_the_socket_ends_the_service() {
+    const EPERM: i32 = 1;
+    const EPROTO: i32 = 71;
+    const ENETDOWN: i32 = 100;
+    const ECONNABORTED: i32 = 103;
+    for code in [EPERM, EPROTO, ENETDOWN, ECONNABORTED] {
+        let failures = std::sync::Mutex::new(vec![code, code]);
+        let node = node_behind(Limits::default(), |listener| Stuck { listener, failures }).await;
+        assert_eq!(node.get("/health").await.status, 200, "error {code}");
+    }
 }

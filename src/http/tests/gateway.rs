@@ -217,7 +217,6 @@ async fn what_is_not_ours_is_refused_in_the_right_words() {
         (format!("/ipns/{STATION}/live.m3u8?format=ipns-record"), 400),
         (format!("/ipfs/{root}?format=raw&format=raw"), 400),
         (format!("/ipfs/{root}?format=tar"), 406),
-        (format!("/ipfs/{root}?format=car"), 501),
         (format!("/ipfs/{}", cid_of(0x71, b"x")), 404),
         (format!("/{}", "u".repeat(MAX_URI_BYTES)), 414),
     ];
@@ -232,6 +231,25 @@ async fn what_is_not_ours_is_refused_in_the_right_words() {
     assert_eq!(probe.status, 412);
     let probe = node.ask("HEAD", &format!("/ipfs/{segment}"), "Cache-Control: only-if-cached\r\n").await;
     assert_eq!(probe.status, 200);
+}
+
+#[tokio::test]
+async fn content_that_a_request_brings_along_is_not_served() {
+    let node = node().await;
+    let inline = |codec: u64, bytes: &[u8]| Cid::new_v1(codec, multihash::Multihash::wrap(0, bytes).unwrap());
+    let html = inline(RAW, b"<html><script>alert(1)</script>");
+    let page = File::Whole("<html>".into()).encode().unwrap().bytes;
+    for cid in [html, inline(0x70, &page)] {
+        for target in
+            [format!("/ipfs/{cid}"), format!("/ipfs/{cid}?format=raw"), format!("/ipfs/{cid}?filename=a.html")]
+        {
+            assert_eq!(node.get(&target).await.status, 404, "{target}");
+        }
+    }
+    for target in ["/ipfs/bafkqaaa", "/ipfs/bafkqaaa?format=raw"] {
+        let probe = node.get(target).await;
+        assert_eq!((probe.status, probe.body.len()), (200, 0), "{target}");
+    }
 }
 
 #[tokio::test]

@@ -154,6 +154,69 @@ fn paths_are_walked_in_memory() {
     assert!(block_on(resolve(&blocks, outer.cid, &["ipfs"; MAX_DEPTH + 1])).is_err());
 }
 
+/// A file over other files' nodes, as large files are.
+fn over(parts: &[(&Node, u64)]) -> Node {
+    let mut data = Vec::new();
+    put_number(&mut data, 1, TYPE_FILE);
+    put_number(&mut data, 3, parts.iter().map(|(_, bytes)| bytes).sum());
+    parts.iter().for_each(|(_, bytes)| put_number(&mut data, 4, *bytes));
+    node(parts.iter().map(|(node, _)| ("", node.cid, node.tsize)), &data).unwrap()
+}
+
+#[test]
+fn walks_go_down_to_the_bytes_that_are_wanted() {
+    use walk::{Scope, Walk};
+    let (low, whole) = (two_parts().encode().unwrap(), File::Whole("inline".into()).encode().unwrap());
+    let top = over(&[(&low, 11), (&whole, 6), (&low, 11)]);
+    let blocks = Memory::default();
+    let nodes = [&low, &whole, &top].map(|node| (node.cid, node.bytes.clone()));
+    let leaves = [leaf(b"hello"), leaf(b"world!")];
+    block_on(blocks.put(nodes.into_iter().chain(leaves.clone()).collect())).unwrap();
+    let walk = |way: &[Cid], scope, repeats| {
+        let mut walk = block_on(Walk::begin(blocks.clone(), way, scope, repeats))?.expect("the last one is here");
+        std::iter::from_fn(|| block_on(walk.next()))
+            .map(|block| block.map(|(cid, _)| cid))
+            .collect::<Result<Vec<Cid>, Error>>()
+    };
+    let [hello, world] = leaves.map(|(cid, _)| cid);
+    let table: [(Scope, bool, &[Cid]); 9] = [
+        (Scope::Block, false, &[top.cid]),
+        (Scope::Entity, false, &[top.cid, low.cid, hello, world, whole.cid]),
+        (Scope::All, false, &[top.cid, low.cid, hello, world, whole.cid]),
+        (Scope::All, true, &[top.cid, low.cid, hello, world, whole.cid, low.cid, hello, world]),
+        (Scope::Bytes(0, Some(4)), false, &[top.cid, low.cid, hello]),
+        (Scope::Bytes(4, Some(5)), false, &[top.cid, low.cid, hello, world]),
+        (Scope::Bytes(11, Some(16)), false, &[top.cid, whole.cid]),
+        (Scope::Bytes(-6, None), false, &[top.cid, low.cid, world]),
+        (Scope::Bytes(28, None), false, &[top.cid]),
+    ];
+    for (scope, repeats, expected) in table {
+        assert_eq!(walk(&[top.cid], scope, repeats).unwrap(), expected, "{scope:?}");
+    }
+    assert_eq!(walk(&[whole.cid, top.cid], Scope::Block, false).unwrap(), [whole.cid, top.cid]);
+
+    block_on(blocks.remove(vec![world])).unwrap();
+    assert!(matches!(walk(&[top.cid], Scope::All, false), Err(Error::Missing(cid)) if cid == world));
+    assert_eq!(walk(&[top.cid], Scope::Bytes(0, Some(4)), false).unwrap(), [top.cid, low.cid, hello]);
+    assert!(block_on(Walk::begin(blocks.clone(), &[top.cid, world], Scope::All, false)).unwrap().is_none());
+    let shard = node(std::iter::empty(), &[0x08, 0x05]).unwrap();
+    block_on(blocks.put(vec![(shard.cid, shard.bytes)])).unwrap();
+    assert!(matches!(walk(&[shard.cid], Scope::Entity, false), Err(Error::Unsupported(_))));
+    assert_eq!(walk(&[shard.cid], Scope::All, false).unwrap(), [shard.cid]);
+}
+
+#[test]
+fn a_car_is_framed_as_its_specification_says() {
+    let root = leaf(b"hello").0;
+    let header = car::header(&root);
+    // {"roots": [42(h'00…')], "version": 1}, 58 bytes long.
+    assert_eq!(header[..14], *b"\x3a\xa2\x65roots\x81\xd8\x2a\x58\x25\x00");
+    assert_eq!((&header[14..50], &header[50..]), (&*root.to_bytes(), b"\x67version\x01".as_slice()));
+    assert_eq!(car::header(&"bafkqaaa".parse().unwrap())[..12], *b"\x19\xa2\x65roots\x81\xd8\x2a\x45");
+    let section = car::section(&root, &[7; 200]);
+    assert_eq!((section[..2].to_vec(), section.len()), (vec![236, 1], 2 + 36 + 200));
+}
+
 #[test]
 fn an_identity_cid_carries_its_own_bytes_and_cidv0_is_its_cidv1() {
     let blocks = Memory::default();

@@ -91,7 +91,7 @@ pub(in crate::ipfs) fn put_bytes(message: &mut Vec<u8>, field: u64, value: &[u8]
     message.extend_from_slice(value);
 }
 
-fn put_varint(message: &mut Vec<u8>, mut value: u64) {
+pub(super) fn put_varint(message: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
         message.push(value as u8 | 0x80);
         value >>= 7;

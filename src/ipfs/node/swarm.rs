@@ -2,25 +2,25 @@
 
 use std::time::Duration;
 
-use futures::future::Either;
+use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
     connection_limits::{self, ConnectionLimits},
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
-    dns, identify,
+    dcutr, dns, identify,
     identity::Keypair,
     kad::{
         self,
         store::{MemoryStore, MemoryStoreConfig},
     },
-    noise, ping, quic,
-    swarm::NetworkBehaviour,
-    tcp, yamux,
+    noise, ping, quic, relay,
+    swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
+    tcp, upnp, yamux,
 };
 use rust_ipfs::repo::{DefaultStorage, Repo};
 
-use super::{exchange, provides::MAX_PROVIDED};
-use crate::ipfs::{Error, Options};
+use super::{exchange, probe, provides::MAX_PROVIDED};
+use crate::ipfs::{Error, Key, Options};
 
 /// The protocol of Amino, the public DHT of IPFS.
 const DHT: StreamProtocol = StreamProtocol::new("/ipfs/kad/1.0.0");
@@ -48,6 +48,10 @@ pub(in crate::ipfs) struct Protocols {
     ping: ping::Behaviour,
     pub(in crate::ipfs) kad: kad::Behaviour<MemoryStore>,
     pub(in crate::ipfs) bitswap: exchange::Behaviour,
+    pub(super) probe: probe::Behaviour,
+    relay: relay::client::Behaviour,
+    dcutr: dcutr::Behaviour,
+    upnp: Toggle<upnp::tokio::Behaviour>,
 }
 
 /// A swarm that listens nowhere yet. Must be called within a Tokio runtime.
@@ -56,7 +60,18 @@ pub(in crate::ipfs) fn build(
     repo: &Repo<DefaultStorage>,
     options: &Options,
 ) -> Result<Swarm<Protocols>, Error> {
+    build_with(identity, repo, options, |protocols| protocols)
+}
+
+/// The same, with more protocols around those of a node.
+pub(in crate::ipfs) fn build_with<P: NetworkBehaviour>(
+    identity: &Keypair,
+    repo: &Repo<DefaultStorage>,
+    options: &Options,
+    around: impl FnOnce(Protocols) -> P,
+) -> Result<Swarm<P>, Error> {
     let peer = identity.public().to_peer_id();
+    let (circuits, relay) = relay::client::new(peer);
     let protocols = Protocols {
         limits: limits(options.bootstrap.keys()),
         identify: identify::Behaviour::new(
@@ -66,17 +81,31 @@ pub(in crate::ipfs) fn build(
         ping: ping::Behaviour::default(),
         kad: dht(peer),
         bitswap: exchange::Behaviour::new(repo),
+        probe: probe::Behaviour::new(options.scope()),
+        relay,
+        dcutr: dcutr::Behaviour::new(peer),
+        upnp: options.asks_the_router().then(upnp::tokio::Behaviour::default).into(),
     };
     let config = libp2p::swarm::Config::with_tokio_executor().with_idle_connection_timeout(IDLE);
-    let mut swarm = Swarm::new(transport(identity)?, protocols, peer, config);
+    let mut swarm = Swarm::new(transport(identity, circuits)?, around(protocols), peer, config);
     for address in &options.announce {
         swarm.add_external_address(address.clone());
     }
     Ok(swarm)
 }
 
+/// A peer under an identity of its own that only asks the DHT.
+pub(super) fn stranger(identity: &Key) -> Result<Swarm<kad::Behaviour<MemoryStore>>, Error> {
+    let peer = identity.pair().public().to_peer_id();
+    let config = libp2p::swarm::Config::with_tokio_executor();
+    Ok(Swarm::new(named(identity.pair())?.boxed(), dht(peer), peer, config))
+}
+
 /// Begins to listen wherever it can; an error only if it was asked to and can nowhere.
-pub(in crate::ipfs) fn listen(swarm: &mut Swarm<Protocols>, addresses: &[Multiaddr]) -> Result<usize, Error> {
+pub(in crate::ipfs) fn listen<P: NetworkBehaviour>(
+    swarm: &mut Swarm<P>,
+    addresses: &[Multiaddr],
+) -> Result<usize, Error> {
     let mut failures = Vec::new();
     for address in addresses {
         if let Err(error) = swarm.listen_on(address.clone()) {
@@ -119,9 +148,14 @@ fn limits<'a>(never_refused: impl Iterator<Item = &'a PeerId>) -> connection_lim
     limits
 }
 
-/// TCP (noise, yamux) and QUIC, with names resolved as the system does it. Without a usable resolver configuration
-/// names do not resolve; addresses work all the same.
-fn transport(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
+/// Direct connections, and circuits through relays.
+fn transport(identity: &Keypair, circuits: relay::client::Transport) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
+    Ok(secured(circuits, identity)?.or_transport(named(identity)?).map(|connection, _| connection.into_inner()).boxed())
+}
+
+/// TCP and QUIC, with names resolved as the system does it. Without a usable resolver configuration names do not resolve;
+/// addresses work all the same.
+fn named(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
     let named = dns::tokio::Transport::system(direct(identity)?).or_else(|error| {
         tracing::warn!(%error, "no resolver configuration; peers are reached by address only");
         let nobody = (dns::ResolverConfig::new(), dns::ResolverOpts::default());
@@ -131,16 +165,27 @@ fn transport(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Erro
 }
 
 fn direct(identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error> {
+    let tcp = secured(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true)), identity)?;
+    let quic = quic::tokio::Transport::new(quic::Config::new(identity));
+    let quic = quic.map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(quic.or_transport(tcp).map(|connection, _| connection.into_inner()).boxed())
+}
+
+/// Streams of bytes made safe (noise) and shared (yamux).
+fn secured<T>(streams: T, identity: &Keypair) -> Result<Boxed<(PeerId, StreamMuxerBox)>, Error>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::Error: Send + Sync + 'static,
+    T::Dial: Send + 'static,
+    T::ListenerUpgrade: Send + 'static,
+{
     let noise = noise::Config::new(identity).map_err(|error| Error::Network(error.to_string()))?;
-    let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+    let secured = streams
         .upgrade(Version::V1Lazy)
         .authenticate(noise)
         .multiplex(yamux::Config::default())
-        .timeout(HANDSHAKE);
-    let quic = quic::tokio::Transport::new(quic::Config::new(identity));
-    let either = quic.or_transport(tcp).map(|connection, _| match connection {
-        Either::Left((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-        Either::Right((peer, muxer)) => (peer, StreamMuxerBox::new(muxer)),
-    });
-    Ok(either.boxed())
+        .timeout(HANDSHAKE)
+        .map(|(peer, muxer), _| (peer, StreamMuxerBox::new(muxer)));
+    Ok(secured.boxed())
 }

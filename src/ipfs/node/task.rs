@@ -1,21 +1,21 @@
 //! The task that owns the swarm. It never waits for anything but the swarm, its commands and its tick.
 
-use std::{
-    collections::{BTreeMap, HashMap},
-    time::Duration,
-};
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
 use futures::StreamExt;
 use libp2p::{
     Multiaddr, PeerId, Swarm,
+    core::ConnectedPoint,
+    dcutr, identify,
     kad::{self, QueryId, QueryResult, QueryStats},
-    ping,
+    ping, relay,
     swarm::{
         SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
     },
+    upnp,
 };
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -24,11 +24,15 @@ use tokio::{
 
 use super::{
     Status,
-    provides::{self, Provides},
+    fetch::Wants,
+    provides::{self, Due, Provides},
+    reaching::Reaching,
     redial::Redial,
     swarm::{Protocols, ProtocolsEvent},
 };
-use crate::ipfs::{Error, Name, Record};
+use crate::ipfs::{Error, Name, Options, Record};
+
+mod blocks;
 
 /// How often pauses and the status are looked at.
 const TICK: Duration = Duration::from_secs(1);
@@ -39,11 +43,30 @@ const GRACE: Duration = Duration::from_secs(30);
 
 /// What the handle asks for.
 pub(super) enum Command {
-    Provide(Vec<Cid>),
+    Provide(Vec<(Cid, Due)>),
     StopProviding(Vec<Cid>),
     NotifyNewBlocks(Vec<Cid>),
-    Publish { record: Record, reply: oneshot::Sender<Result<(), Error>> },
-    Lookup { name: Name, replies: mpsc::Sender<Result<Bytes, Error>> },
+    Publish {
+        record: Record,
+        reply: oneshot::Sender<Result<(), Error>>,
+    },
+    Lookup {
+        name: Name,
+        replies: mpsc::Sender<Result<Bytes, Error>>,
+    },
+    Providers {
+        cid: Cid,
+        replies: mpsc::Sender<Result<Vec<PeerId>, Error>>,
+    },
+    /// The reply comes when the block is in the store.
+    Fetch {
+        cid: Cid,
+        reply: oneshot::Sender<()>,
+    },
+    /// Peers of the DHT that are connected, with their addresses.
+    DhtPeers {
+        reply: oneshot::Sender<Vec<(PeerId, Vec<Multiaddr>)>>,
+    },
     Stop,
 }
 
@@ -52,6 +75,9 @@ enum Query {
     Provide(provides::Key),
     Put(oneshot::Sender<Result<(), Error>>),
     Get(mpsc::Sender<Result<Bytes, Error>>),
+    Providers(mpsc::Sender<Result<Vec<PeerId>, Error>>),
+    /// For a wanted block.
+    Search(Cid),
 }
 
 pub(super) struct Task {
@@ -60,8 +86,10 @@ pub(super) struct Task {
     status: watch::Sender<Status>,
     queries: HashMap<QueryId, Query>,
     provides: Provides,
+    wants: Wants,
     redial: Redial,
     dht_seen: Option<Instant>,
+    reaching: Reaching,
 }
 
 impl Task {
@@ -69,11 +97,12 @@ impl Task {
         swarm: Swarm<Protocols>,
         commands: mpsc::Receiver<Command>,
         status: watch::Sender<Status>,
-        bootstrap: &BTreeMap<PeerId, Vec<Multiaddr>>,
+        options: &Options,
     ) -> Self {
-        let redial = Redial::new(bootstrap, Instant::now());
-        let (queries, provides) = (HashMap::new(), Provides::default());
-        Self { swarm, commands, status, queries, provides, redial, dht_seen: None }
+        let now = Instant::now();
+        let (redial, reaching) = (Redial::new(&options.bootstrap, now), Reaching::new(options, now));
+        let (queries, provides, wants) = (HashMap::new(), Provides::default(), Wants::default());
+        Self { swarm, commands, status, queries, provides, wants, redial, dht_seen: None, reaching }
     }
 
     /// Waits until as many listeners have told an address, within bounds.
@@ -112,7 +141,7 @@ impl Task {
 
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Provide(cids) => self.provide(&cids),
+            Command::Provide(wanted) => self.provide(&wanted),
             Command::StopProviding(cids) => self.stop_providing(&cids),
             Command::NotifyNewBlocks(cids) => self.swarm.behaviour_mut().bitswap.notify_new_blocks(cids),
             Command::Publish { record, reply } => self.publish(&record, reply),
@@ -120,12 +149,24 @@ impl Task {
                 let query = self.kad().get_record(kad::RecordKey::from(name.routing_key()));
                 self.queries.insert(query, Query::Get(replies));
             }
+            Command::Providers { cid, replies } => {
+                let query = self.kad().get_providers(kad::RecordKey::from(cid.hash().to_bytes()));
+                self.queries.insert(query, Query::Providers(replies));
+            }
+            Command::Fetch { cid, reply } => {
+                if self.wants.add(cid, reply) {
+                    self.want(cid);
+                }
+            }
+            Command::DhtPeers { reply } => drop(reply.send(self.connected_dht_peers())),
             Command::Stop => {}
         }
     }
 
-    fn provide(&mut self, cids: &[Cid]) {
-        let refused = cids.iter().filter(|cid| !self.provides.want(cid.hash().to_bytes())).count();
+    fn provide(&mut self, wanted: &[(Cid, Due)]) {
+        let now = Instant::now();
+        let mut want = |(cid, due): &(Cid, Due)| self.provides.want(cid.hash().to_bytes(), *due, now);
+        let refused = wanted.iter().filter(|wanted| !want(wanted)).count();
         if refused > 0 {
             tracing::warn!(blocks = refused, limit = provides::MAX_PROVIDED, "too many blocks to provide");
         }
@@ -140,7 +181,6 @@ impl Task {
             if let Some(id) = running.map(|(id, _)| *id) {
                 self.end(id);
             }
-            self.kad().stop_providing(&kad::RecordKey::from(key));
         }
     }
 
@@ -165,8 +205,12 @@ impl Task {
         if self.swarm.external_addresses().next().is_none() || self.status.borrow().dht_peers == 0 {
             return;
         }
-        while let Some(key) = self.provides.next() {
-            match self.kad().start_providing(kad::RecordKey::from(key.clone())) {
+        while let Some(key) = self.provides.next(Instant::now()) {
+            let told = kad::RecordKey::from(key.clone());
+            let query = self.kad().start_providing(told.clone());
+            // What we told is not kept: who has it is heard from others, not from ourselves.
+            self.kad().stop_providing(&told);
+            match query {
                 Ok(query) => drop(self.queries.insert(query, Query::Provide(key))),
                 Err(error) => {
                     tracing::warn!(%error, "a block cannot be provided");
@@ -182,6 +226,10 @@ impl Task {
         if dht_peers > 0 {
             self.dht_seen = Some(now);
         }
+        self.reaching.on_tick(&mut self.swarm, now);
+        if self.reaching.tells_anew(now) {
+            self.provides.tell_anew();
+        }
         for (peer, addresses) in self.redial.due(dht_peers, now) {
             let call = DialOpts::peer_id(peer).addresses(addresses).condition(PeerCondition::DisconnectedAndNotDialing);
             if let Err(error) = self.swarm.dial(call.build()) {
@@ -191,30 +239,68 @@ impl Task {
         }
         let left = self.queries.iter().filter(|(_, query)| query.is_left()).map(|(id, _)| *id).collect::<Vec<_>>();
         left.into_iter().for_each(|id| self.end(id));
+        for cid in self.wants.left() {
+            self.end_search(&cid);
+            self.swarm.behaviour_mut().bitswap.cancel(cid);
+        }
         self.tell();
     }
 
     fn on_event(&mut self, event: SwarmEvent<ProtocolsEvent>) {
         let now = Instant::now();
         match event {
-            SwarmEvent::Behaviour(ProtocolsEvent::Kad(event)) => return self.on_dht(event, now),
-            SwarmEvent::Behaviour(ProtocolsEvent::Ping(ping::Event { peer, connection, result: Err(error) }))
+            SwarmEvent::Behaviour(event) => return self.on_protocol(event, now),
+            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } => {
+                self.redial.connected(&peer_id, now);
+                if let ConnectedPoint::Dialer { address, .. } = endpoint {
+                    self.reaching.connected(peer_id, &address);
+                }
+            }
+            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => {
+                self.redial.lost(&peer_id, now);
+                self.reaching.lost(&peer_id);
+            }
+            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
+                tracing::debug!(%peer, %error, "a peer could not be called");
+                self.redial.failed(&peer, now);
+            }
+            SwarmEvent::ExternalAddrConfirmed { address } => self.reaching.confirmed(&address),
+            SwarmEvent::ExternalAddrExpired { address } => self.reaching.expired(&address),
+            SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
+            SwarmEvent::ExpiredListenAddr { address, .. } => tracing::info!(%address, "no longer listening"),
+            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
+            SwarmEvent::ListenerClosed { listener_id, addresses, reason } => {
+                if self.reaching.listener_ended(listener_id, now) {
+                    tracing::info!(?addresses, ?reason, "a relay no longer passes calls on");
+                } else {
+                    tracing::warn!(?addresses, ?reason, "a listener has closed");
+                }
+            }
+            _ => return,
+        }
+        self.tell();
+    }
+
+    fn on_protocol(&mut self, event: ProtocolsEvent, now: Instant) {
+        match event {
+            ProtocolsEvent::Kad(event) => return self.on_dht(event, now),
+            ProtocolsEvent::Bitswap(event) => return self.on_bitswap(event),
+            ProtocolsEvent::Identify(identify::Event::Received { peer_id, info, .. }) => {
+                return self.reaching.identified(peer_id, &info);
+            }
+            ProtocolsEvent::Probe(event) => self.reaching.probed(event, &mut self.swarm),
+            ProtocolsEvent::Relay(relay::client::Event::ReservationReqAccepted { relay_peer_id, .. }) => {
+                self.reaching.reserved(&relay_peer_id);
+            }
+            ProtocolsEvent::Upnp(upnp::Event::NewExternalAddr(address)) => self.reaching.mapped(&address),
+            ProtocolsEvent::Ping(ping::Event { peer, connection, result: Err(error) })
                 if !matches!(error, ping::Failure::Unsupported) =>
             {
                 tracing::debug!(%peer, %error, "a peer answers no more");
                 self.swarm.close_connection(connection);
             }
-            SwarmEvent::ConnectionEstablished { peer_id, .. } => self.redial.connected(&peer_id, now),
-            SwarmEvent::ConnectionClosed { peer_id, num_established: 0, .. } => self.redial.lost(&peer_id, now),
-            SwarmEvent::OutgoingConnectionError { peer_id: Some(peer), error, .. } => {
-                tracing::debug!(%peer, %error, "a peer could not be called");
-                self.redial.failed(&peer, now);
-            }
-            SwarmEvent::NewListenAddr { address, .. } => tracing::info!(%address, "listening"),
-            SwarmEvent::ExpiredListenAddr { address, .. } => tracing::info!(%address, "no longer listening"),
-            SwarmEvent::ListenerError { error, .. } => tracing::warn!(%error, "a listener has trouble"),
-            SwarmEvent::ListenerClosed { addresses, reason, .. } => {
-                tracing::warn!(?addresses, ?reason, "a listener has closed");
+            ProtocolsEvent::Dcutr(dcutr::Event { remote_peer_id, result }) => {
+                tracing::debug!(peer = %remote_peer_id, ?result, "a relayed peer was called directly");
             }
             _ => return,
         }
@@ -235,6 +321,9 @@ impl Task {
     }
 
     fn on_answer(&mut self, id: QueryId, result: QueryResult, stats: &QueryStats, now: Instant) {
+        if let QueryResult::GetProviders(result) = result {
+            return self.on_providers(id, result, stats);
+        }
         match (result, self.queries.get(&id)) {
             (QueryResult::StartProviding(result), Some(Query::Provide(key))) => {
                 let told = result.is_ok() && stats.num_successes() > 0;
@@ -272,17 +361,28 @@ impl Task {
         self.kad().kbuckets().map(connected).sum()
     }
 
+    fn connected_dht_peers(&mut self) -> Vec<(PeerId, Vec<Multiaddr>)> {
+        let mut peers = Vec::new();
+        for bucket in self.kad().kbuckets() {
+            let connected = bucket.iter().filter(|entry| entry.status == kad::NodeStatus::Connected);
+            peers.extend(
+                connected.map(|entry| (*entry.node.key.preimage(), entry.node.value.iter().cloned().collect())),
+            );
+        }
+        peers
+    }
+
     fn tell(&mut self) {
         let own = *self.swarm.local_peer_id();
         let text = |address: &Multiaddr| address.clone().with_p2p(own).unwrap_or_else(|other| other).to_string();
         let dht_peers = self.dht_peers();
         let now = Status {
             listening: self.swarm.listeners().map(text).collect(),
-            external: self.swarm.external_addresses().map(text).collect(),
+            reach: self.reaching.list(own),
             peers: self.swarm.network_info().num_peers(),
             dht_peers,
             dht_at_hand: dht_peers > 0 || self.dht_seen.is_some_and(|seen| seen.elapsed() < GRACE),
-            provided: self.provides.count(),
+            provided: self.provides.count(Instant::now()),
         };
         self.status.send_if_modified(|before| {
             let changed = *before != now;
@@ -300,9 +400,18 @@ impl Query {
     /// Whether whoever asked has gone.
     fn is_left(&self) -> bool {
         match self {
-            Self::Provide(_) => false,
+            Self::Provide(_) | Self::Search(_) => false,
+            Self::Providers(replies) => replies.is_closed(),
             Self::Put(reply) => reply.is_closed(),
             Self::Get(replies) => replies.is_closed(),
+        }
+    }
+
+    /// The wanted block that it is for.
+    fn searched(&self) -> Option<&Cid> {
+        match self {
+            Self::Search(cid) => Some(cid),
+            _ => None,
         }
     }
 }

@@ -18,6 +18,9 @@ use crate::{
     },
 };
 
+mod fetch;
+mod reach;
+
 const LOOPBACK: &str = "/ip4/127.0.0.1/tcp/0";
 /// Nothing here takes so long; what hangs fails instead.
 const BOUND: Duration = Duration::from_secs(60);
@@ -122,17 +125,23 @@ async fn a_provided_block_is_found_with_its_address_and_fetched() {
     let server = DhtServer::start().await.unwrap();
     let announced = "/ip4/127.0.0.1/tcp/4001";
     let ours = station(options(&[LOOPBACK], &[announced], &[server.address()])).await;
-    assert_eq!(until(&ours.node, |status| status.dht_at_hand).await.findable(), Findable::Yes);
+    assert_eq!(until(&ours.node, |status| status.dht_at_hand).await.findable(false), Findable::NotTold);
     let block = (cid_of(RAW, b"a segment"), Bytes::from_static(b"a segment"));
     ours.store.put(vec![block.clone()]).await.unwrap();
     ours.node.provide(vec![block.0]).await.unwrap();
-    until(&ours.node, |status| status.provided == Provided { done: 1, waiting: 0 }).await;
+    until(&ours.node, |status| (status.provided.done, status.provided.waiting) == (1, 0)).await;
 
     let found = bounded(lab::providers(server.address(), &block.0, BOUND)).await.unwrap();
     assert_eq!(found, [ours.node.id()]);
     let told = format!("{announced}/p2p/{}", ours.node.id());
     assert_eq!(server.provider(&block.0).unwrap(), [told.as_str()]);
-    assert_eq!(ours.node.status().external, [told]);
+    assert_eq!(ours.node.status().reach, [Reach { address: told, proof: Proof::Announced }]);
+    assert!(bounded(ours.node.is_told_of(block.0, BOUND)).await.unwrap());
+    assert!(!bounded(ours.node.is_told_of(cids(0..1)[0], BOUND)).await.unwrap());
+    assert_eq!(ours.node.status().findable(true), Findable::Claimed);
+    server.freeze();
+    let alone = bounded(ours.node.is_told_of(block.0, Duration::from_secs(1))).await;
+    assert!(matches!(alone, Err(Error::Network(_))), "{alone:?} can only be its own memory");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,8 +216,7 @@ async fn two_thousand_provides_leave_a_window_of_fifty() {
             ours.node.stop_providing(cids(gone..gone + 1)).await.unwrap();
         }
     }
-    let settled = Provided { done: 50, waiting: 0 };
-    until(&ours.node, |status| status.provided == settled).await;
+    until(&ours.node, |status| (status.provided.done, status.provided.waiting) == (50, 0)).await;
     for cid in cids(1_950..2_000) {
         assert!(server.provider(&cid).is_some(), "{cid} was not told");
     }
@@ -225,9 +233,8 @@ async fn without_an_address_nothing_is_provided_and_nothing_is_lost() {
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let status = ours.node.status();
-    assert_eq!(status.provided, Provided { done: 0, waiting: 3 });
-    assert_eq!(status.findable(), Findable::NoAddress);
-    assert!(status.findable().to_string().contains("peer.announce"));
+    assert_eq!(status.provided, Provided { waiting: 3, ..Provided::default() });
+    assert_eq!(status.findable(true), Findable::NoAddress);
     assert!(cids(0..3).iter().all(|cid| server.provider(cid).is_none()));
 }
 
@@ -239,7 +246,7 @@ async fn with_nobody_there_a_publish_fails_at_once_and_a_lookup_in_its_limit() {
         assert!(matches!(published, Err(Error::Network(_))), "{published:?}");
         let found = bounded(ours.node.lookup(ours.key.name(), Duration::from_millis(300))).await;
         assert!(matches!(found, Err(Error::Network(_))), "{found:?}");
-        assert_eq!(ours.node.status().findable(), Findable::NoPeer);
+        assert_eq!(ours.node.status().findable(true), Findable::NoPeer);
     }
 }
 

@@ -136,8 +136,9 @@ pub(super) fn filler_item(index: usize, longest: usize) -> Arc<Item> {
     Arc::new(Item { id: format!("f{index:031x}"), ..item(1_000 + index, [22, 300, 2_000][index % 3], longest) })
 }
 
-/// The order of the filler.
-pub(super) fn filler() -> Arc<Order> {
+/// The order of the filler: those of its three pieces that have been rendered, as bits.
+pub(super) fn filler(rendered: u64) -> Arc<Order> {
     let entry = |index| Entry { path: format!("generated/{index}"), kind: Kind::Filler, id: format!("f{index:031x}") };
-    Arc::new(Order { sha256: "f".repeat(64), entries: (0..3).map(entry).collect() })
+    let pieces = (0..3).filter(|index| rendered >> index & 1 == 1);
+    Arc::new(Order { sha256: format!("{rendered:0>64}"), entries: pieces.map(entry).collect() })
 }

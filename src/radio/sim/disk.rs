@@ -91,6 +91,11 @@ impl Disk {
         }
     }
 
+    /// The number of the next receipt.
+    pub(super) fn next_seq(&self) -> u64 {
+        self.next_seq
+    }
+
     /// Appends and syncs.
     pub(super) fn append(&mut self, bodies: &[Body], now: Time) {
         if self.in_file >= FILE_LINES

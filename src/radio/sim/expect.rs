@@ -21,7 +21,10 @@ struct Playing {
     begun: Begun,
     /// The order at that time, and how many of its entries were stepped over.
     skipped: (Option<String>, usize),
-    next_filler: usize,
+    /// The filler begun last when this item was.
+    begun_filler: Begun,
+    /// The filler at that time, and how many of its pieces were stepped over.
+    skipped_filler: (Option<String>, usize),
 }
 
 impl Playing {
@@ -38,17 +41,20 @@ pub(super) struct Expect {
     /// Entries of the order that were stepped over since.
     skipped: usize,
     failures: usize,
-    next_filler: usize,
+    begun_filler: Begun,
+    /// Pieces of the filler that were stepped over since.
+    skipped_filler: usize,
     playing: VecDeque<Playing>,
 }
 
 impl Expect {
-    /// After a start: goes on behind `begun`, in the middle of `unfinished` if that is known.
-    pub(super) fn new(begun: Begun, unfinished: Option<(Slot, Arc<Item>, usize)>) -> Self {
-        let mut expect = Self { begun: begun.clone(), ..Self::default() };
+    /// After a start: goes on behind what was begun of the order and of the filler, in the middle of `unfinished` if
+    /// that is known.
+    pub(super) fn new([begun, begun_filler]: [Begun; 2], unfinished: Option<(Slot, Arc<Item>, usize)>) -> Self {
+        let mut expect = Self { begun: begun.clone(), begun_filler: begun_filler.clone(), ..Self::default() };
         if let Some((slot, item, from)) = unfinished {
-            let to = item.segments.len();
-            expect.playing.push_back(Playing { slot, item, from, to, begun, skipped: (None, 0), next_filler: 0 });
+            let (to, skipped, skipped_filler) = (item.segments.len(), (None, 0), (None, 0));
+            expect.playing.push_back(Playing { slot, item, from, to, begun, skipped, begun_filler, skipped_filler });
         }
         expect
     }
@@ -59,6 +65,9 @@ impl Expect {
     }
 
     pub(super) fn fill_with(&mut self, filler: Arc<Order>) {
+        if name(&self.filler).as_ref() != Some(&filler.sha256) {
+            self.skipped_filler = 0;
+        }
         self.filler = Some(filler);
     }
 
@@ -69,15 +78,16 @@ impl Expect {
         if let Some(order) = order {
             let exhausted = self.failures >= order.entries.len().min(64);
             if !exhausted || filler.is_none() {
-                return Some((order.sha256.clone(), self.place(order), false));
+                return Some((order.sha256.clone(), Self::place(order, &self.begun, self.skipped), false));
             }
         }
-        filler.map(|filler| (filler.sha256.clone(), self.next_filler % filler.entries.len(), true))
+        let place = |filler| Self::place(filler, &self.begun_filler, self.skipped_filler);
+        filler.map(|filler| (filler.sha256.clone(), place(filler), true))
     }
 
-    fn place(&self, order: &Order) -> usize {
+    fn place(order: &Order, begun: &Begun, skipped: usize) -> usize {
         let length = order.entries.len();
-        let behind = match &self.begun {
+        let behind = match begun {
             None => 0,
             Some((_, index, of)) if *of == order.sha256 => index + 1,
             Some((path, index, _)) => {
@@ -86,7 +96,7 @@ impl Expect {
                 after.map_or(old, |at| at + 1)
             }
         };
-        (behind + self.skipped) % length
+        (behind + skipped) % length
     }
 
     pub(super) fn check_fetch(&self, slot: &Slot) {
@@ -106,16 +116,15 @@ impl Expect {
         }
         let fits = |item: &&Arc<Item>| item.segments.iter().all(|segment| u64::from(segment.samples) <= longest);
         let Some(item) = item.filter(fits) else { return self.skip(slot) };
-        let next_filler = self.next_filler;
-        let skipped = (self.order.as_ref().map(|order| order.sha256.clone()), self.skipped);
+        let skipped = (name(&self.order), self.skipped);
+        let skipped_filler = (name(&self.filler), self.skipped_filler);
+        let begun = Some((slot.entry.path.clone(), slot.position, slot.order.to_string()));
         if slot.entry.kind == Kind::Filler {
-            self.next_filler = slot.position + 1;
-            self.failures = 0;
+            (self.skipped_filler, self.begun_filler, self.failures) = (0, begun, 0);
         } else {
-            self.skipped = 0;
-            self.begun = Some((slot.entry.path.clone(), slot.position, slot.order.to_string()));
+            (self.skipped, self.begun) = (0, begun);
         }
-        let (to, begun) = (item.segments.len(), self.begun.clone());
+        let (to, begun, begun_filler) = (item.segments.len(), self.begun.clone(), self.begun_filler.clone());
         self.playing.push_back(Playing {
             slot: slot.clone(),
             item: item.clone(),
@@ -123,13 +132,14 @@ impl Expect {
             to,
             begun,
             skipped,
-            next_filler,
+            begun_filler,
+            skipped_filler,
         });
     }
 
     fn skip(&mut self, slot: &Slot) {
         if slot.entry.kind == Kind::Filler {
-            self.next_filler = slot.position + 1;
+            self.skipped_filler += 1;
             self.failures = 0;
         } else {
             self.skipped += 1;
@@ -175,15 +185,17 @@ impl Expect {
         broken.to = broken.from + index;
         let change = i64::from(broken.breaks_off()) - i64::from(before) - dropped as i64;
         self.begun = broken.begun.clone();
-        self.skipped = 0;
-        self.next_filler = broken.next_filler;
+        self.begun_filler = broken.begun_filler.clone();
+        (self.skipped, self.skipped_filler) = (0, 0);
         if broken.slot.entry.kind == Kind::Filler {
-            if broken.skipped.0 == self.order.as_ref().map(|order| order.sha256.clone()) {
+            if broken.skipped.0 == name(&self.order) {
                 self.skipped = broken.skipped.1;
             }
-            self.next_filler = broken.slot.position + 1;
             self.failures = 0;
         } else {
+            if broken.skipped_filler.0 == name(&self.filler) {
+                self.skipped_filler = broken.skipped_filler.1;
+            }
             self.failures += 1;
         }
         if broken.from == broken.to {
@@ -191,4 +203,8 @@ impl Expect {
         }
         change
     }
+}
+
+fn name(order: &Option<Arc<Order>>) -> Option<String> {
+    order.as_ref().map(|order| order.sha256.clone())
 }

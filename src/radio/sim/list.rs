@@ -34,8 +34,19 @@ pub(in super::super) struct Range<'t> {
 
 type Lines<'t> = std::iter::Peekable<std::str::Split<'t, char>>;
 
-/// Reads a whole playlist.
+/// Reads a whole live playlist.
 pub(in super::super) fn read(text: &str) -> Result<List<'_>, String> {
+    read_below(text, header)
+}
+
+/// Reads a whole coarse playlist; it has nothing to hold back.
+pub(in super::super) fn read_coarse(text: &str) -> Result<List<'_>, String> {
+    read_below(text, coarse_header)
+}
+
+type Header<'t> = fn(&mut Lines<'t>) -> Result<List<'t>, String>;
+
+fn read_below<'t>(text: &'t str, header: Header<'t>) -> Result<List<'t>, String> {
     let body = text.strip_suffix('\n').ok_or("the last line does not end")?;
     if let Some(odd) = body.chars().find(|c| (c.is_control() && *c != '\n') || *c == '\u{feff}') {
         return Err(format!("holds {odd:?}"));
@@ -61,6 +72,20 @@ fn header<'t>(lines: &mut Lines<'t>) -> Result<List<'t>, String> {
     Ok(List {
         target_seconds,
         hold_back_seconds: number(hold_back.strip_suffix(".000").ok_or("HOLD-BACK has no milliseconds")?)?,
+        media_sequence: number(after(lines, "#EXT-X-MEDIA-SEQUENCE:")?)?,
+        discontinuity_sequence: number(after(lines, "#EXT-X-DISCONTINUITY-SEQUENCE:")?)?,
+        parts: Vec::new(),
+    })
+}
+
+fn coarse_header<'t>(lines: &mut Lines<'t>) -> Result<List<'t>, String> {
+    exactly(lines, "#EXTM3U")?;
+    exactly(lines, "#EXT-X-VERSION:3")?;
+    let target_seconds = number(after(lines, "#EXT-X-TARGETDURATION:")?)?;
+    exactly(lines, "#EXT-X-INDEPENDENT-SEGMENTS")?;
+    Ok(List {
+        target_seconds,
+        hold_back_seconds: 0,
         media_sequence: number(after(lines, "#EXT-X-MEDIA-SEQUENCE:")?)?,
         discontinuity_sequence: number(after(lines, "#EXT-X-DISCONTINUITY-SEQUENCE:")?)?,
         parts: Vec::new(),

@@ -14,7 +14,10 @@ use super::super::{
     timeline::{Clocks, Snapshot},
 };
 
+mod coarse;
 mod shown;
+
+use coarse::Coarse;
 
 /// A segment that can never change again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,6 +30,8 @@ pub(super) struct Frozen {
     pub(super) part: u64,
     pub(super) parts: u64,
     pub(super) first_seq: u64,
+    pub(super) group_seq: u64,
+    pub(super) group_end: u64,
     /// Number of the first segment of its run.
     pub(super) run: u64,
     /// Where it begins when all segments are put end to end.
@@ -71,6 +76,7 @@ pub(super) struct Observer {
     pub(super) visible: Option<Visible>,
     /// No number below this one may be given any more.
     floor: u64,
+    coarse: Coarse,
     /// Items that may break off: the world took a block or a list of segments away.
     pub(super) excused: i64,
     pub(super) counts: Counts,
@@ -89,6 +95,7 @@ pub(super) struct Counts {
     pub(super) segments: u64,
     pub(super) lists: u64,
     pub(super) read: u64,
+    pub(super) coarse: u64,
     pub(super) outages: u64,
     pub(super) skews: u64,
     pub(super) runs: u64,
@@ -112,6 +119,7 @@ impl Observer {
             now: (Time(0), 0),
             visible: None,
             floor: 0,
+            coarse: Coarse::default(),
             excused: 0,
             counts: Counts::default(),
         }
@@ -126,6 +134,7 @@ impl Observer {
         self.runs.clear();
         self.ranges.clear();
         self.now = (clocks.station, self.lateness());
+        self.coarse.begin(self.lateness());
         let dated = clocks.wall.millis() as i64 - 3_000 * i64::from(self.rules.target_seconds());
         assert!((anchor.millis() as i64 - dated).abs() <= 1, "a first list is dated 3·TD before now");
     }
@@ -238,6 +247,7 @@ impl Observer {
         }
         assert_eq!(gap, outage + skew, "the dates jump by what the receipts say");
         self.now.1 -= outage;
+        self.reach(moment.clocks.station, outage > 0);
         self.counts.outages += outages;
         self.counts.skews += u64::from(skew > 0);
         if outages == 1 {
@@ -300,6 +310,8 @@ impl Observer {
             part: body.part,
             parts: body.parts,
             first_seq: body.first_seq,
+            group_seq: body.group_seq,
+            group_end: body.group_end,
             run,
             media,
             durable,
@@ -314,6 +326,7 @@ impl Observer {
         self.frozen.push(frozen);
         let wanted = self.window_start(body.media_seq);
         assert_eq!(body.first_seq, wanted, "the list that ends with {} begins elsewhere", body.media_seq);
+        self.check_grouped(body);
     }
 
     fn run_of(&self, body: &SegmentBody) -> u64 {
@@ -379,6 +392,7 @@ impl Observer {
         let all = read || self.counts.lists.is_multiple_of(8);
         self.check_shown(snapshot, stored, station, all);
         let text = if read { self.read_shown(snapshot) } else { 0 };
+        self.check_coarse(snapshot, station, read);
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
         let next = Visible { first: first.media_seq, last: last.media_seq, text };
         if let Some(old) = self.visible {

@@ -41,10 +41,11 @@ fn run(config: Config, seconds: u64) -> World {
 #[test]
 fn a_calm_day_needs_no_jump() {
     let world = run(Config { read_one_in: 4, ..CALM }, 24 * HOUR);
-    let Counts { segments, lists, outages, skews, .. } = world.observer.counts;
+    let Counts { segments, lists, coarse, outages, skews, .. } = world.observer.counts;
     assert!(segments > 14_000 && lists > 14_000 && (outages, skews) == (1, 0), "{:?}", world.observer.counts);
+    assert!(coarse > 14_000, "{:?}", world.observer.counts);
     assert_eq!(world.audience.dry, 0);
-    assert!(world.audience.checks > 10_000);
+    assert!(world.audience.checks > 10_000 && world.names.puts > 2_000);
 }
 
 #[test]
@@ -172,12 +173,17 @@ fn random_worlds(seeds: impl Iterator<Item = u64>) {
     assert!(failed.is_empty(), "SIM_SEED is one of {failed:?}");
 }
 
+/// How many random worlds there are: as many as `SIM_WORLDS` says, or so few that the tests of the core end in seconds.
+fn worlds() -> u64 {
+    std::env::var("SIM_WORLDS").ok().and_then(|worlds| worlds.parse().ok()).unwrap_or(40)
+}
+
 #[test]
 fn random_worlds_with_even_seeds() {
-    random_worlds((0..200).step_by(2));
+    random_worlds((0..worlds()).step_by(2));
 }
 
 #[test]
 fn random_worlds_with_odd_seeds() {
-    random_worlds((1..200).step_by(2));
+    random_worlds((1..worlds()).step_by(2));
 }

@@ -20,6 +20,7 @@ use super::{
     chance::Chance,
     disk::Disk,
     expect::Expect,
+    names::Names,
     observer::{Moment, Observer, ROUNDING},
 };
 
@@ -95,9 +96,12 @@ pub(super) struct World {
     lists: HashMap<Cid, String>,
     bad: HashSet<Cid>,
     disk: Disk,
+    /// The number of the receipt that reserved sequences last.
+    reserved_at: u64,
     pub(super) observer: Observer,
     expect: Expect,
     pub(super) audience: Audience,
+    pub(super) names: Names,
     next_fault: u64,
     storm_until: u64,
     store_down_until: u64,
@@ -119,7 +123,7 @@ impl World {
         let now = 1_795_252_684_893_000 + chance.next() % (1_000 * SECOND);
         let mut world = Self {
             order: catalogue.order(&paths),
-            filler: config.filler.then(catalogue::filler),
+            filler: config.filler.then(|| catalogue::filler(7)),
             observer: Observer::new(config.rules.clone()),
             config,
             chance,
@@ -132,8 +136,10 @@ impl World {
             lists: HashMap::new(),
             bad: HashSet::new(),
             disk: Disk::new(),
+            reserved_at: 0,
             expect: Expect::default(),
             audience: Audience::default(),
+            names: Names::new(),
             next_fault: 0,
             storm_until: 0,
             store_down_until: 0,
@@ -165,7 +171,21 @@ impl World {
                 self.complete();
             }
             self.drive();
+            self.publish();
         }
+    }
+
+    /// The names follow what is visible.
+    fn publish(&mut self) {
+        let (now, wall, down) = (self.now, self.wall(), self.now < self.ledger_down_until);
+        let (disk, reserved_at) = (&mut self.disk, &mut self.reserved_at);
+        self.names.step(now, wall, &mut self.chance, |reservation| {
+            if !down {
+                *reserved_at = disk.next_seq();
+                disk.append(&[reservation], wall);
+            }
+            !down
+        });
     }
 
     fn life(&mut self) -> &mut Life {
@@ -326,6 +346,7 @@ impl World {
             end: self.observer.at(last.media_seq).media_end(),
             hold_back: snapshot.hold_back_seconds as i64 * i64::from(snapshot.axis.rate),
         };
+        self.names.shown((first.media_seq, last.media_seq));
         self.check_short(version);
         self.audience.shown(version, &self.config.rules, &mut self.chance);
     }
@@ -343,7 +364,7 @@ impl World {
     pub(super) fn settle(&mut self) {
         (self.config.faults, self.config.crash_one_in) = (&[], 0);
         self.bad.clear();
-        (self.store_down_until, self.ledger_down_until, self.fetch_down_until) = (0, 0, 0);
+        (self.store_down_until, self.ledger_down_until, self.fetch_down_until, self.storm_until) = (0, 0, 0, 0);
         if self.filler.is_none() {
             self.set_filler();
         }
@@ -357,6 +378,9 @@ impl World {
         let moved = self.observer.media_now(after.station) - self.observer.media_now(clocks.station);
         let ran = self.samples(after.station.since(clocks.station).0);
         assert!((moved - ran).abs() <= ROUNDING, "the air does not run with the station clock");
+        self.run(20 * 60);
+        let public = self.names.public_end().expect("the name was put");
+        assert!(public > before, "the name stays behind: {public}");
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::super::{
     aired::{Aired, Run, segment_list},
+    coarse,
     receipt::{Body, CidText},
     segment::Segment,
 };
@@ -15,9 +16,10 @@ impl Timeline {
         self.jump_if_late(clocks);
         let air_samples = self.media_end + self.gap;
         let first_seq = self.first_listed();
+        let Some(part) = self.current.as_ref().map(|current| current.next_part as u32) else { return };
+        let (group_seq, group_end) = self.grouped(self.break_next, part);
         let Some(current) = &mut self.current else { return };
         let segment = current.item.segments[current.next_part];
-        let part = current.next_part as u32;
         if self.break_next {
             let rest = &current.item.segments[current.next_part..];
             let (list, text) = segment_list(&current.item.segments);
@@ -38,9 +40,12 @@ impl Timeline {
             part,
             run,
             first_seq,
+            group_seq,
+            group_end,
         });
         self.next_seq += 1;
         self.media_end += u64::from(segment.samples);
+        self.hold_back_seconds = self.rules.hold_back_seconds();
     }
 
     /// One forward jump of the dates: after an outage that the look-ahead did not cover, at once; for a wall clock
@@ -84,6 +89,22 @@ impl Timeline {
             ago += u64::from(aired.segment.samples);
         }
         first
+    }
+
+    /// The group of the segment at hand, and the one before which the coarse list ends when that segment is due: the
+    /// group that is on air then. Groups are counted from the number of the first segment that is in one, so that a
+    /// new chain of numbers is above all groups of an old one.
+    fn grouped(&self, disc: bool, part: u32) -> (u64, u64) {
+        let last = self.planned.last().or_else(|| self.listed.back()).filter(|last| last.group_seq > 0);
+        let Some(last) = last else { return (self.next_seq, self.next_seq) };
+        let group_seq = last.group_seq + u64::from(coarse::begins(disc, part, &self.axis));
+        // How long before its start the segment at hand begins.
+        let mut ago = 0;
+        let on_air = self.planned.iter().rev().chain(self.listed.iter().rev()).find(|aired| {
+            ago += u64::from(aired.segment.samples);
+            ago >= self.rules.look_ahead()
+        });
+        (group_seq, on_air.map_or(last.group_end, |aired| aired.group_seq.max(last.group_end)))
     }
 }
 

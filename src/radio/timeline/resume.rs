@@ -31,11 +31,26 @@ impl Timeline {
         let media_now = timeline.media_at(&past.listed, timeline.axis.position(clocks.wall));
         timeline.offset = timeline.axis.position(clocks.station) - media_now;
         timeline.listed = past.listed.into();
+        timeline.hold_back_seconds = timeline.hold_back_of_longer_list(media_now);
+        timeline.groups = past.groups;
         // A crash may have come while the first list of all was being filled: then there still is none.
         timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
         timeline.show = timeline.started;
         timeline.check_listed();
         timeline
+    }
+
+    /// A list that was made with a longer look-ahead, or before the wall clock was set back, reaches further than the
+    /// rules say now. Until it has run down to them, whoever starts must hold back by as much more.
+    fn hold_back_of_longer_list(&self, media_now: i64) -> u64 {
+        let ahead = self.media_end as i64 - media_now;
+        let usual = self.rules.hold_back_seconds();
+        if ahead <= (self.rules.look_ahead() + self.rules.target()) as i64 {
+            return usual;
+        }
+        let rate = u64::from(self.rules.rate);
+        let wanted = (ahead as u64).div_ceil(rate) + 2 * u64::from(self.rules.segment_seconds);
+        usual.max(wanted.min(self.media_end / rate))
     }
 
     /// Where on the media axis the air position `air` of the wall clock lies; see [`Self::resume`].

@@ -4,10 +4,10 @@ use std::fs;
 
 use ipfs_radio::{
     radio::{manifest::Manifest, playlist, segment::Kind},
-    setup::OrderFate,
+    setup::{Options, OrderFate},
 };
 
-use super::world::{Station, job, tree};
+use super::world::{Station, job, tree, with_settings};
 
 fn manifest(station: &Station) -> Manifest {
     Manifest::parse(&fs::read(station.layout.generated().manifest()).unwrap()).unwrap()
@@ -16,7 +16,7 @@ fn manifest(station: &Station) -> Manifest {
 #[test]
 fn a_station_without_music_gets_pieces_one_after_the_other() {
     let station = Station::empty();
-    let report = station.generate(1, &job().settings).unwrap();
+    let report = station.generate(1, &job(), &Options::default()).unwrap();
     assert_eq!((report.encoded, report.entries, report.order), (8, 8, OrderFate::Written));
     let told = station.told.lock().unwrap().clone();
     let published: Vec<_> = told.iter().filter(|line| line.starts_with("Published")).collect();
@@ -37,9 +37,9 @@ fn a_station_without_music_gets_pieces_one_after_the_other() {
 #[test]
 fn pieces_are_rendered_once() {
     let (station, other) = (Station::empty(), Station::empty());
-    station.generate(1, &job().settings).unwrap();
+    station.generate(1, &job(), &Options::default()).unwrap();
     let before = station.files_with_times();
-    let report = station.generate(1, &job().settings).unwrap();
+    let report = station.generate(1, &job(), &Options::default()).unwrap();
     assert_eq!((report.encoded, report.ready, report.order), (0, 8, OrderFate::Unchanged));
     assert_eq!(station.encodes(), 8);
     let lock = station.layout.generated().lock();
@@ -47,7 +47,23 @@ fn pieces_are_rendered_once() {
     after.insert(lock.clone(), before[&lock]);
     assert_eq!(after, before);
 
-    other.generate(1, &job().settings).unwrap();
+    other.generate(1, &job(), &Options::default()).unwrap();
     assert_eq!(tree(&other.path("state")), tree(&station.path("state")));
-    assert_eq!(station.generate(2, &job().settings).unwrap().encoded, 8, "another seed is other music");
+    assert_eq!(station.generate(2, &job(), &Options::default()).unwrap().encoded, 8, "another seed is other music");
+}
+
+#[test]
+fn the_pieces_keep_the_constants_of_the_station() {
+    let station = Station::empty();
+    let on_air = Options { station_constants: Some((1, 44_100)), ..Options::default() };
+    station.generate(1, &job(), &on_air).unwrap();
+    let before = manifest(&station);
+    let edited = with_settings(|settings| (settings.segment_seconds, settings.rate) = (4, 48_000));
+    let report = station.generate(1, &edited, &on_air).unwrap();
+    assert_eq!((report.encoded, report.ready), (0, 8));
+    assert_eq!(manifest(&station), before);
+
+    let report = station.generate(1, &edited, &Options { new_epoch: true, ..on_air }).unwrap();
+    assert_eq!(report.encoded, 8);
+    assert!(manifest(&station).items().iter().all(|item| item.rate == 48_000));
 }

@@ -133,9 +133,9 @@ impl Station {
     }
 
     /// Renders the generator's pieces, of each the first second.
-    pub(crate) fn generate(&self, seed: u64, settings: &Settings) -> Result<Report, Error> {
+    pub(crate) fn generate(&self, seed: u64, job: &Job, options: &Options) -> Result<Report, Error> {
         self.with_tools(Disk::default(), |tools| {
-            setup::generated(&self.layout, settings, 3, seed, 2, tools, &self.stop)
+            setup::generated(&self.layout, &Job { cycle: 3, ..job.clone() }, options, seed, tools, &self.stop)
         })
     }
 

@@ -27,7 +27,7 @@ pub(in super::super) enum Fault {
     Blocks,
     /// All blocks of all items are gone for a while.
     AllBlocks,
-    /// The filler is there, or is made anew.
+    /// The filler is there, or is made anew of other pieces.
     Filler,
 }
 
@@ -110,7 +110,7 @@ impl World {
     }
 
     pub(super) fn set_filler(&mut self) {
-        let filler = catalogue::filler();
+        let filler = catalogue::filler(self.chance.between(1, 7));
         self.filler = Some(filler.clone());
         self.fill();
     }

@@ -47,11 +47,12 @@ impl World {
         let durable = self.observer.durable_end();
         let lost = self.observer.lost_beyond(durable);
         let mut history = History::default();
-        let mut begun = None;
+        let mut begun = [None, None];
         self.disk.read(self.reach(), &mut |receipt| {
             history.take(receipt);
-            begun = begun_by(receipt).or_else(|| begun.take());
+            note_begun(receipt, &mut begun);
         });
+        self.names.restart(history.reserved(), &mut self.chance);
         let wall = self.wall();
         let clocks = Clocks { station: wall, wall };
         let shown_before = self.observer.visible.is_some();
@@ -82,11 +83,13 @@ impl World {
         self.drive();
     }
 
-    /// How many lines back the last list, and the item that it begins in, began; generously.
+    /// How many lines back the last lists, the items that they begin in and the last reservation began; generously.
     fn reach(&self) -> usize {
         let Some(_) = self.observer.last() else { return usize::MAX };
-        let begins = self.observer.at(self.observer.listed_from()).run;
-        3 * (self.observer.next_seq() - begins) as usize + 300
+        let from = self.observer.listed_from().min(self.observer.coarse_from());
+        let begins = self.observer.at(from).run;
+        let lines = 6 * (self.observer.next_seq() - begins) as usize + 600;
+        lines.max((self.disk.next_seq() - self.reserved_at) as usize)
     }
 
     fn begin_anew(&mut self, clocks: Clocks) -> Timeline {
@@ -96,11 +99,11 @@ impl World {
         self.observer.excused = 0;
         self.observer.begin(timeline.axis().anchor, clocks);
         self.audience.clear();
-        self.expect = Expect::new(None, None);
+        self.expect = Expect::new([None, None], None);
         timeline
     }
 
-    fn resume(&mut self, position: Position, begun: Begun, clocks: Clocks) -> Timeline {
+    fn resume(&mut self, position: Position, begun: [Begun; 2], clocks: Clocks) -> Timeline {
         assert_eq!(position.next_seq, self.observer.next_seq(), "the ledger ends elsewhere");
         let listed: Vec<u64> = position.listed.iter().map(|aired| aired.media_seq).collect();
         let wanted: Vec<u64> = (self.observer.listed_from()..self.observer.next_seq()).collect();
@@ -135,12 +138,10 @@ impl World {
     }
 }
 
-/// The track or jingle that this receipt shows on air.
-fn begun_by(receipt: &Receipt) -> Begun {
-    match &receipt.body {
-        Body::Segment(body) if body.item_kind != Kind::Filler => {
-            Some((body.entry.clone(), body.position as usize, body.order.clone()))
-        }
-        _ => None,
+/// What this receipt shows on air: of the order, or of the filler.
+fn note_begun(receipt: &Receipt, begun: &mut [Begun; 2]) {
+    if let Body::Segment(body) = &receipt.body {
+        let filler = usize::from(body.item_kind == Kind::Filler);
+        begun[filler] = Some((body.entry.clone(), body.position as usize, body.order.clone()));
     }
 }

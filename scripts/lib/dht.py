@@ -1,0 +1,29 @@
+"""A server of the DHT on loopback, and what a station needs to be found through it."""
+
+import contextlib
+import json
+import subprocess
+
+from station import REPOSITORY, NotRun, free_port
+
+
+@contextlib.contextmanager
+def dht():
+    """Gives the address of a server that runs as long as the `with`."""
+    run = subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--example", "dht"], cwd=REPOSITORY)
+    if run.returncode != 0:
+        raise NotRun("the DHT server does not build")
+    server = subprocess.Popen([REPOSITORY / "target" / "release" / "examples" / "dht"], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        yield server.stdout.readline().strip()
+    finally:
+        server.stdin.close()
+        server.wait(10)
+
+
+def findable(address):
+    """The `[peer]` table of a station that the server at `address` can tell of."""
+    own = f"/ip4/127.0.0.1/tcp/{free_port()}"
+    return (f"listen = [{json.dumps(own)}]\nannounce = [{json.dumps(own)}]\nbootstrap = [{json.dumps(address)}]\n"
+            "delegated_routers = []")

@@ -1,0 +1,43 @@
+"""Music that no other place of the programme sounds like, in short pieces, so that items meet often."""
+
+import os
+import subprocess
+from pathlib import Path
+
+from standin import tone
+from station import need
+
+TRACK_SECONDS = (14, 23, 17, 31, 19, 26)
+JINGLE_SECONDS = (4, 6, 5)
+TRACKS_A_JINGLE = 3
+
+
+def cache():
+    """The folder that install-clients fills."""
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("IPFS_RADIO_CACHE") or Path(home) / "ipfs-radio")
+
+
+def lay(folder, seconds):
+    """Fills music/ and jingles/ of a station's folder with at least `seconds` of programme that do not repeat."""
+    need("ffmpeg", "ffmpeg")
+    index = laid = 0
+    while laid < seconds:
+        jingle = index % (TRACKS_A_JINGLE + 1) == 0
+        lengths = JINGLE_SECONDS if jingle else TRACK_SECONDS
+        length = lengths[index % len(lengths)]
+        name = f"{index:03d}.flac"
+        target = folder / ("jingles" if jingle else "music") / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.symlink_to(_made(index, length))
+        index, laid = index + 1, laid + length
+
+
+def _made(index, seconds):
+    path = cache() / "pieces" / f"{index}-{seconds}.flac"
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        new = path.with_suffix(".new.flac")
+        subprocess.run(["ffmpeg", "-nostdin", "-y", "-v", "error", "-f", "lavfi", "-i", tone(index, seconds), new], check=True)
+        new.rename(path)
+    return path

@@ -1,0 +1,204 @@
+//! Is this node reachable? AutoNAT v2 asks peers to call an address back; this says which addresses, and asks again.
+//!
+//! The client of libp2p-autonat 0.15 takes every address that anybody has seen, for ever, asks one peer about each, and
+//! never asks again. Behind a NAT that gives each connection a port of its own that grows without end, and a port that is
+//! opened later is never noticed. So few and likely addresses reach it, and it is made anew from time to time.
+
+use std::{
+    collections::{HashMap, HashSet},
+    task::{Context, Poll},
+};
+
+use libp2p::{
+    Multiaddr, PeerId, StreamProtocol,
+    autonat::v2::client,
+    core::{Endpoint, transport::PortUse},
+    swarm::{
+        ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NewExternalAddrCandidate, THandler,
+        THandlerInEvent, THandlerOutEvent, ToSwarm,
+    },
+};
+
+use crate::ipfs::options::Scope;
+
+/// Addresses that are counted before they are believed.
+const MAX_SEEN: usize = 64;
+/// Addresses that are asked about.
+const MAX_ASKED: usize = 8;
+/// Connections that must have seen the same address before it is asked about.
+const SEEN: u32 = 2;
+
+/// What a peer speaks that calls others back (AutoNAT v2, spec autonat-v2).
+pub(super) const SERVES: StreamProtocol = StreamProtocol::new("/libp2p/autonat/2/dial-request");
+
+/// Asks peers to call this node back.
+pub(in crate::ipfs) struct Behaviour {
+    inner: client::Behaviour,
+    /// The connections that `inner` knows of: those made since it was.
+    known: HashSet<ConnectionId>,
+    candidates: Candidates,
+}
+
+/// Addresses under which this node might be reached.
+#[derive(Debug)]
+struct Candidates {
+    scope: Scope,
+    seen: HashMap<Multiaddr, u32>,
+    asked: Vec<Multiaddr>,
+}
+
+impl Behaviour {
+    /// Asks only about addresses that are of use within `scope`.
+    pub(super) fn new(scope: Scope) -> Self {
+        let candidates = Candidates { scope, seen: HashMap::new(), asked: Vec::new() };
+        Self { inner: client::Behaviour::default(), known: HashSet::new(), candidates }
+    }
+
+    /// Asks anew about every address that was asked about, and about `more`, five seconds later. Only connections made
+    /// from now on are used for that.
+    pub(super) fn renew<'a>(&mut self, more: impl Iterator<Item = &'a Multiaddr>) {
+        for address in more {
+            self.candidates.ask(address);
+        }
+        self.inner = client::Behaviour::default();
+        self.known.clear();
+        for addr in &self.candidates.asked {
+            self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
+        }
+    }
+
+    fn ask_if(&mut self, asked: bool, addr: &Multiaddr) {
+        if asked {
+            self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
+        }
+    }
+}
+
+impl Candidates {
+    /// A peer says that it sees this node under `address`. True if it is to be asked about from now on.
+    fn see(&mut self, address: &Multiaddr) -> bool {
+        if !self.scope.holds(address) || self.asked.contains(address) {
+            return false;
+        }
+        if self.seen.len() >= MAX_SEEN && !self.seen.contains_key(address) {
+            self.seen.retain(|_, times| *times >= SEEN);
+        }
+        let times = self.seen.entry(address.clone()).or_default();
+        *times += 1;
+        *times >= SEEN && self.ask(address)
+    }
+
+    /// Asks about `address`. False if that is done already, is of no use, or is one too many.
+    fn ask(&mut self, address: &Multiaddr) -> bool {
+        if !self.scope.holds(address) || self.asked.contains(address) || self.asked.len() >= MAX_ASKED {
+            return false;
+        }
+        self.seen.remove(address);
+        self.asked.push(address.clone());
+        true
+    }
+
+    fn forget(&mut self, address: &Multiaddr) {
+        self.asked.retain(|asked| asked != address);
+    }
+}
+
+impl NetworkBehaviour for Behaviour {
+    type ConnectionHandler = <client::Behaviour as NetworkBehaviour>::ConnectionHandler;
+    type ToSwarm = client::Event;
+
+    fn handle_established_inbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        local: &Multiaddr,
+        remote: &Multiaddr,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_inbound_connection(connection, peer, local, remote)
+    }
+
+    fn handle_established_outbound_connection(
+        &mut self,
+        connection: ConnectionId,
+        peer: PeerId,
+        address: &Multiaddr,
+        role: Endpoint,
+        port: PortUse,
+    ) -> Result<THandler<Self>, ConnectionDenied> {
+        self.inner.handle_established_outbound_connection(connection, peer, address, role, port)
+    }
+
+    fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        match event {
+            FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }) => {
+                let asked = self.candidates.see(addr);
+                self.ask_if(asked, addr);
+            }
+            FromSwarm::NewListenAddr(listen) => {
+                let asked = self.candidates.ask(listen.addr);
+                self.ask_if(asked, listen.addr);
+            }
+            FromSwarm::ExpiredListenAddr(listen) => self.candidates.forget(listen.addr),
+            FromSwarm::ConnectionEstablished(connection) => {
+                self.known.insert(connection.connection_id);
+                self.inner.on_swarm_event(event);
+            }
+            FromSwarm::ConnectionClosed(connection) if self.known.contains(&connection.connection_id) => {
+                self.known.remove(&connection.connection_id);
+                self.inner.on_swarm_event(event);
+            }
+            _ => {}
+        }
+    }
+
+    fn on_connection_handler_event(&mut self, peer: PeerId, connection: ConnectionId, event: THandlerOutEvent<Self>) {
+        if self.known.contains(&connection) {
+            self.inner.on_connection_handler_event(peer, connection, event);
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<ToSwarm<Self::ToSwarm, THandlerInEvent<Self>>> {
+        self.inner.poll(context)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn candidates(scope: Scope) -> Candidates {
+        Behaviour::new(scope).candidates
+    }
+
+    fn address(port: u16) -> Multiaddr {
+        format!("/ip4/8.8.8.8/tcp/{port}").parse().unwrap()
+    }
+
+    #[tokio::test]
+    async fn an_address_is_believed_when_two_have_seen_it() {
+        let mut candidates = candidates(Scope::World);
+        assert!(!candidates.see(&address(4_001)));
+        assert!(candidates.see(&address(4_001)));
+        assert!(!candidates.see(&address(4_001)), "it is asked about already");
+    }
+
+    #[tokio::test]
+    async fn a_nat_that_gives_each_connection_its_port_costs_nothing() {
+        let mut candidates = candidates(Scope::World);
+        (1..10_000).for_each(|port| assert!(!candidates.see(&address(port))));
+        assert!(candidates.seen.len() <= MAX_SEEN && candidates.asked.is_empty());
+        for port in 1..100 {
+            candidates.ask(&address(port));
+        }
+        assert_eq!(candidates.asked.len(), MAX_ASKED);
+        candidates.forget(&address(1));
+        assert!(candidates.ask(&address(200)));
+    }
+
+    #[tokio::test]
+    async fn a_private_address_is_asked_about_in_a_private_network_only() {
+        let private: Multiaddr = "/ip4/192.168.1.7/tcp/4001".parse().unwrap();
+        assert!(!candidates(Scope::World).ask(&private));
+        assert!(candidates(Scope::Local).ask(&private));
+    }
+}

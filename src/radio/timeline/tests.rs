@@ -1,0 +1,87 @@
+use super::super::{
+    history::Position,
+    programme::{Begun, Entry},
+    segment::{RAW, cid_of},
+};
+use super::*;
+
+const RULES: Rules =
+    Rules { rate: 44_100, segment_seconds: 2, window_size: 10, look_ahead: 30, receipts_required: true };
+
+fn at(seconds: u64) -> Clocks {
+    let now = Time::from_millis(1_795_252_684_893).plus(Span::seconds(seconds));
+    Clocks { station: now, wall: now }
+}
+
+fn order() -> Arc<Order> {
+    let entry = Entry { path: "music/a.flac".into(), kind: Kind::Track, id: "a".into() };
+    Arc::new(Order { sha256: "0".repeat(64), entries: vec![entry] })
+}
+
+fn item(parts: usize) -> Arc<Item> {
+    let segment = Segment { cid: cid_of(RAW, b"a"), samples: 86 * 1_024, bytes: 30_000 };
+    let [title, artist, album, isrc] = ["A", "", "", ""].map(String::from);
+    Arc::new(Item { id: "a".into(), title, artist, album, isrc, segments: vec![segment; parts] })
+}
+
+/// Does what the timeline asks for until it has nothing more to do. Gives the last list, and why it waits.
+fn drive(timeline: &mut Timeline, parts: usize, clocks: Clocks) -> (Option<Arc<Snapshot>>, Why) {
+    let mut shown = None;
+    loop {
+        let event = match timeline.poll(clocks) {
+            Action::Wait(_, why) => return (shown, why),
+            Action::Show(snapshot) => {
+                shown = Some(snapshot);
+                continue;
+            }
+            Action::Fetch(slot) => Event::Fetched(slot, item(parts)),
+            Action::Store(..) => Event::Stored,
+            Action::Record(_) => Event::Recorded,
+        };
+        timeline.handle(event, clocks);
+    }
+}
+
+fn position(timeline: &Timeline, listed: &Snapshot) -> Position {
+    let last = listed.segments.last().unwrap();
+    Position {
+        axis: *timeline.axis(),
+        next_seq: last.media_seq + 1,
+        next_disc: last.disc_seq,
+        begun: Begun::default(),
+        groups: listed.groups.clone(),
+        listed: listed.segments.clone(),
+    }
+}
+
+#[test]
+fn who_starts_on_a_list_of_a_longer_look_ahead_holds_back_by_it_until_it_has_run_down() {
+    let mut timeline = Timeline::new(RULES, 1, 1_000, at(0));
+    timeline.handle(Event::Order(order()), at(0));
+    let (list, _) = drive(&mut timeline, 10, at(0));
+    let list = list.unwrap();
+    assert_eq!(list.hold_back_seconds, 64);
+
+    let shorter = Rules { look_ahead: 4, ..RULES };
+    let mut timeline = Timeline::resume(shorter, position(&timeline, &list), Some(item(10)), at(1));
+    timeline.handle(Event::Order(order()), at(1));
+    let (kept, _) = drive(&mut timeline, 10, at(1));
+    let kept = kept.unwrap();
+    assert_eq!(kept.segments, list.segments);
+    let ahead = kept.axis.date(kept.segments.last().unwrap().air_end()).since(at(1).wall);
+    assert!(Span::seconds(kept.hold_back_seconds) >= Span(ahead.0 + 4_000_000), "{}", kept.hold_back_seconds);
+    assert_eq!(drive(&mut timeline, 10, at(40)).0, None, "nothing is added while it runs down");
+    let (grown, _) = drive(&mut timeline, 10, at(60));
+    assert_eq!(grown.unwrap().hold_back_seconds, 12);
+}
+
+#[test]
+fn an_item_whose_list_of_segments_fits_into_no_block_is_refused_by_name() {
+    let mut timeline = Timeline::new(RULES, 1, 1_000, at(0));
+    timeline.handle(Event::Order(order()), at(0));
+    assert_eq!(drive(&mut timeline, PARTS_MAX + 1, at(0)), (None, Why::Retry));
+    let (list, why) = drive(&mut timeline, PARTS_MAX, at(1));
+    assert!(list.is_some() && why == Why::Air);
+    let (_, text) = super::super::aired::segment_list(&item(PARTS_MAX).segments);
+    assert!(text.len() < 2_000_000, "{} bytes", text.len());
+}

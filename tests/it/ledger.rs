@@ -1,0 +1,106 @@
+//! What a station makes of a ledger or a pool that somebody damaged.
+
+use std::fs;
+
+use crate::{
+    air::{Observer, with_music},
+    station::Station,
+};
+
+fn first_ledger_file(station: &Station) -> std::path::PathBuf {
+    station.path().join("state/ledger/000001.jsonl")
+}
+
+fn kinds(station: &Station) -> Vec<String> {
+    let text = fs::read_to_string(first_ledger_file(station)).unwrap_or_default();
+    let lines = text.trim_end_matches('\0').lines();
+    let kind = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["kind"].as_str().map(String::from);
+    lines.filter_map(kind).collect()
+}
+
+fn health(station: &Station) -> Option<String> {
+    station.status()?["health"].as_str().map(String::from)
+}
+
+#[test]
+fn behind_a_damaged_ledger_another_chain_begins_above_all_numbers_of_the_old_one() {
+    let mut station = with_music();
+    station.run();
+    let mut observer = Observer::default();
+    station.wait("receipts", |station| {
+        observer.see(station.list()?);
+        (kinds(station).len() > 20).then_some(())
+    });
+    station.kill();
+    let path = first_ledger_file(&station);
+    let mut bytes = fs::read(&path).unwrap();
+    let line = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(9).unwrap().0 + 30;
+    bytes[line] ^= 1;
+    fs::write(&path, bytes).unwrap();
+
+    station.run();
+    let list = station.wait("a list", Station::list);
+    assert!(list.first > observer.last.as_ref().unwrap().last(), "a number would be given twice");
+    let said = health(&station).unwrap();
+    assert!(said.contains("receipts: ") && said.contains("000001.jsonl:11:"), "{said}");
+    assert_eq!(kinds(&station)[..2], ["ledger_open", "repair"]);
+    let aside = fs::read_dir(station.path().join("state")).unwrap();
+    let aside =
+        aside.filter(|entry| entry.as_ref().unwrap().file_name().to_string_lossy().starts_with("ledger.damaged-"));
+    assert_eq!(aside.count(), 1);
+
+    let mut observer = Observer::default();
+    observer.see(list);
+    station.kill();
+    station.run();
+    station.wait("the new chain to go on", |station| {
+        observer.see(station.list()?);
+        (observer.seen.len() > 14).then_some(())
+    });
+    assert_eq!(station.stop(), Some(0));
+}
+
+#[test]
+fn what_is_no_ledger_keeps_no_station_off_the_air_unless_receipts_are_required() {
+    let mut station = with_music();
+    station.run();
+    station.wait("a list", Station::list);
+    station.kill();
+    let ledger = station.path().join("state/ledger");
+    fs::remove_dir_all(&ledger).unwrap();
+    fs::write(&ledger, "nothing").unwrap();
+    let config = station.path().join("streaming.toml");
+    let text = fs::read_to_string(&config).unwrap();
+    fs::write(&config, format!("{text}[ledger]\nreceipts = \"required\"\n")).unwrap();
+    let refused = station.call(&["run", "--no-setup"]);
+    let said = String::from_utf8_lossy(&refused.stderr);
+    assert!(refused.status.code() == Some(4) && said.contains("receipts are required"), "{refused:?}");
+
+    fs::write(&config, text).unwrap();
+    station.run();
+    station.wait("a list", Station::list);
+    assert!(health(&station).unwrap().contains("ledger"));
+    assert_eq!(kinds(&station)[..2], ["ledger_open", "repair"]);
+    station.stop();
+}
+
+#[test]
+fn an_item_that_cannot_air_is_named_until_it_can() {
+    let mut station = with_music();
+    let manifest = fs::read_to_string(station.path().join("processed/manifest.json")).unwrap();
+    let manifest: serde_json::Value = serde_json::from_str(&manifest).unwrap();
+    let entries = manifest["entries"].as_array().unwrap();
+    let id = entries.iter().find(|entry| entry["path"] == "music/b.wav").unwrap()["id"].as_str().unwrap();
+    let item = station.path().join("processed/tracks/audio").join(id);
+    let away = station.path().join("away");
+    fs::rename(&item, &away).unwrap();
+    station.run();
+    station.wait("the item to be missed", |station| {
+        health(station)?.contains("programme: music/b.wav cannot air").then_some(())
+    });
+    fs::rename(&away, &item).unwrap();
+    station.wait("the item to air", |station| (health(station)? == "ok").then_some(()));
+    let list = station.list().unwrap();
+    assert!(list.segments.values().any(|entry| entry.title.ends_with(",b")));
+    station.stop();
+}
