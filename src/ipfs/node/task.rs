@@ -10,7 +10,7 @@ use libp2p::{
     core::ConnectedPoint,
     dcutr, identify,
     kad::{self, QueryId, QueryResult, QueryStats},
-    relay,
+    ping, relay,
     swarm::{
         SwarmEvent,
         dial_opts::{DialOpts, PeerCondition},
@@ -293,6 +293,12 @@ impl Task {
                 self.reaching.reserved(&relay_peer_id);
             }
             ProtocolsEvent::Upnp(upnp::Event::NewExternalAddr(address)) => self.reaching.mapped(&address),
+            ProtocolsEvent::Ping(ping::Event { peer, connection, result: Err(error) })
+                if !matches!(error, ping::Failure::Unsupported) =>
+            {
+                tracing::debug!(%peer, %error, "a peer answers no more");
+                self.swarm.close_connection(connection);
+            }
             ProtocolsEvent::Dcutr(dcutr::Event { remote_peer_id, result }) => {
                 tracing::debug!(peer = %remote_peer_id, ?result, "a relayed peer was called directly");
             }
