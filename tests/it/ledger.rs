@@ -14,7 +14,8 @@ fn first_ledger_file(station: &Station) -> std::path::PathBuf {
 fn kinds(station: &Station) -> Vec<String> {
     let text = fs::read_to_string(first_ledger_file(station)).unwrap_or_default();
     let lines = text.trim_end_matches('\0').lines();
-    let kind = |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["kind"].as_str().map(String::from);
+    let kind =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["r"]["kind"].as_str().map(String::from);
     lines.filter_map(kind).collect()
 }
 

@@ -1,6 +1,6 @@
 //! Mirrors, run by the real binary: a chain of them, each with nobody but the one before it to ask.
 
-use std::fs;
+use std::{fs, thread, time::Duration};
 
 use ipfs_radio::ipfs::{Key, lab::DhtServer};
 
@@ -61,8 +61,7 @@ fn three_mirrors_hand_a_station_on_when_it_and_the_mirrors_before_are_gone() {
         observer.see(list);
         there.then_some(())
     });
-    station.kill();
-    let mut last = settled(&first, &name, &dht);
+    let mut last = killed_while_mirrored(&mut station, &first, &name, &dht);
     let mut before = first;
     for _ in 0..2 {
         let mut next = Station::mirror(&name, &dht.address);
@@ -93,14 +92,34 @@ fn three_mirrors_hand_a_station_on_when_it_and_the_mirrors_before_are_gone() {
     station.stop();
 }
 
-/// What a mirror shows when its station is gone: both records are the last that the DHT has taken.
+/// Kills the station at a moment at which its mirror has all that it has told of, and gives what the mirror shows: what a
+/// station told of and nobody has fetched dies with it, and then it is started once more.
+fn killed_while_mirrored(station: &mut Station, mirror: &Station, name: &str, dht: &Dht) -> (String, String, String) {
+    for _ in 0..10 {
+        settled(mirror, name, dht);
+        station.kill();
+        for _ in 0..200 {
+            if let Some(last) = newest(mirror, name, dht) {
+                return last;
+            }
+            thread::sleep(Duration::from_millis(50));
+        }
+        station.run();
+        station.wait("the station to be back", Station::list);
+    }
+    panic!("ten times it was killed before its mirror had the last root");
+}
+
+/// What a mirror shows once both records are the last that the DHT has taken.
 fn settled(mirror: &Station, name: &str, dht: &Dht) -> (String, String, String) {
-    mirror.wait("the last records", |mirror| {
-        let now = shown(mirror, name)?;
-        let status: serde_json::Value = serde_json::from_str(&mirror.get("/status.json")?).ok()?;
-        let taken = [name, status["stream"].as_str()?].map(|name| dht.record(name));
-        (taken == [Some(now.0.clone()), Some(now.1.clone())]).then_some(now)
-    })
+    mirror.wait("the last records", |mirror| newest(mirror, name, dht))
+}
+
+fn newest(mirror: &Station, name: &str, dht: &Dht) -> Option<(String, String, String)> {
+    let now = shown(mirror, name)?;
+    let status: serde_json::Value = serde_json::from_str(&mirror.get("/status.json")?).ok()?;
+    let taken = [name, status["stream"].as_str()?].map(|name| dht.record(name));
+    (taken == [Some(now.0.clone()), Some(now.1.clone())]).then_some(now)
 }
 
 #[test]
