@@ -92,7 +92,10 @@ impl DhtServer {
             relay: helps.relays.then(|| relay(identity.name().peer())).into(),
             calls_back: helps.calls_back.then(autonat::v2::server::Behaviour::default).into(),
         })?;
-        swarm::listen(&mut swarm, &options.listen)?;
+        let (_, failures) = swarm::listen(&mut swarm, &options.listen);
+        if !failures.is_empty() {
+            return Err(Error::Listen(failures.join("; ")));
+        }
         let address = listening(&mut swarm).await;
         swarm.behaviour_mut().ours.kad.set_mode(Some(kad::Mode::Server));
         if helps.relays {

@@ -57,6 +57,8 @@ pub struct Node {
 pub struct Status {
     /// Where it listens, with its peer id.
     pub listening: Vec<String>,
+    /// Where it was to listen and cannot, and why.
+    pub not_listening: Vec<String>,
     /// Under which addresses others reach it, with what speaks for each.
     pub reach: Vec<Reach>,
     /// Peers that are connected.
@@ -80,13 +82,13 @@ pub struct Published {
 
 impl Node {
     /// Starts a peer that serves the blocks of `store`. It listens before this returns; an address that does not work
-    /// is logged and is an error only if none does.
+    /// stands in the status and is no error: what the peer does, others need not call it for.
     pub async fn start(options: Options, identity: &Key, store: &Store) -> Result<Self, Error> {
         let mut swarm = swarm::build(identity.pair(), store.repo(), &options)?;
-        let listeners = swarm::listen(&mut swarm, &options.listen)?;
+        let (listeners, not_listening) = swarm::listen(&mut swarm, &options.listen);
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
         let (tell, status) = watch::channel(Status::default());
-        let mut task = Task::new(swarm, waiting, tell, &options);
+        let mut task = Task::new(swarm, waiting, tell, &options, not_listening);
         task.settle(listeners).await;
         let task = Arc::new(Mutex::new(Some(tokio::spawn(task.run()))));
         let (id, put_limit) = (identity.peer_id(), options.put_limit);

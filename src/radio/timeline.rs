@@ -87,6 +87,16 @@ pub enum Why {
     Nothing,
 }
 
+/// From where a station counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct First {
+    /// The number of the first segment.
+    pub media_seq: u64,
+    /// Discontinuities before it. Small where it can be: hls.js walks an array of that length with each list (about 32 ns
+    /// an entry, measured with 1.7.4).
+    pub disc_seq: u64,
+}
+
 /// The window at one moment: everything a list is rendered from.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Snapshot {
@@ -187,13 +197,13 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    /// A station that has never been on air: its first segment is dated 3·TD before now, with numbers from `floor` on.
-    pub fn new(rules: Rules, epoch: u64, floor: u64, clocks: Clocks) -> Self {
+    /// A station that has never been on air: its first segment is dated 3·TD before now and has the number `first`.
+    pub fn new(rules: Rules, epoch: u64, first: First, clocks: Clocks) -> Self {
         let anchor = clocks.wall.minus(Span::seconds(3 * u64::from(rules.target_seconds())));
         let anchor = Time::from_millis(anchor.millis());
         let axis = Axis { epoch, anchor, rate: rules.rate, target_seconds: rules.target_seconds() };
         let offset = axis.position(clocks.station) - rules.lateness() as i64;
-        Self::at(rules, axis, Programme::default(), floor, floor, offset)
+        Self::at(rules, axis, Programme::default(), first.media_seq, first.disc_seq, offset)
     }
 
     fn at(rules: Rules, axis: Axis, programme: Programme, next_seq: u64, next_disc: u64, offset: i64) -> Self {

@@ -20,7 +20,7 @@ use crate::{
         rules::Rules,
         segment::{Item, Kind},
         time::{Span, Time},
-        timeline::{Action, Clocks, Event, Timeline, Why},
+        timeline::{Action, Clocks, Event, First, Timeline, Why},
     },
 };
 
@@ -62,7 +62,7 @@ pub fn preview(layout: &Layout, wanted: &Rules, length: Span) -> anyhow::Result<
             coming.extend(listed(&position, now));
             Timeline::resume(rules.clone(), position, item, clocks)
         }
-        None => Timeline::new(rules.clone(), 1, now.millis() / 1_000, clocks),
+        None => Timeline::new(rules.clone(), 1, First { media_seq: now.millis() / 1_000, disc_seq: 0 }, clocks),
     };
     let orders = catalogs.each_ref().map(|catalog| catalog.load().ok().map(|loaded| Arc::new(loaded.order)));
     let [order, filler] = orders;

@@ -269,6 +269,14 @@ impl Work {
         let (Some(shown), Some(rendered)) = (&self.shown, &self.rendered) else { return };
         let now = self.publisher.clock.now().station;
         let peer = self.publisher.node.status();
+        if peer.not_listening.is_empty() {
+            self.publisher.notes.clear("peer");
+        } else {
+            let where_and_why = peer.not_listening.join("; ");
+            self.publisher
+                .notes
+                .raise("peer", format!("nobody can call: {where_and_why}; free the port, or change peer.listen"));
+        }
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
         status.addresses = peer.addresses();

@@ -43,7 +43,7 @@ use crate::{
         rules::Rules,
         status::{Network, OnAir, RouterSeen, SetupProgress, Status},
         time::{Span, Time},
-        timeline::{Clocks, Timeline},
+        timeline::{Clocks, First, Timeline},
     },
 };
 
@@ -117,14 +117,14 @@ pub(super) struct Floor {
 pub(super) struct Fresh {
     rules: Rules,
     epoch: u64,
-    floor: u64,
+    first: First,
     constants: Arc<OnceLock<Body>>,
 }
 
 impl Fresh {
     /// Begins it now.
     pub(super) fn timeline(&self, clocks: Clocks) -> Timeline {
-        let timeline = Timeline::new(self.rules.clone(), self.epoch, self.floor, clocks);
+        let timeline = Timeline::new(self.rules.clone(), self.epoch, self.first, clocks);
         let _ = self.constants.set(Body::LedgerOpen(timeline.axis().constants()));
         timeline
     }
@@ -229,7 +229,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let mut past = past.await.context("reading the ledger")??;
     let another_epoch = another_epoch(layout, &settings.rules, &past)?;
     let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
-    let floor = numbers_floor(settings, &past, &node).await;
+    let first = first_numbers(settings, &past, &node).await;
     // Of a chain that is damaged nobody knows where it ended: another one begins, far above what is known of it.
     let begins_anew = another_epoch || past.damage.is_some();
     let constants = Arc::new(OnceLock::new());
@@ -238,7 +238,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
-    let fresh = Fresh { rules: rules.clone(), epoch, floor, constants };
+    let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
     let shelf = Shelf::new(store.clone(), past.retention);
     Ok(Base { clock, notes, store, node, writer, rules, epoch, timeline, fresh, reserved, shelf, held: past.held })
 }
@@ -385,19 +385,21 @@ fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
     Rules { segment_seconds: axis.target_seconds, rate: axis.rate, ..wanted.clone() }
 }
 
-/// From which numbers a station without a usable ledger begins (contract §3).
-async fn numbers_floor(settings: &Settings, past: &Past, node: &Node) -> u64 {
-    let seconds = clock::wall().millis() / 1_000;
-    let local = past.history.last_seq().map_or(0, |last| last + LIST_MAX);
-    let local = local.max(past.history.last_disc().map_or(0, |last| last + LIST_MAX));
+/// From where a station without a usable ledger counts: above all that was ever seen of it. Nothing of a fresh key was.
+async fn first_numbers(settings: &Settings, past: &Past, node: &Node) -> First {
+    let above = |last: Option<u64>| last.map_or(0, |last| last + LIST_MAX);
+    let media_seq = above(past.history.last_seq()).max(clock::wall().millis() / 1_000);
+    let local = First { media_seq, disc_seq: above(past.history.last_disc()) };
     // With a ledger at hand this only counts where another epoch begins.
     if past.ledger.is_some() || !settings.known {
-        return seconds.max(local);
+        return local;
     }
     let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
     let numbers = seen.and_then(|record| record.view().numbers);
-    let public = numbers.map_or(0, |n| n.media_sequence.max(n.discontinuity_sequence) + LIST_MAX);
-    seconds.max(local).max(public)
+    First {
+        media_seq: local.media_seq.max(above(numbers.map(|numbers| numbers.media_sequence))),
+        disc_seq: local.disc_seq.max(above(numbers.map(|numbers| numbers.discontinuity_sequence))),
+    }
 }
 
 fn desk(past: &mut Past, layout: &Layout, signer: Signer, constants: Arc<OnceLock<Body>>, notes: &Notes) -> Desk {

@@ -4,7 +4,7 @@ use std::fs;
 
 use crate::{
     air::{Observer, with_music},
-    station::Station,
+    station::{List, Station},
 };
 
 fn first_ledger_file(station: &Station) -> std::path::PathBuf {
@@ -17,6 +17,12 @@ fn kinds(station: &Station) -> Vec<String> {
     let kind =
         |line: &str| serde_json::from_str::<serde_json::Value>(line).ok()?["r"]["kind"].as_str().map(String::from);
     lines.filter_map(kind).collect()
+}
+
+/// `EXT-X-DISCONTINUITY-SEQUENCE`.
+fn gone_discontinuities(list: &List) -> u64 {
+    let line = list.text.lines().find_map(|line| line.strip_prefix("#EXT-X-DISCONTINUITY-SEQUENCE:"));
+    line.unwrap().parse().unwrap()
 }
 
 fn health(station: &Station) -> Option<String> {
@@ -32,6 +38,8 @@ fn behind_a_damaged_ledger_another_chain_begins_above_all_numbers_of_the_old_one
         observer.see(station.list()?);
         (kinds(station).len() > 20).then_some(())
     });
+    // hls.js walks an array as long as this number with each list.
+    assert_eq!(gone_discontinuities(observer.last.as_ref().unwrap()), 0);
     station.kill();
     let path = first_ledger_file(&station);
     let mut bytes = fs::read(&path).unwrap();
@@ -42,6 +50,7 @@ fn behind_a_damaged_ledger_another_chain_begins_above_all_numbers_of_the_old_one
     station.run();
     let list = station.wait("a list", Station::list);
     assert!(list.first > observer.last.as_ref().unwrap().last(), "a number would be given twice");
+    assert!((10_000..20_000).contains(&gone_discontinuities(&list)));
     let said = health(&station).unwrap();
     assert!(said.contains("receipts: ") && said.contains("000001.jsonl:11:"), "{said}");
     assert_eq!(kinds(&station)[..2], ["ledger_open", "repair"]);

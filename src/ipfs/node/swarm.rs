@@ -101,22 +101,22 @@ pub(super) fn stranger(identity: &Key) -> Result<Swarm<kad::Behaviour<MemoryStor
     Ok(Swarm::new(named(identity.pair())?.boxed(), dht(peer), peer, config))
 }
 
-/// Begins to listen wherever it can; an error only if it was asked to and can nowhere.
+/// Begins to listen wherever it can. Gives the number of listeners, and where it cannot and why.
 pub(in crate::ipfs) fn listen<P: NetworkBehaviour>(
     swarm: &mut Swarm<P>,
     addresses: &[Multiaddr],
-) -> Result<usize, Error> {
+) -> (usize, Vec<String>) {
     let mut failures = Vec::new();
     for address in addresses {
         if let Err(error) = swarm.listen_on(address.clone()) {
-            tracing::warn!(%address, %error, "cannot listen here");
-            failures.push(format!("{address}: {error}"));
+            // What the transports say stands in the causes.
+            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let why = causes.last().map(ToString::to_string).unwrap_or_default();
+            tracing::warn!(%address, why, "cannot listen here");
+            failures.push(format!("{address}: {why}"));
         }
     }
-    if !addresses.is_empty() && failures.len() == addresses.len() {
-        return Err(Error::Listen(failures.join("; ")));
-    }
-    Ok(addresses.len() - failures.len())
+    (addresses.len() - failures.len(), failures)
 }
 
 /// A client keeps to itself what others want stored; nothing that we put is repeated behind our back, since each

@@ -90,6 +90,7 @@ pub(super) struct Task {
     redial: Redial,
     dht_seen: Option<Instant>,
     reaching: Reaching,
+    not_listening: Vec<String>,
 }
 
 impl Task {
@@ -98,11 +99,12 @@ impl Task {
         commands: mpsc::Receiver<Command>,
         status: watch::Sender<Status>,
         options: &Options,
+        not_listening: Vec<String>,
     ) -> Self {
         let now = Instant::now();
         let (redial, reaching) = (Redial::new(&options.bootstrap, now), Reaching::new(options, now));
         let (queries, provides, wants) = (HashMap::new(), Provides::default(), Wants::default());
-        Self { swarm, commands, status, queries, provides, wants, redial, dht_seen: None, reaching }
+        Self { swarm, commands, status, queries, provides, wants, redial, dht_seen: None, reaching, not_listening }
     }
 
     /// Waits until as many listeners have told an address, within bounds.
@@ -378,6 +380,7 @@ impl Task {
         let dht_peers = self.dht_peers();
         let now = Status {
             listening: self.swarm.listeners().map(text).collect(),
+            not_listening: self.not_listening.clone(),
             reach: self.reaching.list(own),
             peers: self.swarm.network_info().num_peers(),
             dht_peers,

@@ -8,7 +8,7 @@ use crate::radio::{
     rules::Rules,
     segment::{Item, Kind, RAW, cid_of},
     time::{Span, Time},
-    timeline::{Action, Clocks, Event, Snapshot, Timeline},
+    timeline::{Action, Clocks, Event, First, Snapshot, Timeline},
 };
 
 const RULES: Rules =
@@ -46,7 +46,7 @@ impl World {
         }
         let mut timeline = match history.position() {
             Some(past) => Timeline::resume(rules, past, Some(item()), clocks(self.now)),
-            None => Timeline::new(rules, 1, 1_000, clocks(self.now)),
+            None => Timeline::new(rules, 1, First { media_seq: 1_000, disc_seq: 0 }, clocks(self.now)),
         };
         if self.ledger.is_empty() {
             self.ledger.push(Body::LedgerOpen(timeline.axis().constants()));

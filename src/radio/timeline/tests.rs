@@ -56,7 +56,7 @@ fn position(timeline: &Timeline, listed: &Snapshot) -> Position {
 
 #[test]
 fn who_starts_on_a_list_of_a_longer_look_ahead_holds_back_by_it_until_it_has_run_down() {
-    let mut timeline = Timeline::new(RULES, 1, 1_000, at(0));
+    let mut timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
     timeline.handle(Event::Order(order()), at(0));
     let (list, _) = drive(&mut timeline, 10, at(0));
     let list = list.unwrap();
@@ -77,7 +77,7 @@ fn who_starts_on_a_list_of_a_longer_look_ahead_holds_back_by_it_until_it_has_run
 
 #[test]
 fn an_item_whose_list_of_segments_fits_into_no_block_is_refused_by_name() {
-    let mut timeline = Timeline::new(RULES, 1, 1_000, at(0));
+    let mut timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
     timeline.handle(Event::Order(order()), at(0));
     assert_eq!(drive(&mut timeline, PARTS_MAX + 1, at(0)), (None, Why::Retry));
     let (list, why) = drive(&mut timeline, PARTS_MAX, at(1));

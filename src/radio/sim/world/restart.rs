@@ -8,7 +8,7 @@ use super::super::super::{
     programme::{Entry, Slot},
     receipt::{Body, Receipt},
     segment::{Item, Kind},
-    timeline::{Action, Clocks, Timeline},
+    timeline::{Action, Clocks, First, Timeline},
 };
 use super::super::{
     catalogue,
@@ -94,7 +94,7 @@ impl World {
 
     fn begin_anew(&mut self, clocks: Clocks) -> Timeline {
         let floor = (clocks.wall.0 / SECOND).max(self.observer.floor());
-        let timeline = Timeline::new(self.config.rules.clone(), 1, floor, clocks);
+        let timeline = Timeline::new(self.config.rules.clone(), 1, First { media_seq: floor, disc_seq: floor }, clocks);
         self.observer.epoch = 1;
         self.observer.excused = 0;
         self.observer.begin(timeline.axis().anchor, clocks);
