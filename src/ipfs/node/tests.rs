@@ -282,7 +282,8 @@ async fn an_address_that_does_not_work_is_no_reason_to_stay_off() {
     let elsewhere = "/ip4/192.0.2.1/tcp/0";
     let ours = station(options(&[LOOPBACK, elsewhere], &[], &[])).await;
     assert_eq!(ours.node.status().listening.len(), 1);
-    let taken = ours.node.status().listening[0].split("/p2p/").next().unwrap().to_owned();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = format!("/ip4/127.0.0.1/tcp/{}", other.local_addr().unwrap().port());
     let deaf = station(options(&[elsewhere, &taken], &[], &[])).await.node.status();
     assert!(deaf.listening.is_empty());
     for (said, address) in deaf.not_listening.iter().zip([elsewhere, &taken]) {
