@@ -20,7 +20,7 @@ pub struct NamingRules {
 /// What is to be done for a name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameAction {
-    /// Make durable that sequences up to this one may be used, then say [`Naming::reserved`].
+    /// Make durable that sequences up to this one may be used, then say [`Naming::reserved`] or [`Naming::unreserved`].
     Reserve(u64),
     /// Sign a record of this value and sequence and put it, then say [`Naming::ended`].
     Put {
@@ -55,6 +55,8 @@ pub struct Naming {
     not_before: Time,
     last_sequence: u64,
     reserved: u64,
+    /// Whether the next put does without a reservation.
+    spared: bool,
     halted: bool,
 }
 
@@ -69,6 +71,7 @@ impl Naming {
             not_before: Time(0),
             last_sequence: used,
             reserved: used,
+            spared: false,
             halted: false,
         }
     }
@@ -94,12 +97,20 @@ impl Naming {
         self.halted = true;
     }
 
-    /// Sequences up to `until` may be used.
+    /// That sequences may be used is durable up to `until`.
     pub fn reserved(&mut self, until: u64) {
         if self.out == Out::Reserving {
             self.out = Out::Nothing;
         }
         self.reserved = self.reserved.max(until);
+    }
+
+    /// Nothing could be reserved. The put at hand does without, since silence would be worse; the next one asks again, so
+    /// that a restart knows of all sequences as soon as anything is durable.
+    pub fn unreserved(&mut self) {
+        if self.out == Out::Reserving {
+            (self.out, self.spared) = (Out::Nothing, true);
+        }
     }
 
     /// A put has ended, well or not. Whatever is newest is put next; a failure is tried again after the interval.
@@ -133,11 +144,11 @@ impl Naming {
             return NameAction::Wait(due);
         }
         let sequence = (self.last_sequence + 1).max(now.millis());
-        if sequence > self.reserved {
+        if sequence > self.reserved && !self.spared {
             self.out = Out::Reserving;
             return NameAction::Reserve(sequence + RESERVE);
         }
-        self.last_sequence = sequence;
+        (self.last_sequence, self.spared) = (sequence, false);
         self.not_before = now.plus(self.rules.interval);
         self.out = Out::Putting { value };
         NameAction::Put { value, sequence }
@@ -231,5 +242,17 @@ mod tests {
         assert!(matches!(naming.poll(at(1)), NameAction::Wait(_)));
         naming.reserved(until);
         assert!(matches!(naming.poll(at(1)), NameAction::Put { sequence, .. } if sequence <= until));
+    }
+
+    #[test]
+    fn a_put_without_a_reservation_is_an_exception_each_time() {
+        let mut naming = Naming::new(RULES, 0);
+        naming.want(cid_of(RAW, b"1"));
+        for seconds in [0, 20] {
+            assert!(matches!(naming.poll(at(seconds)), NameAction::Reserve(_)));
+            naming.unreserved();
+            assert!(matches!(naming.poll(at(seconds)), NameAction::Put { .. }));
+            naming.ended(false, at(seconds + 1));
+        }
     }
 }

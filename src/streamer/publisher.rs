@@ -377,12 +377,13 @@ impl Work {
     fn ended(&mut self, ended: Ended) {
         match ended {
             Ended::Reserved { until, well } => {
-                // Without a reservation a restart may reuse sequences of the last minutes; silence would be worse.
-                if !well {
+                let namings = [&mut self.publisher.stream.naming, &mut self.publisher.station.naming];
+                if well {
+                    namings.into_iter().for_each(|naming| naming.reserved(until));
+                } else {
                     self.publisher.notes.raise("ledger", "IPNS sequences cannot be reserved");
+                    namings.into_iter().for_each(Naming::unreserved);
                 }
-                self.publisher.stream.naming.reserved(until);
-                self.publisher.station.naming.reserved(until);
             }
             Ended::Put { which, value, sequence, outcome } => {
                 self.offer.named(value, self.publisher.clock.now().station);

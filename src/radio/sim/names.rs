@@ -47,8 +47,10 @@ pub(super) struct Names {
     used: u64,
     /// The largest sequence that is durably reserved.
     durable: u64,
-    /// Whether a life has used more than was durable, and the network could not be asked since.
+    /// Whether this life does not know of all sequences that were put: some were not durable, and were not found.
     forgotten: bool,
+    /// Sequences up to this one may come twice, since a life that did not know of them followed.
+    twice: u64,
     /// Real time and wall clock of the last put.
     last_put: Option<(u64, Time)>,
     pub(super) puts: u64,
@@ -65,6 +67,7 @@ impl Names {
             used: 0,
             durable: 0,
             forgotten: false,
+            twice: 0,
             last_put: None,
             puts: 0,
         }
@@ -86,6 +89,9 @@ impl Names {
         }
         let known = reserved.max(self.network.filter(|_| asked).map_or(0, |record| record.sequence));
         self.forgotten = known < self.used;
+        if self.forgotten {
+            self.twice = self.used;
+        }
     }
 
     /// A list is visible at the station.
@@ -108,16 +114,24 @@ impl Names {
             }
             self.naming.ended(put.well, wall);
         }
+        let mut failed = false;
         loop {
             match self.naming.poll(wall) {
                 NameAction::Wait(_) => return,
                 NameAction::Reserve(until) => {
-                    if reserve(Body::IpnsReserved { until }) {
+                    failed = !reserve(Body::IpnsReserved { until });
+                    if failed {
+                        self.naming.unreserved();
+                    } else {
                         self.durable = self.durable.max(until);
+                        self.naming.reserved(until);
                     }
-                    self.naming.reserved(until);
                 }
-                NameAction::Put { value, sequence } => self.begin(value, sequence, now, wall, chance),
+                NameAction::Put { value, sequence } => {
+                    assert!(failed || sequence <= self.durable, "sequence {sequence} is not reserved");
+                    failed = false;
+                    self.begin(value, sequence, now, wall, chance);
+                }
             }
         }
     }
@@ -157,7 +171,7 @@ impl Names {
             return;
         }
         let back = record.list.0 < known.list.0 || record.list.1 < known.list.1;
-        assert!(!back, "the name steps back from {:?} to {:?}", known.list, record.list);
+        assert!(!back || record.sequence <= self.twice, "the name steps back from {:?} to {:?}", known.list, record.list);
         self.network = Some(record);
     }
 
