@@ -283,8 +283,20 @@ impl Observer {
         assert!(skew == 0 || behind.abs() <= ROUNDING, "a jump for the wall clock misses it by {behind}");
     }
 
-    /// A crash came while these were being appended, and they are durable.
-    pub(super) fn salvage(&mut self, bodies: &[Body]) {
+    /// A crash came at `station` while these were being appended, and they are durable.
+    pub(super) fn salvage(&mut self, bodies: &[Body], station: Time) {
+        let outage = |body: &Body| match body {
+            Body::ClockStep { samples, reason } if reason == "outage" => *samples as i64,
+            _ => 0,
+        };
+        let outage = bodies.iter().map(outage).sum::<i64>();
+        self.now.1 -= outage;
+        self.reach(station, outage > 0);
+        self.written(bodies);
+    }
+
+    /// These are durable now, whatever was known of them.
+    pub(super) fn written(&mut self, bodies: &[Body]) {
         for body in bodies {
             match body {
                 Body::ItemStarted(run) => drop(self.runs.insert(run.media_seq, (**run).clone())),

@@ -316,7 +316,7 @@ impl World {
         let known = self.known(bodies);
         if !down {
             self.disk.append(bodies, self.wall());
-            self.observer.salvage(&bodies[..known]);
+            self.observer.written(&bodies[..known]);
             self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
         }
         let begun = self.life().cycle.take().unwrap_or(clocks.station);

@@ -20,13 +20,15 @@ impl World {
     /// The process is killed; `doing` was about to be done, or an action is out. After a while it starts again.
     pub(super) fn crash(&mut self, doing: Option<Action>) {
         self.crashes += 1;
+        let station = self.clocks().station;
         let out = self.life().out.take().map(|out| out.action);
         match doing.or(out) {
             Some(Action::Record(bodies)) if self.now >= self.ledger_down_until => {
                 let known = self.known(&bodies);
                 let durable = self.disk.crash_while_appending(&bodies, self.wall(), &mut self.chance);
-                assert!(known <= bodies.len());
-                self.observer.salvage(&bodies[..durable]);
+                let (late, new) = bodies[..durable].split_at(known.min(durable));
+                self.observer.written(late);
+                self.observer.salvage(new, station);
             }
             Some(Action::Store(segments, _)) => {
                 let some = self.chance.below(segments.len() + 1);
