@@ -1,6 +1,8 @@
 //! The simulated ledger: real receipts, a chain, files that begin with the station's constants, and a tail that a
 //! crash may lose or tear.
 
+use std::slice;
+
 use super::{
     super::{
         receipt::{Body, GENESIS, Receipt, SigningKey, link},
@@ -12,6 +14,8 @@ use super::{
 #[derive(Debug)]
 struct Line {
     text: String,
+    /// The media sequence that it is about, if it is about one.
+    media_seq: Option<u64>,
     /// What it says and its link, once it was read back.
     read: Option<(Receipt, String)>,
     opens: bool,
@@ -26,7 +30,7 @@ pub(super) struct Disk {
     constants: Option<Body>,
     in_file: usize,
     /// A line that a crash tore: no newline at its end.
-    torn: Option<String>,
+    torn: Option<Vec<u8>>,
     pub(super) crashes: u64,
     pub(super) tears: u64,
 }
@@ -53,8 +57,8 @@ impl Disk {
     /// Begins a file with these constants.
     pub(super) fn open(&mut self, constants: Body, now: Time) {
         self.constants = Some(constants.clone());
-        let lines = self.sign(&[constants], now);
-        self.keep(lines, true);
+        let lines = self.sign(slice::from_ref(&constants), now);
+        self.keep(&[constants], lines, true);
         self.in_file = 1;
     }
 
@@ -79,12 +83,17 @@ impl Disk {
         bodies.iter().map(sign).collect()
     }
 
-    fn keep(&mut self, lines: Vec<(String, String)>, opens: bool) {
-        for (text, link) in lines {
+    fn keep(&mut self, bodies: &[Body], lines: Vec<(String, String)>, opens: bool) {
+        for (body, (text, link)) in bodies.iter().zip(lines) {
             self.prev = link;
             self.next_seq += 1;
             self.in_file += 1;
-            self.lines.push(Line { text, read: None, opens });
+            let media_seq = match body {
+                Body::ItemStarted(body) => Some(body.media_seq),
+                Body::Segment(body) => Some(body.media_seq),
+                _ => None,
+            };
+            self.lines.push(Line { text, media_seq, read: None, opens });
         }
         if self.lines.len() > 2 * KEPT_LINES {
             self.lines.drain(..KEPT_LINES);
@@ -104,7 +113,7 @@ impl Disk {
             self.open(constants, now);
         }
         let lines = self.sign(bodies, now);
-        self.keep(lines, false);
+        self.keep(bodies, lines, false);
     }
 
     /// A crash while these receipts are being appended: some are durable, the next one may be torn. Tells how many
@@ -114,21 +123,24 @@ impl Disk {
         let mut lines = self.sign(bodies, now);
         let durable = chance.below(bodies.len() + 1);
         let rest = lines.split_off(durable);
-        self.keep(lines, false);
+        self.keep(&bodies[..durable], lines, false);
         if let Some((text, _)) = rest.into_iter().next()
             && chance.one_in(2)
         {
             self.tears += 1;
-            self.torn = Some(text[..chance.below(text.len())].into());
+            self.torn = Some(text.as_bytes()[..chance.below(text.len())].into());
         }
         durable
     }
 
-    /// Reads the files that reach back so many lines, oldest line first, and checks each line and the chain.
-    pub(super) fn read(&mut self, back: usize, visit: &mut dyn FnMut(&Receipt)) {
+    /// Reads the files from the one that holds segment `media_seq` and receipt `seq` on, oldest line first, and checks
+    /// each line and the chain.
+    pub(super) fn read(&mut self, media_seq: u64, seq: u64, visit: &mut dyn FnMut(&Receipt)) {
         // A last line without its newline was never acknowledged: it is cut off.
         self.torn = None;
-        let wanted = self.lines.len().saturating_sub(back.max(1));
+        let before = |line: &Line| line.media_seq.is_some_and(|of| of < media_seq);
+        let first = self.lines.iter().rposition(before).map_or(0, |at| at + 1);
+        let wanted = first.min(self.lines.len().saturating_sub((self.next_seq - seq) as usize));
         let from = self.lines.iter().take(wanted + 1).rposition(|line| line.opens).unwrap_or(0);
         let key = &self.key;
         let mut last: Option<(u64, &String)> = None;

@@ -360,9 +360,10 @@ impl World {
         }
     }
 
-    /// Faults are over: everything that was accepted is in the ledger, and the air goes on.
+    /// Faults are over, and nothing takes longer than items last: everything that was accepted is in the ledger, and the air goes on.
     pub(super) fn settle(&mut self) {
         (self.config.faults, self.config.crash_one_in) = (&[], 0);
+        self.config.latency = self.config.latency.min(SECOND / 50);
         self.bad.clear();
         (self.store_down_until, self.ledger_down_until, self.fetch_down_until, self.storm_until) = (0, 0, 0, 0);
         if self.filler.is_none() {

@@ -50,7 +50,7 @@ impl World {
         let lost = self.observer.lost_beyond(durable);
         let mut history = History::default();
         let mut begun = [None, None];
-        self.disk.read(self.reach(), &mut |receipt| {
+        self.disk.read(self.reach(), self.reserved_at, &mut |receipt| {
             history.take(receipt);
             note_begun(receipt, &mut begun);
         });
@@ -85,13 +85,10 @@ impl World {
         self.drive();
     }
 
-    /// How many lines back the last lists, the items that they begin in and the last reservation began; generously.
-    fn reach(&self) -> usize {
-        let Some(_) = self.observer.last() else { return usize::MAX };
-        let from = self.observer.listed_from().min(self.observer.coarse_from());
-        let begins = self.observer.at(from).run;
-        let lines = 6 * (self.observer.next_seq() - begins) as usize + 600;
-        lines.max((self.disk.next_seq() - self.reserved_at) as usize)
+    /// The segment with which the item begins that the last lists begin in.
+    fn reach(&self) -> u64 {
+        let Some(_) = self.observer.last() else { return 0 };
+        self.observer.at(self.observer.listed_from().min(self.observer.coarse_from())).run
     }
 
     fn begin_anew(&mut self, clocks: Clocks) -> Timeline {
