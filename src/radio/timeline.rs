@@ -25,6 +25,8 @@ mod resume;
 #[cfg(test)]
 mod tests;
 
+#[cfg(test)]
+pub(super) use notes::UNRECORDED_MAX;
 use notes::{Notes, newest};
 
 /// The clocks at one moment.

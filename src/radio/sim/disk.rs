@@ -36,8 +36,9 @@ pub(super) struct Disk {
 }
 
 const FILE_LINES: usize = 400;
-/// More than any window and any item of these worlds holds.
+/// More lines, and more segments, than any window and any item of these worlds holds. What lies further back goes.
 const KEPT_LINES: usize = 20_000;
+const KEPT_SEGMENTS: u64 = 6_000;
 
 impl Disk {
     pub(super) fn new() -> Self {
@@ -96,7 +97,10 @@ impl Disk {
             self.lines.push(Line { text, media_seq, read: None, opens });
         }
         if self.lines.len() > 2 * KEPT_LINES {
-            self.lines.drain(..KEPT_LINES);
+            let last = self.lines.iter().rev().find_map(|line| line.media_seq).unwrap_or(0);
+            let kept = |line: &Line| line.media_seq.is_some_and(|of| of + KEPT_SEGMENTS > last);
+            let gone = self.lines.iter().take(KEPT_LINES).position(kept).unwrap_or(KEPT_LINES);
+            self.lines.drain(..gone);
         }
     }
 

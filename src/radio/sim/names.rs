@@ -171,7 +171,12 @@ impl Names {
             return;
         }
         let back = record.list.0 < known.list.0 || record.list.1 < known.list.1;
-        assert!(!back || record.sequence <= self.twice, "the name steps back from {:?} to {:?}", known.list, record.list);
+        assert!(
+            !back || record.sequence <= self.twice,
+            "the name steps back from {:?} to {:?}",
+            known.list,
+            record.list
+        );
         self.network = Some(record);
     }
 

@@ -12,7 +12,7 @@ use super::super::{
     receipt::Body,
     rules::Rules,
     time::Time,
-    timeline::{Action, Clocks, Event, Snapshot, Timeline},
+    timeline::{Action, Clocks, Event, Snapshot, Timeline, UNRECORDED_MAX},
 };
 use super::{
     audience::{Audience, Version},
@@ -78,6 +78,8 @@ struct Life {
     failed: Option<Time>,
     /// The size of the batch that went on air last, and for how long it was in the making, in samples.
     batch: (usize, i64),
+    /// Whether there was more to plan when the batch at hand was planned.
+    more: bool,
 }
 
 #[derive(Debug)]
@@ -108,7 +110,7 @@ pub(super) struct World {
     ledger_down_until: u64,
     fetch_down_until: u64,
     orders_due: Vec<String>,
-    /// Actions in the simulated second at hand.
+    /// Actions in the simulated second at hand, since the last list that went on.
     acts: (u64, u64),
     pub(super) crashes: u64,
     tracing: bool,
@@ -238,6 +240,8 @@ impl World {
                 assert!(segments.len() <= 64, "a batch of {}", segments.len());
                 self.expect.check_store(segments);
                 self.check_all_shown();
+                let more = self.expect.next().is_some();
+                self.life().more = more;
             }
             Action::Record(bodies) => assert!(!bodies.is_empty()),
             Action::Show(_) | Action::Wait(..) => {}
@@ -318,6 +322,10 @@ impl World {
             self.disk.append(bodies, self.wall());
             self.observer.written(&bodies[..known]);
             self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
+        } else {
+            let kept: Vec<&Body> = bodies.iter().filter(|body| !matches!(body, Body::CatalogChanged { .. })).collect();
+            let lost = &kept[..kept.len().saturating_sub(UNRECORDED_MAX)];
+            self.orders_due.retain(|due| !lost.iter().any(|body| accepts(body, due)));
         }
         let begun = self.life().cycle.take().unwrap_or(clocks.station);
         let moment = Moment { clocks, making: self.samples(clocks.station.since(begun).0), calm: !self.life().touched };
@@ -337,8 +345,12 @@ impl World {
 
     fn show(&mut self, snapshot: &Snapshot, clocks: Clocks) {
         let read = self.chance.one_in(self.config.read_one_in);
+        let before = self.observer.visible.map(|visible| visible.last);
         self.observer.show(snapshot, &self.stored, clocks.station, read);
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
+        if before.is_none_or(|before| before < last.media_seq) {
+            self.acts.1 = 0;
+        }
         let version = Version {
             at: self.samples(self.now),
             now: self.observer.media_now(clocks.station),

@@ -9,7 +9,7 @@ pub(super) struct Notes(Vec<(u64, Body)>);
 /// Notes that wait. Jumps of the dates are never dropped: there is at most one of a kind for each segment.
 const NOTES_MAX: usize = 64;
 /// Receipts kept for the next try while the ledger cannot be written: about an hour of segments.
-const UNRECORDED_MAX: usize = 1_024;
+pub(in super::super) const UNRECORDED_MAX: usize = 1_024;
 
 impl Notes {
     /// Notes something ahead of the segment `next_seq`. Two jumps at one segment are one.
@@ -54,8 +54,14 @@ impl Notes {
 }
 
 /// The newest receipts of those that could not be written, with that of the item which the first of them belongs to:
-/// a restart goes on from the newest.
+/// a restart goes on from the newest. Failures of items go first: they may be many a second.
 pub(super) fn newest(mut bodies: Vec<Body>) -> Vec<Body> {
+    let mut surplus = bodies.len().saturating_sub(UNRECORDED_MAX);
+    bodies.retain(|body| {
+        let goes = surplus > 0 && matches!(body, Body::CatalogChanged { .. });
+        surplus -= usize::from(goes);
+        !goes
+    });
     let newest = bodies.split_off(bodies.len().saturating_sub(UNRECORDED_MAX));
     let run = bodies.into_iter().rev().find(|body| matches!(body, Body::ItemStarted(_)));
     run.into_iter().chain(newest).collect()
@@ -100,5 +106,18 @@ mod tests {
         (0..1_000).for_each(|_| notes.add(1, failure()));
         let kept: Vec<&Body> = notes.ahead_of(1, true).collect();
         assert_eq!((kept.len(), kept[0], kept[1]), (NOTES_MAX, &order(1), &step(10)));
+    }
+
+    #[test]
+    fn receipts_that_cannot_be_written_are_kept_before_failures() {
+        let mut bodies: Vec<Body> = vec![order(1)];
+        for _ in 0..2 * UNRECORDED_MAX {
+            bodies.push(failure());
+            bodies = newest(bodies);
+        }
+        assert_eq!((bodies.len(), &bodies[0]), (UNRECORDED_MAX, &order(1)));
+        bodies.extend((0..UNRECORDED_MAX as u64).map(order));
+        let kept = newest(bodies);
+        assert_eq!((kept.len(), &kept[0]), (UNRECORDED_MAX, &order(0)));
     }
 }

@@ -73,6 +73,7 @@ impl World {
             touched: false,
             failed: None,
             batch: (0, 0),
+            more: false,
         });
         let constants = self.life().timeline.axis().constants();
         self.disk.open(Body::LedgerOpen(constants), wall);
