@@ -84,6 +84,7 @@ impl Observer {
         assert_eq!((own.group_seq, own.group_end), (body.group_seq, body.group_end));
         if body.media_seq == self.base {
             assert!(body.group_seq >= self.coarse.floor, "groups go back to {}", body.group_seq);
+            assert_eq!(body.group_seq, body.media_seq, "groups are not counted from the first segment");
             assert_eq!(body.group_end, body.group_seq, "a first segment lists no group");
             return;
         }
