@@ -41,6 +41,9 @@ pub struct History {
     axis: Option<Axis>,
     listed: Vec<Aired>,
     groups: Groups,
+    /// The run that was started last: none of its segments may be durable, if a crash came between.
+    started: Option<Arc<Run>>,
+    /// The run of the last segment.
     run: Option<Arc<Run>>,
     begun: Begun,
     reserved: u64,
@@ -77,7 +80,7 @@ impl History {
                 let run = Arc::new(Run::from_body(body));
                 let until = self.axis.map(|axis| axis.date(run.air_samples + run.samples));
                 let cid = run.list.0;
-                self.run = Some(run);
+                self.started = Some(run);
                 until.map(|until| Kept { cid, until, group: None })
             }
             Body::Segment(body) => {
@@ -91,6 +94,9 @@ impl History {
                     self.begun.filler = begun;
                 } else {
                     self.begun.entry = begun;
+                }
+                if body.disc {
+                    self.run = self.started.take().filter(|run| run.media_seq == body.media_seq);
                 }
                 // The beginning of the first item may lie further back than what was read.
                 let aired = self.run.clone().map(|run| Aired::from_body(body, run));
@@ -155,5 +161,75 @@ impl History {
             listed: self.listed,
             groups: self.groups,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::radio::{
+        receipt::{CidText, GENESIS},
+        segment::{RAW, Segment, cid_of},
+    };
+
+    const AXIS: Axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
+    const SEGMENT_SAMPLES: u64 = 264_192;
+
+    fn run(media_seq: u64, part: u32) -> Arc<Run> {
+        Arc::new(Run {
+            media_seq,
+            air_samples: media_seq * SEGMENT_SAMPLES,
+            samples: 4 * SEGMENT_SAMPLES,
+            item: "item".into(),
+            entry: "music/one.mp3".into(),
+            kind: Kind::Track,
+            title: "One".into(),
+            artist: String::new(),
+            album: String::new(),
+            isrc: String::new(),
+            list: CidText(cid_of(RAW, b"list")),
+            part,
+            parts: 4,
+            order: "order".into(),
+            position: 0,
+        })
+    }
+
+    fn segment(media_seq: u64, part: u32, run: &Arc<Run>) -> Body {
+        let aired = Aired {
+            media_seq,
+            disc: run.media_seq == media_seq,
+            disc_seq: 1,
+            air_samples: media_seq * SEGMENT_SAMPLES,
+            segment: Segment { cid: cid_of(RAW, &[part as u8]), samples: SEGMENT_SAMPLES as u32, bytes: 90_000 },
+            part,
+            run: run.clone(),
+            first_seq: 5,
+            group_seq: 5,
+            group_end: 5,
+        };
+        aired.body(&AXIS)
+    }
+
+    #[test]
+    fn a_run_that_a_crash_left_without_a_segment_is_none() {
+        let (begun, never) = (run(5, 0), run(7, 2));
+        let bodies = [
+            Body::LedgerOpen(AXIS.constants()),
+            begun.body(),
+            segment(5, 0, &begun),
+            segment(6, 1, &begun),
+            never.body(),
+            Body::LedgerOpen(AXIS.constants()),
+            segment(7, 2, &begun),
+        ];
+        let mut history = History::default();
+        for (seq, body) in (0..).zip(bodies) {
+            let (prev, key_id, node_id) = (GENESIS.into(), "r1".into(), "node".into());
+            history.take(&Receipt { seq, prev, key_id, node_id, stream: "main".into(), produced_at: Time(0), body });
+        }
+        let position = history.position().unwrap();
+        assert_eq!(position.listed.iter().map(|aired| aired.run.media_seq).collect::<Vec<_>>(), [5; 3]);
+        assert_eq!(position.unfinished(), Some(&begun));
     }
 }

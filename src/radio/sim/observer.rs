@@ -86,6 +86,7 @@ pub(super) struct Observer {
 pub(super) struct Visible {
     pub(super) first: u64,
     pub(super) last: u64,
+    pub(super) hold_back_seconds: u64,
     pub(super) text: u64,
 }
 
@@ -159,6 +160,10 @@ impl Observer {
                 self.frozen.iter().rev().find(|one| one.air as i64 <= wall).expect("the first one airs before");
             on_air.media + (wall - on_air.air as i64).min(on_air.samples as i64)
         };
+        // Before a first list was whole, as much is due as at the first start at least.
+        let begins = first.media as i64;
+        let whole = last.media_end() - begins >= self.rules.look_ahead() as i64 + self.lateness();
+        let media = if whole { media } else { media.max(begins + self.lateness()) };
         self.now = (clocks.station, media);
     }
 
@@ -406,12 +411,15 @@ impl Observer {
         let text = if read { self.read_shown(snapshot) } else { 0 };
         self.check_coarse(snapshot, station, read);
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
-        let next = Visible { first: first.media_seq, last: last.media_seq, text };
+        let hold_back_seconds = snapshot.hold_back_seconds;
+        let next = Visible { first: first.media_seq, last: last.media_seq, hold_back_seconds, text };
         if let Some(old) = self.visible {
             assert!(next.first >= old.first, "the list begins earlier than before (10)");
             assert!(next.last >= old.last, "the list ends earlier than before (12)");
             let same = next.last == old.last && next.first >= self.base;
             assert!(!same || next.first == old.first, "two lists end alike and begin differently (1)");
+            // A restart may find the same list further ahead of a clock that was set back.
+            let same = same && next.hold_back_seconds == old.hold_back_seconds;
             let texts = (next.text, old.text);
             assert!(!same || texts.0 == 0 || texts.1 == 0 || texts.0 == texts.1, "two texts of one state (1)");
         }

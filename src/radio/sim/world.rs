@@ -382,7 +382,9 @@ impl World {
             self.set_filler();
         }
         let rules = self.config.rules.clone();
-        self.run(u64::from(rules.segment_seconds * rules.look_ahead) + 60);
+        let ahead = self.visible_end().map_or(0, |end| end - self.observer.media_now(self.clocks().station));
+        let ahead = ahead.max(rules.look_ahead() as i64).unsigned_abs() / u64::from(rules.rate);
+        self.run(ahead + 60);
         assert!(self.orders_due.is_empty(), "an accepted order has no receipt: {:?}", self.orders_due);
         let (before, clocks) = (self.observer.next_seq(), self.clocks());
         self.run(10 * u64::from(rules.segment_seconds));

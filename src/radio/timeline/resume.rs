@@ -28,13 +28,15 @@ impl Timeline {
         // The media axis is only used in differences: it starts at the first listed segment.
         timeline.media_end = past.listed.iter().map(|s| u64::from(s.segment.samples)).sum();
         timeline.gap = last.air_end() - timeline.media_end;
+        // A crash may have come while the first list of all was being filled: then there still is none, and as much is
+        // due as at the first start at least.
+        timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
         let media_now = timeline.media_at(&past.listed, timeline.axis.position(clocks.wall));
+        let media_now = if timeline.started { media_now } else { media_now.max(timeline.rules.lateness() as i64) };
         timeline.offset = timeline.axis.position(clocks.station) - media_now;
         timeline.listed = past.listed.into();
         timeline.hold_back_seconds = timeline.hold_back_of_longer_list(media_now);
         timeline.groups = past.groups;
-        // A crash may have come while the first list of all was being filled: then there still is none.
-        timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
         timeline.show = timeline.started;
         timeline.check_listed();
         timeline
