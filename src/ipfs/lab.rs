@@ -17,16 +17,16 @@ use libp2p::{
     relay,
     swarm::{NetworkBehaviour, SwarmEvent, behaviour::toggle::Toggle},
 };
-use rust_ipfs::{
-    p2p::bitswap,
-    repo::{DefaultStorage, Repo},
-};
+use rust_ipfs::repo::{DefaultStorage, Repo};
 use tokio::{task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Error, Key, Name, Options, Record,
-    node::swarm::{self, Protocols, ProtocolsEvent},
+    node::{
+        exchange,
+        swarm::{self, Protocols, ProtocolsEvent},
+    },
 };
 
 pub(super) mod caller;
@@ -150,15 +150,15 @@ impl Drop for DhtServer {
 pub async fn fetch(address: &str, cids: &[Cid], limit: Duration) -> Result<Vec<(Cid, Bytes)>, Error> {
     let repo = memory_repo().await?;
     let mut swarm = asker(&repo)?;
-    let provider = call(&mut swarm, address)?;
+    call(&mut swarm, address)?;
     let mut wanted: HashSet<Cid> = cids.iter().copied().collect();
     let all = async {
         while !wanted.is_empty() {
             match swarm.select_next_some().await {
                 SwarmEvent::ConnectionEstablished { .. } => {
-                    swarm.behaviour_mut().bitswap.gets(cids.to_vec(), &[provider], Some(limit));
+                    cids.iter().for_each(|cid| swarm.behaviour_mut().bitswap.want(*cid));
                 }
-                SwarmEvent::Behaviour(ProtocolsEvent::Bitswap(bitswap::Event::BlockRetrieved { cid })) => {
+                SwarmEvent::Behaviour(ProtocolsEvent::Bitswap(exchange::Event::Came(cid))) => {
                     wanted.remove(&cid);
                 }
                 _ => {}
@@ -252,13 +252,12 @@ async fn listening(swarm: &mut Swarm<Server>) -> Multiaddr {
     }
 }
 
-fn call(swarm: &mut Swarm<Protocols>, address: &str) -> Result<PeerId, Error> {
+fn call(swarm: &mut Swarm<Protocols>, address: &str) -> Result<(), Error> {
     let options = Options::check(&[], &[], &[address.to_owned()])?;
-    let (peer, addresses) = options.bootstrap.into_iter().next().ok_or(Error::Stopped)?;
-    for address in addresses {
+    for address in options.bootstrap.into_values().flatten() {
         swarm.dial(address).map_err(|error| Error::Network(error.to_string()))?;
     }
-    Ok(peer)
+    Ok(())
 }
 
 fn with_peer(address: &Multiaddr, identity: &Key) -> String {

@@ -1,17 +1,20 @@
-//! Bitswap within bounds. `rust_ipfs` fetches; what others want is answered here, since its own serving keeps all that a
-//! peer does not read in memory, all that it ever asked for as well, and a lock of the repo while it waits for either.
+//! Bitswap within bounds: what others want of us is answered, what we want of others is fetched. The behaviour of
+//! `rust_ipfs` does neither within bounds: it keeps in memory all that a peer does not read and all that it ever asked
+//! for, holds a lock of the repo while it waits for either, and never talks again to a peer that has come back.
 //!
 //! Each peer has a queue of its own with an end, a few look-ups at a time and a rate, and must take what it is sent
 //! before more is read for it; who takes nothing for a minute is hung up on. Look-ups run in tasks of their own, so that
-//! none holds the repo while the swarm is busy.
+//! none holds the repo while the swarm is busy. What comes in takes little memory before it is whole, in all. A
+//! connection is kept as long as it is used.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    ops::{Deref, DerefMut},
+    collections::{HashMap, HashSet, VecDeque},
+    sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
     time::Duration,
 };
 
+use bytes::Bytes;
 use cid::Cid;
 use libp2p::{
     Multiaddr, PeerId,
@@ -22,7 +25,7 @@ use libp2p::{
     },
 };
 use rust_ipfs::{
-    p2p::bitswap,
+    Block,
     repo::{DefaultStorage, Repo},
 };
 use tokio::{
@@ -30,25 +33,43 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
+mod fetches;
+mod inbox;
 mod queue;
 mod stream;
 #[cfg(test)]
 mod tests;
 pub(in crate::ipfs) mod wire;
 
+use fetches::Fetches;
+use inbox::Room;
 use queue::{Peer, Want};
 use stream::{Handler, News, Order};
+use wire::Answer;
 
 /// Look-ups at once, of all peers.
 const MAX_LOOK_UPS: usize = 64;
 /// With so many bytes on their way only peers that take theirs are served.
 const MAX_UNSENT_BYTES: usize = 64 * 1024 * 1024;
+/// Bytes of messages that are not whole, of all peers that were asked for no block…
+const MAX_UNASKED_BYTES: usize = 16 * 1024 * 1024;
+/// …and of those that were: each of the blocks that are fetched at once, at its largest.
+const MAX_ASKED_BYTES: usize = 32 * 1024 * 1024;
 /// Who takes nothing for so long of what is on its way is hung up on.
 const STALL: Duration = Duration::from_secs(60);
-/// How often stalls and rates are looked at.
+/// How often stalls, rates and what does not come are looked at.
 const TICK: Duration = Duration::from_millis(250);
 
-type Event = ToSwarm<bitswap::Event, Order>;
+type ToDo = ToSwarm<Event, Order>;
+
+/// What has become of a wanted block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ipfs) enum Event {
+    /// It is in the store.
+    Came(Cid),
+    /// None of the connected peers has it so far.
+    Search(Cid),
+}
 
 /// A look-up that has ended.
 struct LookUp {
@@ -59,16 +80,45 @@ struct LookUp {
     here: bool,
 }
 
+/// What the connections have in common.
+#[derive(Clone, Debug)]
+struct Common {
+    unasked: Room,
+    asked: Room,
+    /// Whether anything is wanted, and who was asked for it.
+    fetching: Arc<RwLock<(bool, HashSet<PeerId>)>>,
+}
+
 pub(in crate::ipfs) struct Behaviour {
-    inner: bitswap::Behaviour,
     repo: Repo<DefaultStorage>,
+    common: Common,
     peers: HashMap<PeerId, Peer>,
     /// Peers with wants that wait, in turn.
     turns: VecDeque<PeerId>,
     look_ups: JoinSet<LookUp>,
     unsent_bytes: usize,
-    events: VecDeque<Event>,
+    fetches: Fetches,
+    /// Blocks that have come and are being stored.
+    storing: JoinSet<Cid>,
+    to_do: VecDeque<ToDo>,
     tick: Interval,
+}
+
+impl Common {
+    fn new() -> Self {
+        let (unasked, asked) = (Room::of(MAX_UNASKED_BYTES), Room::of(MAX_ASKED_BYTES));
+        Self { unasked, asked, fetching: Arc::default() }
+    }
+
+    /// The room for the messages of a peer.
+    fn room(&self, peer: &PeerId) -> &Room {
+        let asked = self.fetching.read().unwrap_or_else(PoisonError::into_inner).1.contains(peer);
+        if asked { &self.asked } else { &self.unasked }
+    }
+
+    fn is_fetching(&self) -> bool {
+        self.fetching.read().unwrap_or_else(PoisonError::into_inner).0
+    }
 }
 
 impl Behaviour {
@@ -77,15 +127,30 @@ impl Behaviour {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
-            inner: bitswap::Behaviour::new(repo, bitswap::Config::default()),
             repo: repo.clone(),
+            common: Common::new(),
             peers: HashMap::new(),
             turns: VecDeque::new(),
             look_ups: JoinSet::new(),
             unsent_bytes: 0,
-            events: VecDeque::new(),
+            fetches: Fetches::default(),
+            storing: JoinSet::new(),
+            to_do: VecDeque::new(),
             tick,
         }
+    }
+
+    /// Fetches a block into the repo, from whom of the connected peers has it. The block is raw or dag-pb under a CIDv1
+    /// with SHA-256: no other one comes. Goes on until it is there or [`Behaviour::let_go`].
+    pub(in crate::ipfs) fn want(&mut self, cid: Cid) {
+        self.fetches.want(cid, Instant::now());
+        self.tell_wants();
+    }
+
+    /// A block is no longer wanted.
+    pub(in crate::ipfs) fn let_go(&mut self, cid: &Cid) {
+        self.fetches.let_go(cid);
+        self.tell_wants();
     }
 
     /// Answers the peers that have asked for these blocks, which were just put.
@@ -136,7 +201,7 @@ impl Behaviour {
             && let Some(at) = peer.answer(answer.len(), now)
         {
             self.unsent_bytes += answer.len();
-            self.events.push_back(ToSwarm::NotifyHandler {
+            self.to_do.push_back(ToSwarm::NotifyHandler {
                 peer_id: done.peer,
                 handler: NotifyHandler::One(at),
                 event: Order::Answer(answer),
@@ -144,30 +209,45 @@ impl Behaviour {
         }
     }
 
+    /// Takes what came for our wants. The blocks hash to their names.
+    fn answered(&mut self, peer: PeerId, answer: Answer, now: Instant) {
+        for (cid, bytes) in answer.blocks {
+            if self.fetches.let_go(&cid) {
+                self.storing.spawn(store(self.repo.clone(), cid, bytes));
+            }
+        }
+        for (cid, here) in answer.presences {
+            if here {
+                self.fetches.has(peer, cid, now);
+            } else {
+                self.fetches.has_not(peer, cid, now);
+            }
+        }
+        self.tell_wants();
+    }
+
+    /// Tells others what they are to know of our wants.
+    fn tell_wants(&mut self) {
+        for (peer_id, at, entries) in self.fetches.take_told() {
+            let (handler, event) = (NotifyHandler::One(at), Order::Wants(entries));
+            self.to_do.push_back(ToSwarm::NotifyHandler { peer_id, handler, event });
+        }
+        let now = (!self.fetches.is_empty(), self.fetches.asked().collect());
+        *self.common.fetching.write().unwrap_or_else(PoisonError::into_inner) = now;
+    }
+
     fn on_tick(&mut self, now: Instant) {
+        let searches = self.fetches.on_tick(now);
+        self.to_do.extend(searches.into_iter().map(|cid| ToSwarm::GenerateEvent(Event::Search(cid))));
+        self.tell_wants();
         for (id, peer) in &self.peers {
             if peer.stalled_since().is_some_and(|since| now >= since + STALL) {
                 tracing::debug!(peer = %id, "it takes nothing of what it asked for");
-                self.events.push_back(ToSwarm::CloseConnection { peer_id: *id, connection: CloseConnection::All });
+                self.to_do.push_back(ToSwarm::CloseConnection { peer_id: *id, connection: CloseConnection::All });
             }
         }
         self.unsent_bytes = self.peers.values().map(Peer::unsent_bytes).sum();
         self.look_up(now);
-    }
-}
-
-/// Fetching is that of `rust_ipfs`.
-impl Deref for Behaviour {
-    type Target = bitswap::Behaviour;
-
-    fn deref(&self) -> &Self::Target {
-        &self.inner
-    }
-}
-
-impl DerefMut for Behaviour {
-    fn deref_mut(&mut self) -> &mut Self::Target {
-        &mut self.inner
     }
 }
 
@@ -185,60 +265,73 @@ async fn look_up(repo: Repo<DefaultStorage>, peer: PeerId, want: Want) -> LookUp
     LookUp { peer, want, answer, here }
 }
 
+async fn store(repo: Repo<DefaultStorage>, cid: Cid, bytes: Bytes) -> Cid {
+    if let Err(error) = repo.put_block(&Block::new_unchecked(cid, bytes)).await {
+        tracing::warn!(%cid, %error, "a block that came cannot be stored");
+    }
+    cid
+}
+
 impl NetworkBehaviour for Behaviour {
     type ConnectionHandler = Handler;
-    type ToSwarm = bitswap::Event;
+    type ToSwarm = Event;
 
     fn handle_established_inbound_connection(
         &mut self,
-        connection: ConnectionId,
+        _: ConnectionId,
         peer: PeerId,
-        local: &Multiaddr,
-        remote: &Multiaddr,
+        _: &Multiaddr,
+        _: &Multiaddr,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_inbound_connection(connection, peer, local, remote).map(Handler::new)
+        Ok(Handler::new(peer, self.common.clone()))
     }
 
     fn handle_established_outbound_connection(
         &mut self,
-        connection: ConnectionId,
+        _: ConnectionId,
         peer: PeerId,
-        address: &Multiaddr,
-        role: Endpoint,
-        port: PortUse,
+        _: &Multiaddr,
+        _: Endpoint,
+        _: PortUse,
     ) -> Result<THandler<Self>, ConnectionDenied> {
-        self.inner.handle_established_outbound_connection(connection, peer, address, role, port).map(Handler::new)
+        Ok(Handler::new(peer, self.common.clone()))
     }
 
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
+        let now = Instant::now();
         match event {
             FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
-                self.peers.entry(peer_id).or_insert_with(|| Peer::new(Instant::now())).connected(connection_id);
+                self.peers.entry(peer_id).or_insert_with(|| Peer::new(now)).connected(connection_id);
+                self.fetches.opened(peer_id, connection_id, now);
             }
-            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, remaining_established: 0, .. }) => {
-                self.peers.remove(&peer_id);
-            }
-            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, .. }) => {
-                if let Some(peer) = self.peers.get_mut(&peer_id) {
+            FromSwarm::ConnectionClosed(ConnectionClosed { peer_id, connection_id, remaining_established, .. }) => {
+                if remaining_established == 0 {
+                    self.peers.remove(&peer_id);
+                } else if let Some(peer) = self.peers.get_mut(&peer_id) {
                     peer.disconnected(connection_id);
                 }
+                self.fetches.closed(peer_id, connection_id, now);
             }
-            _ => {}
+            _ => return,
         }
-        self.inner.on_swarm_event(event);
+        self.tell_wants();
     }
 
     fn on_connection_handler_event(&mut self, id: PeerId, at: ConnectionId, event: THandlerOutEvent<Self>) {
         let now = Instant::now();
         match event {
-            News::Inner(event) => self.inner.on_connection_handler_event(id, at, event),
             News::Wants { wants, all } => self.asked(id, at, wants, all, now),
+            News::Answer(answer) => self.answered(id, answer, now),
             News::Taken(bytes) => {
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.taken(at, bytes, now);
                 }
                 self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
                 self.look_up(now);
+            }
+            News::Unsupported => {
+                self.fetches.closed(id, at, now);
+                self.tell_wants();
             }
         }
     }
@@ -248,21 +341,21 @@ impl NetworkBehaviour for Behaviour {
             self.on_tick(Instant::now());
         }
         loop {
-            if let Some(event) = self.events.pop_front() {
+            if let Some(event) = self.to_do.pop_front() {
                 return Poll::Ready(event);
             }
-            match self.look_ups.poll_join_next(cx) {
-                // One that failed has no answer; the peer asks again.
-                Poll::Ready(Some(done)) => {
-                    let now = Instant::now();
-                    if let Ok(done) = done {
-                        self.looked_up(done, now);
-                    }
-                    self.look_up(now);
-                }
-                _ => break,
+            if let Poll::Ready(Some(stored)) = self.storing.poll_join_next(cx) {
+                // One that failed is wanted anew by whoever waits for it.
+                self.to_do.extend(stored.ok().map(|cid| ToSwarm::GenerateEvent(Event::Came(cid))));
+                continue;
             }
+            // One that failed has no answer; the peer asks again.
+            let Poll::Ready(Some(done)) = self.look_ups.poll_join_next(cx) else { return Poll::Pending };
+            let now = Instant::now();
+            if let Ok(done) = done {
+                self.looked_up(done, now);
+            }
+            self.look_up(now);
         }
-        self.inner.poll(cx).map(|event| event.map_in(Order::Inner))
     }
 }

@@ -21,8 +21,6 @@ pub(super) const MAX_WANTED: usize = 16;
 pub const MAX_PROVIDERS: usize = 20;
 /// Answers to a search that may wait to be read; the DHT asks 20 peers.
 const WAITING_ANSWERS: usize = 64;
-/// A want that nobody has answered is told anew after it; the DHT is asked twice in that time.
-pub(super) const ATTEMPT: Duration = Duration::from_secs(10);
 /// Searches for providers of wanted blocks at once.
 pub(super) const MAX_SEARCHES: usize = 8;
 /// Providers that are called for one wanted block by one answer.

@@ -157,7 +157,7 @@ impl Task {
             }
             Command::Fetch { cid, reply } => {
                 if self.wants.add(cid, reply) {
-                    self.want(cid);
+                    self.swarm.behaviour_mut().bitswap.want(cid);
                 }
             }
             Command::DhtPeers { reply } => drop(reply.send(self.connected_dht_peers())),
@@ -243,7 +243,7 @@ impl Task {
         left.into_iter().for_each(|id| self.end(id));
         for cid in self.wants.left() {
             self.end_search(&cid);
-            self.swarm.behaviour_mut().bitswap.cancel(cid);
+            self.swarm.behaviour_mut().bitswap.let_go(&cid);
         }
         self.tell();
     }

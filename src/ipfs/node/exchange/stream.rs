@@ -1,43 +1,48 @@
-//! One connection's bitswap streams. What comes is read by the handler of `rust_ipfs`; what goes out is written here,
-//! over one stream, so that it is known how much of it the other has taken.
+//! One connection's bitswap streams. Those that the other opens are read, within bounds; what goes out is written over
+//! one of our own, so that it is known how much of it the other has taken.
 
 use std::{
     collections::VecDeque,
     mem,
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
 use futures::AsyncWrite;
 use libp2p::{
-    Stream, StreamProtocol,
+    PeerId, Stream, StreamProtocol,
     core::upgrade::ReadyUpgrade,
     swarm::{
-        ConnectionHandler, ConnectionHandlerEvent, NetworkBehaviour, SubstreamProtocol,
-        handler::{ConnectionEvent, DialUpgradeError, FullyNegotiatedOutbound, StreamUpgradeError},
+        ConnectionHandler, ConnectionHandlerEvent, SubstreamProtocol,
+        handler::{
+            ConnectionEvent, DialUpgradeError, FullyNegotiatedInbound, FullyNegotiatedOutbound, StreamUpgradeError,
+        },
     },
 };
-use rust_ipfs::p2p::bitswap;
 
 use super::{
+    Common,
+    fetches::Entries,
+    inbox::Inbox,
     queue::Want,
-    wire::{self, PROTOCOL},
+    wire::{self, Answer, PROTOCOL},
 };
-
-type Inner = <bitswap::Behaviour as NetworkBehaviour>::ConnectionHandler;
-pub(super) type InnerIn = <Inner as ConnectionHandler>::FromBehaviour;
-pub(super) type InnerOut = <Inner as ConnectionHandler>::ToBehaviour;
 
 /// Entries of one want-list that are read; what is beyond is not heard.
 const MAX_ENTRIES: usize = 16_384;
 /// With so much to write nothing more is read: who asks must listen.
 const MAX_UNWRITTEN_BYTES: usize = 1024 * 1024;
+/// Streams of one connection that are read; with another one the oldest ends.
+const MAX_INBOXES: usize = 4;
+/// A message must be whole so long after its first byte: the largest over a line of a station's needs half of it.
+const MESSAGE: Duration = Duration::from_secs(60);
 
 /// What the behaviour tells a connection.
 #[derive(Debug)]
 pub(in crate::ipfs) enum Order {
-    /// From the behaviour of `rust_ipfs`: what we want.
-    Inner(InnerIn),
+    /// What we want.
+    Wants(Entries),
     /// An answer, ready to be written.
     Answer(Vec<u8>),
 }
@@ -45,12 +50,14 @@ pub(in crate::ipfs) enum Order {
 /// What a connection tells the behaviour.
 #[derive(Debug)]
 pub(in crate::ipfs) enum News {
-    /// For the behaviour of `rust_ipfs`: what came for our wants.
-    Inner(InnerOut),
     /// A want-list; `all`: the peer wants nothing else.
     Wants { wants: Vec<Want>, all: bool },
+    /// What came for our wants.
+    Answer(Answer),
     /// As many bytes of answers have been written, or were lost with their stream.
     Taken(usize),
+    /// The peer takes no bitswap over this connection.
+    Unsupported,
 }
 
 #[derive(Debug)]
@@ -61,8 +68,11 @@ enum Out {
     Unsupported,
 }
 
+#[derive(Debug)]
 pub(in crate::ipfs) struct Handler {
-    inner: Inner,
+    peer: PeerId,
+    common: Common,
+    inboxes: VecDeque<Inbox<Stream>>,
     out: Out,
     /// Messages to write, each with whether it is an answer.
     queue: VecDeque<(Vec<u8>, bool)>,
@@ -70,23 +80,28 @@ pub(in crate::ipfs) struct Handler {
     written: usize,
     unwritten_bytes: usize,
     flushed: bool,
-    asked_to_open: bool,
     news: VecDeque<News>,
+    /// Whether anything has moved since the last look, and at it: only use keeps a connection, no open stream does.
+    moved: bool,
+    used: bool,
 }
 
 type Event = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, (), News>;
 
 impl Handler {
-    pub(super) fn new(inner: Inner) -> Self {
+    pub(super) fn new(peer: PeerId, common: Common) -> Self {
         Self {
-            inner,
+            peer,
+            common,
+            inboxes: VecDeque::new(),
             out: Out::Closed,
             queue: VecDeque::new(),
             written: 0,
             unwritten_bytes: 0,
             flushed: true,
-            asked_to_open: false,
             news: VecDeque::new(),
+            moved: false,
+            used: false,
         }
     }
 
@@ -106,7 +121,7 @@ impl Handler {
             match Pin::new(&mut *stream).poll_write(cx, &message[self.written..]) {
                 Poll::Pending => return,
                 Poll::Ready(Ok(count @ 1..)) => {
-                    self.flushed = false;
+                    (self.flushed, self.moved) = (false, true);
                     self.written += count;
                     if self.written == message.len() {
                         self.news.extend(answer.then_some(News::Taken(message.len())));
@@ -135,23 +150,45 @@ impl Handler {
         (self.written, self.unwritten_bytes, self.flushed) = (0, 0, true);
     }
 
-    /// Takes the wants of others out of what came; the rest is for the behaviour of `rust_ipfs`.
-    fn split(&mut self, event: InnerOut) -> News {
-        let InnerOut::Message(mut message) = event else { return News::Inner(event) };
-        let entries = mem::take(&mut message.requests);
-        let all = mem::take(&mut message.full);
-        let wants = entries.into_iter().take(MAX_ENTRIES).map(|entry| Want {
-            cid: entry.cid,
-            // A kind of want has no name outside of its crate: zero is HAVE, one is BLOCK.
-            block: entry.ty as u8 == 1,
-            or_not: entry.send_dont_have,
-            cancel: entry.cancel,
-        });
-        let wants: Vec<Want> = wants.collect();
-        if !message.responses.is_empty() {
-            self.news.push_back(News::Inner(InnerOut::Message(message)));
+    /// Reads until a message says something, and ends the streams that are of no more use.
+    fn read(&mut self, cx: &mut Context<'_>) {
+        let mut index = 0;
+        while let Some(inbox) = self.inboxes.get_mut(index) {
+            let polled = inbox.poll(cx, self.common.room(&self.peer));
+            self.moved |= inbox.moved();
+            match polled {
+                Poll::Pending => index += 1,
+                Poll::Ready(Ok(Some(message))) => {
+                    if self.understand(&message).is_err() {
+                        self.inboxes.remove(index);
+                    }
+                    if !self.news.is_empty() {
+                        return;
+                    }
+                }
+                Poll::Ready(end) => {
+                    if let Err(error) = end {
+                        tracing::debug!(peer = %self.peer, %error, "a bitswap stream is cut off");
+                    }
+                    self.inboxes.remove(index);
+                }
+            }
         }
-        News::Wants { wants, all }
+    }
+
+    fn understand(&mut self, message: &[u8]) -> Result<(), crate::ipfs::dag::Error> {
+        let (wants, all) = wire::wanted(message, MAX_ENTRIES)?;
+        if !wants.is_empty() || all {
+            self.news.push_back(News::Wants { wants, all });
+        }
+        // Blocks are hashed to know their names: not for who sends what nobody wants.
+        if self.common.is_fetching() {
+            let answer = wire::answer(message)?;
+            if !answer.blocks.is_empty() || !answer.presences.is_empty() {
+                self.news.push_back(News::Answer(answer));
+            }
+        }
+        Ok(())
     }
 }
 
@@ -164,59 +201,61 @@ impl ConnectionHandler for Handler {
     type OutboundOpenInfo = ();
 
     fn listen_protocol(&self) -> SubstreamProtocol<Self::InboundProtocol> {
-        self.inner.listen_protocol()
+        SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ())
+    }
+
+    fn connection_keep_alive(&self) -> bool {
+        self.used
     }
 
     fn on_behaviour_event(&mut self, order: Order) {
         match order {
             Order::Answer(message) => self.queue(message, true),
-            Order::Inner(InnerIn::Send(message)) => {
-                let entries = message.requests.iter().map(|entry| {
-                    let kind = if entry.ty as u8 == 1 { wire::Want::Block } else { wire::Want::Have };
-                    (entry.cid, if entry.cancel { wire::Want::Cancel } else { kind })
-                });
-                self.queue(wire::wants(entries), false);
-            }
+            Order::Wants(entries) => self.queue(wire::wants(entries), false),
         }
     }
 
     fn on_connection_event(&mut self, event: ConnectionEvent<'_, Self::InboundProtocol, Self::OutboundProtocol>) {
         match event {
-            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: stream, .. }) => {
+            ConnectionEvent::FullyNegotiatedInbound(FullyNegotiatedInbound { protocol: mut stream, .. }) => {
+                stream.ignore_for_keep_alive();
+                self.inboxes.push_back(Inbox::new(stream, MESSAGE));
+                if self.inboxes.len() > MAX_INBOXES {
+                    self.inboxes.pop_front();
+                }
+            }
+            ConnectionEvent::FullyNegotiatedOutbound(FullyNegotiatedOutbound { protocol: mut stream, .. }) => {
+                stream.ignore_for_keep_alive();
                 self.out = Out::Open(stream);
-                self.news.push_back(News::Inner(InnerOut::Ready));
             }
             ConnectionEvent::DialUpgradeError(DialUpgradeError { error, .. }) => {
                 self.lose();
                 if matches!(error, StreamUpgradeError::NegotiationFailed) {
                     self.out = Out::Unsupported;
-                    self.news.push_back(News::Inner(InnerOut::Unsupported));
+                    self.news.push_back(News::Unsupported);
                 }
             }
-            other => self.inner.on_connection_event(other),
+            _ => {}
         }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Event> {
         self.write(cx);
+        if self.news.is_empty() && self.unwritten_bytes < MAX_UNWRITTEN_BYTES {
+            self.read(cx);
+        }
         if let Some(news) = self.news.pop_front() {
             return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(news));
         }
-        if matches!(self.out, Out::Closed) && (!self.asked_to_open || !self.queue.is_empty()) {
-            self.asked_to_open = true;
+        if matches!(self.out, Out::Closed) && !self.queue.is_empty() {
             self.out = Out::Opening;
             let protocol = SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ());
             return Poll::Ready(ConnectionHandlerEvent::OutboundSubstreamRequest { protocol });
         }
-        while self.unwritten_bytes < MAX_UNWRITTEN_BYTES {
-            match self.inner.poll(cx) {
-                Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(event)) => {
-                    return Poll::Ready(ConnectionHandlerEvent::NotifyBehaviour(self.split(event)));
-                }
-                // It asks once for a stream to write to, and never writes.
-                Poll::Ready(_) => {}
-                Poll::Pending => break,
-            }
+        self.used = mem::take(&mut self.moved);
+        if self.used {
+            // Once more, so that the end of the use is seen.
+            cx.waker().wake_by_ref();
         }
         Poll::Pending
     }

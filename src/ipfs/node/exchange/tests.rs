@@ -81,6 +81,39 @@ async fn each_kind_of_want_has_its_answer_whatever_was_said_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn messages_that_do_not_end_take_nothing_from_the_others() {
+    let ours = station(50).await;
+    let wanted: Vec<Cid> = ours.blocks.iter().map(|(cid, _)| *cid).collect();
+    let half = [wire::prefix(4_000_000), vec![7; 1_000_000]].concat();
+    let mut hostile = Vec::new();
+    for _ in 0..2 * MAX_UNASKED_BYTES / half.len() / 4 {
+        let (mut caller, incoming) = Caller::call(&ours.address(), 1, BOUND).await.unwrap();
+        let mut streams = Vec::new();
+        for _ in 0..4 {
+            let mut stream = caller.open(PROTOCOL).await.unwrap();
+            // What finds no room is cut off while it is sent.
+            let _ = timeout(BOUND, stream.write_all(&half)).await.expect("it hangs");
+            streams.push(stream);
+        }
+        hostile.push((caller, incoming, streams));
+    }
+    let fetched = timeout(BOUND, lab::fetch(&ours.address(), &wanted, BOUND)).await.expect("it hangs").unwrap();
+    assert!(fetched == ours.blocks, "{} of {} blocks came", fetched.len(), wanted.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_has_asked_once_and_asks_no_more_is_not_kept() {
+    let ours = station(1).await;
+    let (mut caller, _incoming) = Caller::call(&ours.address(), 1, BOUND).await.unwrap();
+    let mut out = caller.open(PROTOCOL).await.unwrap();
+    send(&mut out, &wire::wants([(ours.blocks[0].0, Want::Have)])).await;
+    let there = async { ours.node.watch().wait_for(|status| status.peers == 1).await.map(drop) };
+    timeout(BOUND, there).await.expect("it is not seen").unwrap();
+    let gone = async { ours.node.watch().wait_for(|status| status.peers == 0).await.map(drop) };
+    timeout(BOUND, gone).await.expect("its open streams keep it").unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_and_who_wants_nonsense_take_nothing_from_the_others() {
     let ours = station(200).await;
     let wanted: Vec<Cid> = ours.blocks.iter().map(|(cid, _)| *cid).collect();

@@ -8,6 +8,7 @@ use cid::Cid;
 use futures::{AsyncRead, AsyncReadExt};
 use libp2p::StreamProtocol;
 
+use super::queue;
 use crate::{
     ipfs::dag::{
         Error,
@@ -37,6 +38,35 @@ pub(in crate::ipfs) struct Answer {
     pub(in crate::ipfs) blocks: Vec<(Cid, Bytes)>,
     /// Whether the other has a block.
     pub(in crate::ipfs) presences: Vec<(Cid, bool)>,
+}
+
+/// The length that stands before a message, as its bytes come.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::ipfs) struct Length {
+    value: usize,
+    shift: u32,
+}
+
+impl Length {
+    /// Takes the next byte; the length, once that was the last one. An error: a length without bound.
+    pub(in crate::ipfs) fn take(&mut self, byte: u8) -> io::Result<Option<usize>> {
+        let bad = |why: String| Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        if self.shift > 21 && byte > 0x7f {
+            return bad("a length that does not end".into());
+        }
+        self.value |= usize::from(byte & 0x7f) << self.shift;
+        self.shift += 7;
+        if byte & 0x80 != 0 {
+            return Ok(None);
+        }
+        let length = std::mem::take(self).value;
+        if length > MAX_MESSAGE_BYTES { bad(format!("a message of {length} bytes")) } else { Ok(Some(length)) }
+    }
+
+    /// Whether nothing of it has come.
+    pub(in crate::ipfs) fn is_empty(self) -> bool {
+        self.shift == 0
+    }
 }
 
 /// A want-list, with its length before it. Every want asks to be told when the block is not there.
@@ -98,24 +128,16 @@ pub(in crate::ipfs) fn prefix(mut length: u64) -> Vec<u8> {
 
 /// The next message of a stream, without its length; `None` at its end.
 pub(in crate::ipfs) async fn next(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Vec<u8>>> {
-    let (mut length, mut shift) = (0_usize, 0);
-    loop {
+    let mut length = Length::default();
+    let length = loop {
         let mut byte = [0];
         if stream.read(&mut byte).await? == 0 {
             return Ok(None);
         }
-        length |= usize::from(byte[0] & 0x7f) << shift;
-        shift += 7;
-        if byte[0] & 0x80 == 0 {
-            break;
+        if let Some(length) = length.take(byte[0])? {
+            break length;
         }
-        if shift > 28 {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, "a length that does not end"));
-        }
-    }
-    if length > MAX_MESSAGE_BYTES {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("a message of {length} bytes")));
-    }
+    };
     let mut message = vec![0; length];
     stream.read_exact(&mut message).await?;
     Ok(Some(message))
@@ -132,6 +154,37 @@ pub(in crate::ipfs) fn answer(message: &[u8]) -> Result<Answer, Error> {
         }
     }
     Ok(answer)
+}
+
+/// Reads what another wants, at most `most` entries, and whether that is all that it wants. An entry that names nothing
+/// is left out.
+pub(in crate::ipfs) fn wanted(message: &[u8], most: usize) -> Result<(Vec<queue::Want>, bool), Error> {
+    let (mut wants, mut all) = (Vec::new(), false);
+    for field in Fields::new(message) {
+        let (1, Value::Bytes(list)) = field? else { continue };
+        for field in Fields::new(list) {
+            match field? {
+                (1, Value::Bytes(entry)) if wants.len() < most => wants.extend(entry_of(entry)?),
+                (2, Value::Number(full)) => all = full != 0,
+                _ => {}
+            }
+        }
+    }
+    Ok((wants, all))
+}
+
+fn entry_of(message: &[u8]) -> Result<Option<queue::Want>, Error> {
+    let (mut cid, mut kind, mut cancel, mut or_not) = (None, 0, false, false);
+    for field in Fields::new(message) {
+        match field? {
+            (1, Value::Bytes(bytes)) => cid = Cid::try_from(bytes).ok(),
+            (3, Value::Number(given)) => cancel = given != 0,
+            (4, Value::Number(given)) => kind = given,
+            (5, Value::Number(given)) => or_not = given != 0,
+            _ => {}
+        }
+    }
+    Ok(cid.map(|cid| queue::Want { cid, block: kind == 0, or_not, cancel }))
 }
 
 fn block_of(message: &[u8]) -> Result<Option<(Cid, Bytes)>, Error> {
@@ -177,6 +230,19 @@ mod tests {
         assert_eq!(wants([(cid, Want::Have)]), [&[message.len() as u8], message.as_slice()].concat());
     }
 
+    #[test]
+    fn a_want_list_is_read_as_it_is_spelled() {
+        let [have, block, cancel] = [b"a", b"b", b"c"].map(|bytes| cid_of(RAW, bytes));
+        let spelled = wants([(have, Want::Have), (block, Want::Block), (cancel, Want::Cancel)]);
+        let (read, all) = wanted(&spelled[2..], 9).unwrap();
+        let want = |cid, block, cancel| queue::Want { cid, block, or_not: true, cancel };
+        assert_eq!(read, [want(have, false, false), want(block, true, false), want(cancel, true, true)]);
+        assert!(!all && wanted(&spelled[2..], 2).unwrap().0.len() == 2);
+        let full = [0x0a, 8, 0x0a, 4, 0x0a, 2, 1, 2, 0x10, 1];
+        assert_eq!(wanted(&full, 9).unwrap(), (vec![], true), "what names nothing is left out");
+        assert!(wanted(&full[..7], 9).is_err());
+    }
+
     #[tokio::test]
     async fn what_is_framed_is_read_back() {
         let data = vec![7; 300];
@@ -195,7 +261,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_length_without_bound_is_refused() {
-        for bytes in [prefix(u64::MAX), prefix(MAX_MESSAGE_BYTES as u64 + 1)] {
+        for bytes in [prefix(u64::MAX), prefix(MAX_MESSAGE_BYTES as u64 + 1), vec![0xff; 5]] {
             assert!(next(&mut futures::io::Cursor::new(bytes)).await.is_err());
         }
     }

@@ -6,27 +6,22 @@ use libp2p::{
     kad::{self, QueryId, QueryStats},
     swarm::dial_opts::{DialOpts, PeerCondition},
 };
-use rust_ipfs::p2p::bitswap;
 
 use super::{Query, Task};
-use crate::ipfs::{Error, node::fetch};
+use crate::ipfs::{
+    Error,
+    node::{exchange, fetch},
+};
 
 impl Task {
-    pub(super) fn want(&mut self, cid: Cid) {
-        self.swarm.behaviour_mut().bitswap.get(&cid, &[], Some(fetch::ATTEMPT));
-    }
-
-    pub(super) fn on_bitswap(&mut self, event: bitswap::Event) {
+    pub(super) fn on_bitswap(&mut self, event: exchange::Event) {
         match event {
-            bitswap::Event::NeedBlock { cid } if self.wants.holds(&cid) => self.search(cid),
-            bitswap::Event::NeedBlock { .. } => {}
-            bitswap::Event::BlockRetrieved { cid } => {
+            exchange::Event::Search(cid) if self.wants.holds(&cid) => self.search(cid),
+            exchange::Event::Search(_) => {}
+            exchange::Event::Came(cid) => {
                 self.wants.came(&cid);
                 self.end_search(&cid);
             }
-            // The attempt is over; what is still wanted is told to everybody anew.
-            bitswap::Event::CancelBlock { cid } if self.wants.holds(&cid) => self.want(cid),
-            bitswap::Event::CancelBlock { .. } => {}
         }
     }
 

@@ -68,7 +68,23 @@ async fn a_connected_peer_is_asked_without_any_dht() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_want_outlives_its_attempts_and_ends_with_its_limit() {
+async fn who_goes_and_comes_back_is_asked_each_time() {
+    let (folder, identity, place) = (tempfile::tempdir().unwrap(), Key::generate(), free_address());
+    let ours = station(options(&[], &[], &[&format!("{place}/p2p/{}", identity.peer_id())])).await;
+    for block in blocks(3, 1_000) {
+        let store = Store::open(folder.path()).await.unwrap();
+        store.put(vec![block.clone()]).await.unwrap();
+        let theirs = Node::start(options(&[&place], &[], &[]), &identity, &store).await.unwrap();
+        let fetched = bounded(ours.node.fetch(&[block.0], BOUND / 2)).await.unwrap();
+        assert_eq!(fetched, [block]);
+        bounded(theirs.stop()).await;
+        bounded(store.close()).await;
+        until(&ours.node, |status| status.peers == 0).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_want_is_told_again_and_ends_with_its_limit() {
     let theirs = station(options(&[LOOPBACK], &[], &[])).await;
     let address = theirs.node.status().listening.remove(0);
     let ours = station(options(&[], &[], &[&address])).await;
@@ -77,7 +93,7 @@ async fn a_want_outlives_its_attempts_and_ends_with_its_limit() {
         let node = ours.node.clone();
         async move { node.fetch(&[late.0], BOUND).await }
     });
-    tokio::time::sleep(super::super::fetch::ATTEMPT + Duration::from_secs(1)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     theirs.store.put(vec![late.clone()]).await.unwrap();
     assert_eq!(bounded(waits).await.unwrap().unwrap(), [late]);
 
