@@ -14,6 +14,7 @@ use super::{Error, Key, Name, Options, Record, Store};
 pub(super) mod exchange;
 mod fetch;
 mod findable;
+mod limits;
 mod probe;
 mod provides;
 mod reach;

@@ -5,7 +5,6 @@ use std::time::Duration;
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
     Multiaddr, PeerId, StreamProtocol, Swarm, Transport,
-    connection_limits::{self, ConnectionLimits},
     core::{muxing::StreamMuxerBox, transport::Boxed, upgrade::Version},
     dcutr, dns, identify,
     identity::Keypair,
@@ -19,7 +18,7 @@ use libp2p::{
 };
 use rust_ipfs::repo::{DefaultStorage, Repo};
 
-use super::{exchange, probe, provides::MAX_PROVIDED};
+use super::{exchange, limits, probe, provides::MAX_PROVIDED};
 use crate::ipfs::{Error, Key, Options};
 
 /// The protocol of Amino, the public DHT of IPFS.
@@ -34,16 +33,10 @@ const IDLE: Duration = Duration::from_secs(35);
 /// A single query of the DHT ends after it.
 const QUERY: Duration = Duration::from_secs(60);
 
-const MAX_PENDING_IN: u32 = 64;
-const MAX_PENDING_OUT: u32 = 256;
-const MAX_IN: u32 = 512;
-const MAX_OUT: u32 = 768;
-const MAX_PER_PEER: u32 = 8;
-
 /// What the peer speaks.
 #[derive(NetworkBehaviour)]
 pub(in crate::ipfs) struct Protocols {
-    limits: connection_limits::Behaviour,
+    limits: limits::Behaviour,
     identify: identify::Behaviour,
     ping: ping::Behaviour,
     pub(in crate::ipfs) kad: kad::Behaviour<MemoryStore>,
@@ -73,7 +66,7 @@ pub(in crate::ipfs) fn build_with<P: NetworkBehaviour>(
     let peer = identity.public().to_peer_id();
     let (circuits, relay) = relay::client::new(peer);
     let protocols = Protocols {
-        limits: limits(options.bootstrap.keys()),
+        limits: limits::Behaviour::new(options.bootstrap.keys().copied()),
         identify: identify::Behaviour::new(
             identify::Config::new(IDENTIFY.into(), identity.public())
                 .with_agent_version(concat!("ipfs-radio/", env!("CARGO_PKG_VERSION")).into()),
@@ -133,19 +126,6 @@ fn dht(peer: PeerId) -> kad::Behaviour<MemoryStore> {
     let mut kad = kad::Behaviour::with_config(peer, MemoryStore::with_config(peer, store), config);
     kad.set_mode(Some(kad::Mode::Client));
     kad
-}
-
-fn limits<'a>(never_refused: impl Iterator<Item = &'a PeerId>) -> connection_limits::Behaviour {
-    let mut limits = connection_limits::Behaviour::new(
-        ConnectionLimits::default()
-            .with_max_pending_incoming(Some(MAX_PENDING_IN))
-            .with_max_pending_outgoing(Some(MAX_PENDING_OUT))
-            .with_max_established_incoming(Some(MAX_IN))
-            .with_max_established_outgoing(Some(MAX_OUT))
-            .with_max_established_per_peer(Some(MAX_PER_PEER)),
-    );
-    never_refused.for_each(|peer| limits.bypass_peer_id(peer));
-    limits
 }
 
 /// Direct connections, and circuits through relays.
