@@ -77,7 +77,7 @@ impl Behaviour {
 impl Candidates {
     /// A peer says that it sees this node under `address`. True if it is to be asked about from now on.
     fn see(&mut self, address: &Multiaddr) -> bool {
-        if !self.scope.holds(address) || self.asked.contains(address) {
+        if !self.scope.holds(address) || self.asked.contains(address) || self.asked.len() >= MAX_ASKED {
             return false;
         }
         if self.seen.len() >= MAX_SEEN && !self.seen.contains_key(address) {
@@ -191,6 +191,10 @@ mod tests {
             candidates.ask(&address(port));
         }
         assert_eq!(candidates.asked.len(), MAX_ASKED);
+        for port in 1_000..2_000 {
+            assert!(!candidates.see(&address(port)) && !candidates.see(&address(port)));
+        }
+        assert!(candidates.seen.len() <= MAX_SEEN, "nor do those who make addresses up");
         candidates.forget(&address(1));
         assert!(candidates.ask(&address(200)));
     }
