@@ -33,7 +33,10 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
+use super::limits;
+
 mod fetches;
+mod guests;
 mod inbox;
 mod queue;
 mod stream;
@@ -42,6 +45,7 @@ mod tests;
 pub(in crate::ipfs) mod wire;
 
 use fetches::Fetches;
+use guests::Guests;
 use inbox::Room;
 use queue::{Peer, Want};
 use stream::{Handler, News, Order};
@@ -59,6 +63,14 @@ const MAX_ASKED_BYTES: usize = 32 * 1024 * 1024;
 const STALL: Duration = Duration::from_secs(60);
 /// How often stalls, rates and what does not come are looked at.
 const TICK: Duration = Duration::from_millis(250);
+
+/// An answer that is as long brings a block, not only word of one.
+const MIN_BLOCK_BYTES: usize = 128;
+/// With more connections that others have made the least useful end, so that there is always room for who comes next.
+const MAX_GUESTS: usize = limits::MAX_IN / 8 * 7;
+
+/// Wants that are kept of all peers together: some 40 MB.
+const MAX_WANTS: usize = 128 * 1024;
 
 type ToDo = ToSwarm<Event, Order>;
 
@@ -93,6 +105,7 @@ pub(in crate::ipfs) struct Behaviour {
     repo: Repo<DefaultStorage>,
     common: Common,
     peers: HashMap<PeerId, Peer>,
+    guests: Guests,
     /// Peers with wants that wait, in turn.
     turns: VecDeque<PeerId>,
     look_ups: JoinSet<LookUp>,
@@ -130,6 +143,7 @@ impl Behaviour {
             repo: repo.clone(),
             common: Common::new(),
             peers: HashMap::new(),
+            guests: Guests::new(MAX_GUESTS),
             turns: VecDeque::new(),
             look_ups: JoinSet::new(),
             unsent_bytes: 0,
@@ -246,6 +260,11 @@ impl Behaviour {
                 self.to_do.push_back(ToSwarm::CloseConnection { peer_id: *id, connection: CloseConnection::All });
             }
         }
+        let wants = self.peers.iter().map(|(id, peer)| (peer.wants(), *id)).collect();
+        for peer_id in self.guests.surplus(now).into_iter().chain(queue::greediest(wants, MAX_WANTS)) {
+            tracing::debug!(peer = %peer_id, "it makes room for others");
+            self.to_do.push_back(ToSwarm::CloseConnection { peer_id, connection: CloseConnection::All });
+        }
         self.unsent_bytes = self.peers.values().map(Peer::unsent_bytes).sum();
         self.look_up(now);
     }
@@ -300,7 +319,10 @@ impl NetworkBehaviour for Behaviour {
     fn on_swarm_event(&mut self, event: FromSwarm<'_>) {
         let now = Instant::now();
         match event {
-            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, .. }) => {
+            FromSwarm::ConnectionEstablished(ConnectionEstablished { peer_id, connection_id, endpoint, .. }) => {
+                if endpoint.is_listener() {
+                    self.guests.came(peer_id, connection_id, now);
+                }
                 self.peers.entry(peer_id).or_insert_with(|| Peer::new(now)).connected(connection_id);
                 self.fetches.opened(peer_id, connection_id, now);
             }
@@ -310,6 +332,7 @@ impl NetworkBehaviour for Behaviour {
                 } else if let Some(peer) = self.peers.get_mut(&peer_id) {
                     peer.disconnected(connection_id);
                 }
+                self.guests.left(&connection_id);
                 self.fetches.closed(peer_id, connection_id, now);
             }
             _ => return,
@@ -325,6 +348,9 @@ impl NetworkBehaviour for Behaviour {
             News::Taken(bytes) => {
                 if let Some(peer) = self.peers.get_mut(&id) {
                     peer.taken(at, bytes, now);
+                }
+                if bytes >= MIN_BLOCK_BYTES {
+                    self.guests.served(&id, now);
                 }
                 self.unsent_bytes = self.unsent_bytes.saturating_sub(bytes);
                 self.look_up(now);

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use cid::Cid;
-use libp2p::swarm::ConnectionId;
+use libp2p::{PeerId, swarm::ConnectionId};
 use tokio::time::Instant;
 
 /// Wants of one peer that wait to be looked up; what is beyond is not heard. Kubo takes 1 024.
@@ -81,6 +81,11 @@ impl Peer {
                 None => self.queue(want),
             }
         }
+    }
+
+    /// Wants that are kept for it.
+    pub(super) fn wants(&self) -> usize {
+        self.waiting.len() + self.open.len()
     }
 
     /// The next want to look up, if the peer may have one looked up now. `crowded`: only a peer that takes what it
@@ -178,6 +183,21 @@ impl Peer {
     }
 }
 
+/// Who must go when all peers together have more than `most` wants kept: those with the most of them.
+pub(super) fn greediest(mut wants: Vec<(usize, PeerId)>, most: usize) -> Vec<PeerId> {
+    let mut over = wants.iter().map(|(count, _)| count).sum::<usize>().saturating_sub(most);
+    wants.sort_unstable_by(|one, other| other.cmp(one));
+    let mut greedy = Vec::new();
+    for (count, peer) in wants {
+        if over == 0 {
+            break;
+        }
+        over = over.saturating_sub(count);
+        greedy.push(peer);
+    }
+    greedy
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
@@ -214,6 +234,15 @@ mod tests {
         peer.ask(here(), vec![want(5), want(6)], true);
         let next: Vec<_> = std::iter::from_fn(|| peer.next(now, false)).collect();
         assert_eq!(next, [want(5), want(6)], "the whole list leaves out what it does not name");
+    }
+
+    #[test]
+    fn those_who_want_most_go_until_there_is_room() {
+        let peers = [(); 4].map(|()| PeerId::random());
+        let wants = |counts: [usize; 4]| counts.into_iter().zip(peers).collect::<Vec<_>>();
+        assert_eq!(greediest(wants([9, 1, 5, 5]), 20), []);
+        assert_eq!(greediest(wants([9, 1, 5, 5]), 19), [peers[0]]);
+        assert_eq!(greediest(wants([4, 1, 9, 6]), 10), [peers[2], peers[3]]);
     }
 
     #[tokio::test]
