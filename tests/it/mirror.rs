@@ -47,7 +47,7 @@ fn shown(mirror: &Station, station: &str) -> Option<(String, String, String)> {
 #[test]
 fn three_mirrors_hand_a_station_on_when_it_and_the_mirrors_before_are_gone() {
     let dht = Dht::start();
-    let mut station = furnished(Station::among(6, 20, &dht.address));
+    let mut station = furnished(Station::among(6, 20, &[&dht.address]));
     station.run();
     let name = name_of(&station);
     let mut first = Station::mirror(&name, &dht.address);

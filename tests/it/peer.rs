@@ -1,17 +1,26 @@
-//! The station among others: a server of the DHT that calls back, and a router, both on loopback.
+//! The station among others: servers of the DHT, good ones and bad ones, and a router, all on loopback.
 
-use std::fs;
+use std::{fs, net::SocketAddr, time::Duration};
 
 use ipfs_radio::{
     ipfs::{
         Key, Record, Router, View,
-        lab::{DhtServer, Helps, HttpRouter},
+        lab::{DhtServer, Helps, HttpRouter, Mode, Wire},
     },
     radio::time::{Span, Time},
 };
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
-use crate::station::Station;
+use crate::{
+    air::{Observer, furnished},
+    station::{Entry, Station},
+};
+
+/// Segments of a second that are listed before they air.
+const LOOK_AHEAD: u64 = 10;
+/// By how many of them a busy machine may be late.
+const SLACK: u64 = 3;
 
 #[test]
 fn a_station_is_found_through_others_and_yields_to_another_node_with_its_keys() {
@@ -60,4 +69,115 @@ fn a_station_is_found_through_others_and_yields_to_another_node_with_its_keys() 
     station.wait("the air going on", |station| station.list().filter(|next| next.last() > list.last() + 5));
     assert_eq!(dht.record(key.name()), before, "the name rests");
     assert_eq!(station.stop(), Some(0));
+}
+
+/// Servers of the DHT, each behind a wire but for the last one, which comes and goes.
+struct Servers {
+    runtime: Runtime,
+    wired: Vec<(DhtServer, Wire)>,
+    identity: Key,
+    place: String,
+    last: Option<DhtServer>,
+    addresses: Vec<String>,
+}
+
+impl Servers {
+    fn start() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (wired, addresses): (Vec<_>, Vec<_>) = runtime.block_on(async {
+            let mut wired = Vec::new();
+            for _ in 0..3 {
+                let server = DhtServer::start().await.unwrap();
+                let (place, peer) = server.address().split_once("/p2p/").unwrap();
+                let port = place.rsplit_once('/').unwrap().1.parse().unwrap();
+                let wire = Wire::to(SocketAddr::from(([127, 0, 0, 1], port))).await.unwrap();
+                let address = format!("/ip4/127.0.0.1/tcp/{}/p2p/{peer}", wire.local().port());
+                wired.push(((server, wire), address));
+            }
+            wired.into_iter().unzip()
+        });
+        // Its place is known before it is there.
+        let identity = Key::generate();
+        let seat = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = format!("/ip4/127.0.0.1/tcp/{}", seat.local_addr().unwrap().port());
+        let last = format!("{place}/p2p/{}", identity.peer_id());
+        Self { runtime, wired, identity, place, last: None, addresses: addresses.into_iter().chain([last]).collect() }
+    }
+
+    fn are_bad(&mut self) {
+        let bad = [Mode::Hang, Mode::Drip(Duration::from_millis(20)), Mode::Refuse];
+        self.wired.iter().zip(bad).for_each(|((_, wire), mode)| wire.set(mode));
+        if let Some(last) = self.last.take() {
+            self.runtime.block_on(last.vanish());
+        }
+    }
+
+    fn are_good(&mut self) {
+        self.wired.iter().for_each(|(_, wire)| wire.set(Mode::Good));
+        let started = self.runtime.block_on(DhtServer::start_at(&self.identity, &self.place));
+        self.last = Some(started.unwrap());
+    }
+
+    /// The newest record of the station's stream that any of them took, if one was told as well who has that list.
+    fn told_of(&self, station: &Station) -> Option<Record> {
+        let name = station.status()?["stream"].as_str()?.parse().unwrap();
+        let servers = || self.wired.iter().map(|(server, _)| server).chain(&self.last);
+        let newest = servers().filter_map(|server| server.record(name)).max_by_key(|record| record.view().sequence)?;
+        let list = newest.view().value.strip_prefix("/ipfs/")?.parse().unwrap();
+        servers().any(|server| server.provider(&list).is_some()).then_some(newest)
+    }
+}
+
+/// Looks at what is on air: by the station's own clock the look-ahead is listed.
+fn look(station: &Station, observer: &mut Observer) -> Option<u64> {
+    let on_air = station.status()?["media_sequence"].as_u64()?;
+    let list = station.list()?;
+    let last = list.last();
+    assert!(last + 1 + SLACK >= on_air + LOOK_AHEAD, "{on_air} is on air, listed up to {last}");
+    observer.see(list);
+    Some(last)
+}
+
+/// What was seen, with its number and its time since the first: what the network must have no part in.
+fn heard(observer: &Observer) -> Vec<(u64, bool, String, u64)> {
+    let date = |entry: &Entry| Time::parse(&entry.date).unwrap().millis();
+    let (first, begun) = observer.seen.first_key_value().map_or((0, 0), |(number, entry)| (*number, date(entry)));
+    let one = |(number, entry): (&u64, &Entry)| (number - first, entry.disc, entry.title.clone(), date(entry) - begun);
+    observer.seen.iter().map(one).collect()
+}
+
+#[test]
+fn the_air_goes_on_number_for_number_whatever_the_dht_does() {
+    let mut servers = Servers::start();
+    servers.are_bad();
+    let bootstrap: Vec<&str> = servers.addresses.iter().map(String::as_str).collect();
+    let mut station = furnished(Station::among(20, LOOK_AHEAD as u32, &bootstrap));
+    let mut alone = furnished(Station::new(20, LOOK_AHEAD as u32));
+    for station in [&mut station, &mut alone] {
+        let order = "music/a.wav\nmusic/b.wav\nmusic/c.wav\n";
+        fs::write(station.path().join("processed/playlist.m3u"), order).unwrap();
+        station.run();
+    }
+    let (mut among, mut control) = (Observer::default(), Observer::default());
+    for _ in 0..2 {
+        servers.are_bad();
+        let from = station.wait("a list", |station| look(station, &mut among));
+        station.wait("the air going on", |station| {
+            look(&alone, &mut control);
+            look(station, &mut among).filter(|last| *last >= from + 12)
+        });
+        let put = servers.told_of(&station).map_or(0, |record| record.view().sequence);
+        servers.are_good();
+        station.wait("the name being put again", |station| {
+            look(&alone, &mut control);
+            look(station, &mut among);
+            servers.told_of(station).filter(|record| record.view().sequence > put)
+        });
+    }
+    let (among, control) = (heard(&among), heard(&control));
+    let both = among.len().min(control.len());
+    assert!(both >= 30, "{both} segments were seen of both");
+    assert_eq!(among[..both], control[..both], "the same as with nobody there");
+    assert_eq!(station.stop(), Some(0));
+    alone.stop();
 }

@@ -37,11 +37,11 @@ impl Station {
         )
     }
 
-    /// The same among the peers of the DHT server at `bootstrap`, findable.
-    pub(crate) fn among(window_size: u32, look_ahead: u32, bootstrap: &str) -> Self {
+    /// The same among the peers of the DHT servers at `bootstrap`, findable.
+    pub(crate) fn among(window_size: u32, look_ahead: u32, bootstrap: &[&str]) -> Self {
         let own = format!("/ip4/127.0.0.1/tcp/{}", free_port());
         let peer = format!(
-            "listen = [\"{own}\"]\nannounce = [\"{own}\"]\nbootstrap = [\"{bootstrap}\"]\ndelegated_routers = []\n\
+            "listen = [\"{own}\"]\nannounce = [\"{own}\"]\nbootstrap = {bootstrap:?}\ndelegated_routers = []\n\
              [ipns]\nttl_seconds = 2\npublish_interval_seconds = 1\n"
         );
         Self::with_peer(window_size, look_ahead, &peer)
@@ -49,7 +49,7 @@ impl Station {
 
     /// A mirror of the station of that name, among the same peers.
     pub(crate) fn mirror(of: &str, bootstrap: &str) -> Self {
-        let mut mirror = Self::among(6, 4, bootstrap);
+        let mut mirror = Self::among(6, 4, &[bootstrap]);
         mirror.follow(of);
         mirror
     }
