@@ -12,6 +12,7 @@
 pub mod aired;
 pub mod canonical;
 pub mod coarse;
+pub mod echo;
 pub mod follow;
 pub mod history;
 pub mod hls;

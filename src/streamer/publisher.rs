@@ -24,6 +24,7 @@ use crate::{
     clock,
     ipfs::{Blocks, Key, Node, Numbers, Record, Records, Router, Store, View},
     radio::{
+        echo::Echo,
         naming::{NameAction, Naming},
         receipt::Body,
         status::{OnAir, SetupProgress, Status},
@@ -50,6 +51,8 @@ pub(super) enum Which {
 pub(super) struct Named {
     pub(super) key: Arc<Key>,
     pub(super) naming: Naming,
+    /// Whether it reaches others; `None` where there are none.
+    pub(super) echo: Option<Echo>,
 }
 
 /// What the publisher is told by the tasks it starts.
@@ -87,6 +90,8 @@ pub(super) struct Publisher {
     pub(super) keep_lists: Span,
     pub(super) ttl: Span,
     pub(super) lifetime: Span,
+    /// How long what is told may reach nobody before it is a trouble.
+    pub(super) patience: Span,
     pub(super) status: Status,
     pub(super) setup: watch::Receiver<SetupProgress>,
     pub(super) on_air: watch::Sender<Option<Arc<OnAir>>>,
@@ -107,6 +112,8 @@ struct Work {
     lanes: Lanes,
     routed: Sequences,
     told_of: bool,
+    /// Since when others who were asked do not tell of a block.
+    untold_since: Option<Time>,
     names_open: bool,
     /// Whether anybody could be asked what sequences were used before.
     floor_known: bool,
@@ -138,6 +145,7 @@ impl Publisher {
             lanes,
             routed: Sequences::default(),
             told_of: false,
+            untold_since: None,
             names_open: false,
             floor_known: false,
             adopted: false,
@@ -277,6 +285,7 @@ impl Work {
                 .notes
                 .raise("peer", format!("nobody can call: {where_and_why}; free the port, or change peer.listen"));
         }
+        self.tell_of_silence(now);
         let (current, next) = shown.now_and_next(now);
         let status = &mut self.publisher.status;
         status.addresses = peer.addresses();
@@ -366,6 +375,10 @@ impl Work {
             Which::Station => records.station = Some(record.bytes().clone()),
         });
         self.lanes.put(which, record.clone());
+        let begun = self.publisher.clock.now().station;
+        if let Some(echo) = &mut self.named(which).echo {
+            echo.put(begun);
+        }
         let (node, ended) = (self.publisher.node.clone(), self.ended.clone());
         tokio::spawn(async move {
             let _ = node.provide(vec![value]).await;

@@ -25,7 +25,7 @@ use super::{
     publisher::{Held, Named, Publisher, Which},
     shelf::Shelf,
     unfinished,
-    witness::{Pace, Sequences, Witness},
+    witness::{self, Pace, Sequences, Witness},
     writer::{Desk, Writer},
 };
 use crate::{
@@ -36,6 +36,7 @@ use crate::{
     },
     ipfs::{Key, Node, Options, Records, Router, Store},
     radio::{
+        echo::Echo,
         history::History,
         naming::{Naming, NamingRules},
         receipt::{Body, Receipt},
@@ -49,6 +50,8 @@ use crate::{
 
 /// How long the network is asked for what it knows of the station's names.
 const LOOKUP: Duration = Duration::from_secs(10);
+/// The least time for which what is told may reach nobody before it is a trouble.
+const PATIENCE_MIN: Span = Span::seconds(30);
 /// Reports of what others see that may wait for the publisher.
 const REPORTS_MAX: usize = 16;
 /// A list has fewer segments than this: how far above the first number of a lost list a new one begins.
@@ -283,6 +286,8 @@ fn publisher(
     records: watch::Sender<Records>,
     put: watch::Sender<Sequences>,
 ) -> Publisher {
+    let patience = patience(&settings);
+    let others = (settings.calls || !settings.routers.is_empty()).then_some(patience);
     Publisher {
         clock: base.clock,
         store: base.store,
@@ -293,14 +298,15 @@ fn publisher(
         frame: frame(&settings, base.epoch),
         status: status(&settings),
         routers: settings.routers,
-        stream: named(settings.identity.stream, settings.naming, base.reserved),
-        station: named(settings.identity.station, settings.naming, base.reserved),
+        stream: named(settings.identity.stream, settings.naming, base.reserved, others),
+        station: named(settings.identity.station, settings.naming, base.reserved, others),
         held: base.held,
         shelf: base.shelf,
         keep_segments: settings.keep_segments,
         keep_lists: settings.keep_lists,
         ttl: settings.ttl,
         lifetime: settings.naming.lifetime,
+        patience,
         setup,
         on_air,
         records,
@@ -424,8 +430,15 @@ async fn resumed(history: History, rules: &Rules, store: &Store, clock: clock::S
     Some(Timeline::resume(rules.clone(), position, item, clock.now()))
 }
 
-fn named(key: Key, rules: NamingRules, used: u64) -> Named {
-    Named { key: Arc::new(key), naming: Naming::new(rules, used) }
+fn named(key: Key, rules: NamingRules, used: u64, patience: Option<Span>) -> Named {
+    let echo = patience.map(|patience| Echo::new(patience, witness::ASKING));
+    Named { key: Arc::new(key), naming: Naming::new(rules, used), echo }
+}
+
+/// Others may go on for as long with what they have of the station; short lists give a few puts time all the same.
+fn patience(settings: &Settings) -> Span {
+    let tolerated = Span::seconds(settings.staleness_seconds.0.max(0.0) as u64);
+    tolerated.max(Span(settings.naming.interval.0 * 4)).max(PATIENCE_MIN)
 }
 
 fn frame(settings: &Settings, epoch: u64) -> Frame {

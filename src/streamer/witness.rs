@@ -12,7 +12,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::publisher::Which;
-use crate::ipfs::{Error, Name, Node, Record, Router};
+use crate::{
+    ipfs::{Error, Name, Node, Record, Router},
+    radio::time::Span,
+};
 
 /// A check of a block has failed for good after as many in a row.
 const FAILURES: u32 = 3;
@@ -29,6 +32,9 @@ pub(super) struct Pace {
     /// How long one look may take.
     pub(super) limit: Duration,
 }
+
+/// How long two looks at a name may take, with the pauses before them.
+pub(super) const ASKING: Span = Span::seconds(120);
 
 impl Pace {
     pub(super) const USUAL: Self = Self {

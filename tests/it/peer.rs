@@ -128,6 +128,32 @@ impl Servers {
     }
 }
 
+#[test]
+fn a_partition_is_told_with_what_to_do_and_heals() {
+    let servers = Servers::start();
+    let mut station = furnished(Station::among(20, LOOK_AHEAD as u32, &[&servers.addresses[0]]));
+    station.run();
+    let health = |wanted: &dyn Fn(&str) -> bool| {
+        station.wait("another health", |station| {
+            let health = station.status()?["health"].as_str()?.to_owned();
+            wanted(&health).then_some(health)
+        })
+    };
+    station.wait("the name being put", |station| servers.told_of(station));
+    assert_eq!(health(&|health| health == "ok"), "ok");
+    servers.wired[0].1.set(Mode::Refuse);
+    let said = health(&|health| health != "ok");
+    for words in ["network: ", "the stream name: nobody has taken its record since 20", "`[peer] bootstrap`"] {
+        assert!(said.contains(words), "{said}");
+    }
+    let words = station.words("/health").unwrap();
+    assert!(words.contains("nobody has taken its record"), "{words}");
+    servers.wired[0].1.set(Mode::Good);
+    health(&|health| health == "ok");
+    assert_eq!(station.get("/health").unwrap(), "ok\n");
+    assert_eq!(station.stop(), Some(0));
+}
+
 /// Looks at what is on air: by the station's own clock the look-ahead is listed.
 fn look(station: &Station, observer: &mut Observer) -> Option<u64> {
     let on_air = station.status()?["media_sequence"].as_u64()?;

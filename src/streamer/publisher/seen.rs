@@ -3,11 +3,18 @@
 
 use std::time::Duration;
 
-use super::{Report, Routed, Which, Work};
+use super::{Echo, Report, Routed, Which, Work};
 use crate::{
     clock,
-    radio::status::{LastPublish, NameSeen, RouterSeen},
+    radio::{
+        status::{LastPublish, NameSeen, RouterSeen},
+        time::{Span, Time},
+    },
 };
+
+const ADVICE: &str = "who listens through others hears the station to the end of the list that they have; see that outgoing \
+                      TCP and UDP are open, and `[peer] bootstrap` and `delegated_routers` in streaming.toml. It is tried \
+                      again by itself";
 
 impl Work {
     /// A record has been taken by somebody.
@@ -18,6 +25,10 @@ impl Work {
             Which::Stream => put.stream = put.stream.max(sequence),
             Which::Station => put.station = put.station.max(sequence),
         });
+        let now = self.publisher.clock.now().station;
+        if let Some(echo) = &mut self.named(which).echo {
+            echo.taken(now);
+        }
         let name = self.name_seen(which);
         name.published = name.published.max(Some(sequence));
         let last = &mut self.publisher.status.last_publish;
@@ -48,8 +59,16 @@ impl Work {
     /// Others have said something.
     pub(super) fn seen(&mut self, report: Report) {
         match report {
-            Report::TellOf(told) => self.told_of = told,
+            Report::TellOf(told) => {
+                self.told_of = told;
+                let now = self.publisher.clock.now().station;
+                self.untold_since = if told { None } else { self.untold_since.or(Some(now)) };
+            }
             Report::Name { which, seen, put } => {
+                let now = self.publisher.clock.now().station;
+                if let Some(echo) = self.named(which).echo.as_mut().filter(|_| put > 0) {
+                    echo.shown(Span::millis(put.saturating_sub(seen)), now);
+                }
                 let at = clock::wall().to_string();
                 let name = self.name_seen(which);
                 // Sequences count milliseconds.
@@ -57,6 +76,24 @@ impl Work {
                 *name = NameSeen { seen: Some(seen), behind_seconds, at: Some(at), published: name.published };
                 self.compare(which, seen);
             }
+        }
+    }
+
+    /// Says for whom the station is not there, when that has lasted.
+    pub(super) fn tell_of_silence(&self, now: Time) {
+        let publisher = &self.publisher;
+        let names = [("stream", &publisher.stream), ("station", &publisher.station)];
+        let silence = |echo: &Option<Echo>| echo.as_ref().and_then(|echo| echo.silence(now));
+        let mut silent: Vec<String> = names
+            .into_iter()
+            .filter_map(|(name, named)| Some(format!("the {name} name: {}", silence(&named.echo)?)))
+            .collect();
+        let untold = self.untold_since.filter(|since| now.since(*since) > publisher.patience);
+        silent.extend(untold.map(|since| format!("the blocks: nobody who is asked tells of them since {since}")));
+        if silent.is_empty() {
+            publisher.notes.clear("network");
+        } else {
+            publisher.notes.raise("network", format!("{}; {ADVICE}", silent.join("; ")));
         }
     }
 
