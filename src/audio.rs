@@ -1,8 +1,9 @@
 //! From recordings to segments: decode, resample, level, encode, cut, mux. CPU only; bytes and PCM in and out.
 //!
-//! The chain runs twice over a source. The survey counts the samples, measures and keeps the PCM when it is small;
-//! the second pass levels, encodes and cuts. So no more of an item is in memory than 128 MiB and a segment a
-//! rung, however long it is, and the bytes are the same either way.
+//! The chain runs twice over a source, and more often where a limiter has to be tried. The survey counts the samples,
+//! measures and keeps the PCM while there is room; the last pass levels, encodes and cuts. So no more is in memory than
+//! 96 MiB of PCM for all items together and a segment a rung, however long they are, and the bytes are the same
+//! either way.
 
 use std::{
     io,
@@ -12,13 +13,17 @@ use std::{
 
 use cut::Cut;
 use level::Level;
-use pass::{Replay, Survey};
+use master::Master;
+use pass::{Replay, Room, Survey};
 use rung::Rung;
 
 mod cut;
 pub mod decode;
 mod encode;
 mod level;
+mod limiter;
+mod loudness;
+mod master;
 mod measure;
 mod mix;
 mod mp4;
@@ -29,9 +34,12 @@ mod rung;
 mod shape;
 pub mod synth;
 mod tags;
+mod true_peak;
 
-/// PCM of at most this size is kept between the passes; what is longer is decoded again.
-const KEPT_BYTES: usize = 128 << 20;
+/// PCM of at most this size is kept between the passes, of all items together; what does not fit is decoded again.
+const KEPT_BYTES: usize = 96 << 20;
+/// The room for it.
+static ROOM: Room = Room::new(KEPT_BYTES);
 /// No item is longer than this, in seconds.
 const LONGEST: u64 = 24 * 3_600;
 /// Samples per channel that are encoded between two looks at the stop flag: one AAC frame.
@@ -50,7 +58,7 @@ pub struct Settings {
     pub bitrates: Vec<u32>,
     /// Integrated loudness to reach in LUFS (EBU R128), or none to leave the level alone.
     pub loudness_target: Option<f64>,
-    /// Peak that no sample may exceed before it is encoded, in dBFS, whether or not there is a loudness target.
+    /// True peak that nothing may exceed before it is encoded, in dBTP, whether or not there is a loudness target.
     pub peak_ceiling: f64,
     /// Whether silence at both ends is cut away.
     pub trim_silence: bool,
@@ -110,14 +118,35 @@ pub struct Part {
 pub struct Encoded {
     /// Length of the output in samples per channel: the sum over its parts.
     pub samples: u64,
-    /// Integrated loudness of the source in LUFS, if it has any.
-    pub loudness: Option<f64>,
-    /// Highest sample of the source in dBFS, if it is not silent.
-    pub peak: Option<f64>,
-    /// The gain applied, in dB.
-    pub gain: f64,
+    /// How loud and how high it was and is.
+    pub levels: Levels,
     /// What was odd about the source: muted frames, decode errors, a length that is not the declared one.
     pub warnings: Vec<String>,
+}
+
+/// The levels of an item before and behind gain and limiter, by EBU R128 and ITU-R BS.1770.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Levels {
+    /// Integrated loudness of the source in LUFS, if it has any.
+    pub loudness: Option<f64>,
+    /// Loudness range of the source in LU, if it lasts three seconds.
+    pub range: Option<f64>,
+    /// Highest short-term loudness (3 s) of the source in LUFS, if it lasts as long.
+    pub short_term_max: Option<f64>,
+    /// Highest sample of the source in dBFS, if it is not silent.
+    pub peak: Option<f64>,
+    /// True peak of the source in dBTP, if it is not silent.
+    pub true_peak: Option<f64>,
+    /// The gain applied, in dB.
+    pub gain: f64,
+    /// The most that the limiter lowers the level, in dB.
+    pub reduction: f64,
+    /// Integrated loudness of what is encoded, in LUFS, if it has any.
+    pub output_loudness: Option<f64>,
+    /// True peak of what is encoded, in dBTP, if it is not silent.
+    pub output_true_peak: Option<f64>,
+    /// How many LU are missing from the target, if it is out of reach of gain and limiter.
+    pub below_target: Option<f64>,
 }
 
 /// Why an item cannot be encoded.
@@ -154,46 +183,59 @@ pub fn encode(
     stop: &AtomicBool,
     sink: &mut dyn FnMut(Part) -> io::Result<()>,
 ) -> Result<Encoded, Error> {
-    encode_keeping(source, settings, stop, sink, KEPT_BYTES)
+    encode_keeping(source, settings, stop, sink, &ROOM)
 }
 
-/// The same, keeping PCM of at most `kept_bytes` between the passes.
+/// The same, keeping PCM between the passes as far as there is room.
 fn encode_keeping(
     source: &dyn Source,
     settings: &Settings,
     stop: &AtomicBool,
     sink: &mut dyn FnMut(Part) -> io::Result<()>,
-    kept_bytes: usize,
+    room: &Room,
 ) -> Result<Encoded, Error> {
     check_settings(settings)?;
-    let survey = Survey::of(source, settings, stop, kept_bytes)?;
+    let survey = Survey::of(source, settings, stop, room)?;
     let samples = survey.len();
     let cut = Cut::new(samples, settings.rate, settings.segment_seconds);
-    let level = Level::new(settings, samples, survey.loudness, survey.peak);
-    let encoded = Encoded {
-        samples: cut.samples(),
-        loudness: survey.loudness,
-        peak: survey.peak.map(level::to_db),
-        gain: level.gain_db(),
-        warnings: survey.warnings.clone(),
-    };
+    let master = Master::of(&survey, source, settings, stop)?;
     let open = |(index, bitrate): (usize, &u32)| Rung::open(index, settings, *bitrate, cut);
     let mut rungs = settings.bitrates.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
 
-    let mut replay = Replay::new(survey, source, settings)?;
-    let channels = usize::from(settings.channels);
-    let mut at = 0;
-    while let Some(block) = replay.next()? {
-        check(stop)?;
-        let pcm = level.apply(at, &block);
-        at += (block.len() / channels) as u64;
-        for step in pcm.chunks(STEP * channels) {
+    let mut replay = Replay::new(&survey, source, settings)?;
+    let mut level = Level::new(settings, samples, master.setting);
+    let mut feed = |pcm: Vec<i16>| {
+        for step in pcm.chunks(STEP * usize::from(settings.channels)) {
             check(stop)?;
             rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))?;
         }
+        Ok(())
+    };
+    while let Some(block) = replay.next()? {
+        check(stop)?;
+        feed(level.push(&block))?;
     }
+    feed(level.finish())?;
     rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
-    Ok(encoded)
+    let mut warnings = survey.warnings.clone();
+    warnings.extend(master.warning());
+    Ok(Encoded { samples: cut.samples(), levels: levels(&survey, &master), warnings })
+}
+
+fn levels(survey: &Survey<'_>, master: &Master) -> Levels {
+    let source = &survey.measured;
+    Levels {
+        loudness: source.loudness.integrated(0.0),
+        range: source.loudness.range(),
+        short_term_max: source.loudness.short_term_max(),
+        peak: source.peak,
+        true_peak: source.true_peak,
+        gain: master.setting.gain_db,
+        reduction: master.reduction_db,
+        output_loudness: master.loudness,
+        output_true_peak: master.true_peak,
+        below_target: master.below_target,
+    }
 }
 
 /// Refuses what no encoder can be set to. Rates and bitrates are the encoder's to refuse.

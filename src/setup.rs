@@ -39,7 +39,7 @@ mod stat_cache;
 mod walk;
 
 /// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
-pub const PIPELINE_VERSION: u32 = 1;
+pub const PIPELINE_VERSION: u32 = 2;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq)]

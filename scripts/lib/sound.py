@@ -242,9 +242,14 @@ def _in_source(hole, offsets, source):
     return any(b - 30 <= at + length and at <= b + n + 30 and n >= length - 6 for b, n in source.silences)
 
 
+def levels(path):
+    """Integrated loudness in LUFS and true peak in dBTP of an audio file, by ffmpeg."""
+    run = subprocess.run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-vn", "-af", "ebur128=framelog=verbose:peak=true", "-f", "null", "-"],
+                         stderr=subprocess.PIPE, text=True, check=True)
+    last = [re.findall(pattern, run.stderr)[-1:] for pattern in (r"I:\s+(-?[0-9.]+) LUFS", r"Peak:\s+(-?[0-9.]+) dBFS")]
+    return tuple(float(found[0]) if found else math.nan for found in last)
+
+
 def loudness(path):
     """Integrated loudness in LUFS of an audio file, by ffmpeg."""
-    run = subprocess.run(["ffmpeg", "-nostdin", "-hide_banner", "-i", path, "-vn", "-af", "ebur128=framelog=verbose", "-f", "null", "-"],
-                         stderr=subprocess.PIPE, text=True, check=True)
-    found = re.findall(r"I:\s+(-?[0-9.]+) LUFS", run.stderr)
-    return float(found[-1]) if found else math.nan
+    return levels(path)[0]

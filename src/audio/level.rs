@@ -1,40 +1,64 @@
-//! The level of an item: one gain, fades at both ends, then 16 bits.
+//! The level of an item on its way: one gain, the limiter where there is one, fades at both ends, then 16 bits.
 
-use super::Settings;
+use super::{Settings, limiter::Limiter};
 
-/// What is done to every sample of an item.
-#[derive(Clone, Copy, Debug)]
+/// Levels the samples of one item in their order.
 pub(super) struct Level {
     gain: f64,
+    limiter: Option<Limiter>,
     channels: usize,
+    /// Frames of the item, and those of them that were levelled.
     samples: u64,
+    at: u64,
     fade: u64,
 }
 
-impl Level {
-    /// The gain that brings `loudness` (LUFS) to the target and lifts no sample above the ceiling. `peak` is linear.
-    pub(super) fn new(settings: &Settings, samples: u64, loudness: Option<f64>, peak: Option<f64>) -> Self {
-        let wanted = match (settings.loudness_target, loudness) {
-            (Some(target), Some(loudness)) => from_db(target - loudness),
-            _ => 1.0,
-        };
-        let highest = peak.map_or(wanted, |peak| from_db(settings.peak_ceiling) / peak);
-        let fade = u64::from(settings.fade_ms) * u64::from(settings.rate) / 1_000;
-        let channels = usize::from(settings.channels);
-        Self { gain: wanted.min(highest), channels, samples, fade: fade.min(samples / 2) }
-    }
-
+/// Gain and ceiling of an item.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Setting {
     /// The gain in dB.
-    pub(super) fn gain_db(&self) -> f64 {
-        to_db(self.gain)
+    pub(super) gain_db: f64,
+    /// What the limiter lets pass at most, in dBTP; none where there is nothing to limit.
+    pub(super) ceiling_db: Option<f64>,
+}
+
+impl Level {
+    /// For an item of `samples` frames.
+    pub(super) fn new(settings: &Settings, samples: u64, setting: Setting) -> Self {
+        let (gain, channels) = (from_db(setting.gain_db), usize::from(settings.channels));
+        let limiter = |ceiling: f64| Limiter::new(settings.rate, channels, (from_db(ceiling) / gain) as f32);
+        let fade = fade_samples(settings).min(samples / 2);
+        Self { gain, limiter: setting.ceiling_db.map(limiter), channels, samples, at: 0, fade }
     }
 
-    /// Levels interleaved samples whose first frame is frame `at` of the item.
-    pub(super) fn apply(&self, at: u64, samples: &[f32]) -> Vec<i16> {
+    /// Takes interleaved samples and gives those that are ready.
+    pub(super) fn push(&mut self, samples: &[f32]) -> Vec<i16> {
+        let Some(limiter) = &mut self.limiter else { return self.levelled(samples, None) };
+        let (mut ready, mut gains) = (Vec::new(), Vec::new());
+        limiter.push(samples, &mut ready, &mut gains);
+        self.levelled(&ready, Some(&gains))
+    }
+
+    /// Gives the rest.
+    pub(super) fn finish(&mut self) -> Vec<i16> {
+        let Some(limiter) = &mut self.limiter else { return Vec::new() };
+        let (mut ready, mut gains) = (Vec::new(), Vec::new());
+        limiter.finish(&mut ready, &mut gains);
+        self.levelled(&ready, Some(&gains))
+    }
+
+    /// The most that the limiter lowered the level so far, in dB.
+    pub(super) fn reduction_db(&self) -> f64 {
+        self.limiter.as_ref().map_or(0.0, Limiter::reduction_db)
+    }
+
+    fn levelled(&mut self, samples: &[f32], gains: Option<&[f32]>) -> Vec<i16> {
         let mut out = Vec::with_capacity(samples.len());
-        for (frame, at) in samples.chunks_exact(self.channels).zip(at..) {
-            let gain = self.gain * self.faded(at);
+        for (index, frame) in samples.chunks_exact(self.channels).enumerate() {
+            let limited = gains.map_or(1.0, |gains| f64::from(gains[index]));
+            let gain = self.gain * limited * self.faded(self.at);
             out.extend(frame.iter().map(|sample| to_i16(f64::from(*sample) * gain)));
+            self.at += 1;
         }
         out
     }
@@ -46,17 +70,30 @@ impl Level {
     }
 }
 
+/// Frames of a fade, if the item is long enough.
+pub(super) fn fade_samples(settings: &Settings) -> u64 {
+    u64::from(settings.fade_ms) * u64::from(settings.rate) / 1_000
+}
+
 /// An amplitude as dB.
 pub(super) fn to_db(amplitude: f64) -> f64 {
     20.0 * amplitude.log10()
 }
 
-fn from_db(db: f64) -> f64 {
+/// dB as an amplitude.
+pub(super) fn from_db(db: f64) -> f64 {
     10.0_f64.powf(db / 20.0)
 }
 
+/// To the nearest of 16 bits, halves away from zero.
 fn to_i16(sample: f64) -> i16 {
-    (sample * 32_768.0).round().clamp(-32_768.0, 32_767.0) as i16
+    let scaled = sample * 32_768.0;
+    ((scaled + 0.5_f64.copysign(scaled)) as i32).clamp(-32_768, 32_767) as i16
+}
+
+/// 16 bits as a sample within ±1.
+pub(super) fn from_i16(sample: i16) -> f32 {
+    f32::from(sample) / 32_768.0
 }
 
 #[cfg(test)]
@@ -64,59 +101,46 @@ mod tests {
     use super::*;
 
     fn settings() -> Settings {
-        Settings {
-            segment_seconds: 6,
-            rate: 1_000,
-            channels: 2,
-            bitrates: vec![128_000],
-            loudness_target: Some(-16.0),
-            peak_ceiling: -1.5,
-            trim_silence: false,
-            fade_ms: 0,
-        }
+        Settings { rate: 1_000, channels: 1, ..super::super::tests::plain() }
     }
 
-    fn gain(settings: &Settings, loudness: Option<f64>, peak_db: f64) -> f64 {
-        Level::new(settings, 1_000, loudness, Some(from_db(peak_db))).gain_db()
-    }
-
-    #[test]
-    fn the_gain_reaches_the_target_unless_a_sample_would_pass_the_ceiling() {
-        let close = |found: f64, wanted: f64| assert!((found - wanted).abs() < 1e-9, "{found} instead of {wanted}");
-        close(gain(&settings(), Some(-20.0), -12.0), 4.0);
-        close(gain(&settings(), Some(-8.0), 0.0), -8.0);
-        close(gain(&settings(), Some(-30.0), -6.0), 4.5);
-        close(gain(&settings(), None, -40.0), 0.0);
-        close(gain(&settings(), None, 3.0), -4.5);
-        let off = Settings { loudness_target: None, ..settings() };
-        close(gain(&off, Some(-30.0), -6.0), 0.0);
-        close(gain(&off, Some(-5.0), 0.0), -1.5);
-    }
-
-    #[test]
-    fn no_sample_passes_the_ceiling() {
-        let peak = 0.731_f32;
-        let level = Level::new(&settings(), 4, Some(-40.0), Some(f64::from(peak)));
-        let highest = level.apply(0, &[peak, -peak]).into_iter().map(|sample| i32::from(sample).abs()).max().unwrap();
-        assert_eq!(f64::from(highest), (from_db(-1.5) * 32_768.0).round());
+    fn plain(gain_db: f64) -> Setting {
+        Setting { gain_db, ceiling_db: None }
     }
 
     #[test]
     fn samples_are_rounded_and_clamped() {
-        let level = Level { gain: 1.0, channels: 1, samples: 9, fade: 0 };
+        let mut level = Level::new(&settings(), 9, plain(0.0));
         let samples = [0.0, 1.0, -1.0, 1.5, -1.5, 0.6 / 32_768.0, 0.4 / 32_768.0, -0.6 / 32_768.0, 0.5];
-        assert_eq!(level.apply(0, &samples), [0, 32_767, -32_768, 32_767, -32_768, 1, 0, -1, 16_384]);
+        assert_eq!(level.push(&samples), [0, 32_767, -32_768, 32_767, -32_768, 1, 0, -1, 16_384]);
+        assert_eq!([0.5, 1.5, -0.5, -1.5].map(|sample| to_i16(sample / 32_768.0)), [1, 2, -1, -2]);
     }
 
     #[test]
     fn fades_rise_and_fall_in_straight_lines_whatever_the_blocks() {
-        let faded = Settings { loudness_target: None, fade_ms: 4, channels: 1, peak_ceiling: 0.0, ..settings() };
-        let level = Level::new(&faded, 10, None, Some(1.0));
-        let whole = level.apply(0, &[0.5; 10]);
+        let faded = Settings { fade_ms: 4, ..settings() };
+        let whole = Level::new(&faded, 10, plain(0.0)).push(&[0.5; 10]);
         assert_eq!(whole, [0, 4_096, 8_192, 12_288, 16_384, 16_384, 12_288, 8_192, 4_096, 0]);
-        let in_blocks = [level.apply(0, &[0.5; 3]), level.apply(3, &[0.5; 7])].concat();
-        assert_eq!(in_blocks, whole);
-        let short = Level::new(&Settings { fade_ms: 9_000, ..faded }, 4, None, Some(1.0));
-        assert_eq!(short.apply(0, &[0.5; 4]), [0, 8_192, 8_192, 0]);
+        let mut level = Level::new(&faded, 10, plain(0.0));
+        assert_eq!([level.push(&[0.5; 3]), level.push(&[0.5; 7])].concat(), whole);
+        let short = Settings { fade_ms: 9_000, ..faded };
+        assert_eq!(Level::new(&short, 4, plain(0.0)).push(&[0.5; 4]), [0, 8_192, 8_192, 0]);
+    }
+
+    #[test]
+    fn a_limited_item_is_as_long_as_its_source_and_no_higher_than_the_ceiling() {
+        let setting = Setting { gain_db: 6.0, ceiling_db: Some(-3.0) };
+        let mut level = Level::new(&Settings { rate: 44_100, channels: 2, ..settings() }, 5_000, setting);
+        let samples: Vec<f32> = (0..10_000).map(|at| (at as f32 * 0.003).sin() * 0.9).collect();
+        let mut out = level.push(&samples[..4_444]);
+        out.extend(level.push(&samples[4_444..]));
+        out.extend(level.finish());
+        assert_eq!(out.len(), samples.len());
+        let highest = out.iter().map(|sample| from_i16(*sample).abs()).fold(0.0, f32::max);
+        let below = -3.0 - to_db(f64::from(highest));
+        assert!((-1e-3..0.1).contains(&below), "{below} dB below the ceiling, but for the rounding");
+        // The abrupt end is higher between the samples.
+        let of_samples = to_db(0.9) + 6.0 + 3.0;
+        assert!((of_samples..of_samples + 1.1).contains(&level.reduction_db()), "{}", level.reduction_db());
     }
 }

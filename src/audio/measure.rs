@@ -1,65 +1,84 @@
-//! The first pass: how long, how loud, how high, and where it is audible.
+//! The levels of PCM: how long, how loud, how high, and where it is audible.
 
 use std::ops::Range;
 
-use ebur128::{EbuR128, Mode};
-
-use super::{Error, Settings};
+use super::{
+    Settings, level,
+    loudness::{self, Loudness},
+    true_peak::TruePeak,
+};
 
 /// Quieter than this is silence when the ends are trimmed: −60 dBFS.
 const SILENCE: f32 = 0.001;
 
-/// Measures PCM of the output's format: EBU R128 integrated loudness and the highest sample.
+/// Measures PCM of the output's format.
 pub(super) struct Meter {
-    r128: EbuR128,
+    loudness: loudness::Meter,
+    true_peak: TruePeak,
     channels: usize,
     samples: u64,
     peak: f32,
     audible: Option<Range<u64>>,
 }
 
-impl Meter {
-    pub(super) fn new(settings: &Settings) -> Result<Self, Error> {
-        let r128 = EbuR128::new(u32::from(settings.channels), settings.rate, Mode::I).map_err(failed)?;
-        Ok(Self { r128, channels: usize::from(settings.channels), samples: 0, peak: 0.0, audible: None })
-    }
-
-    /// Takes interleaved samples. Silence at the ends needs no trimming here: R128's gate leaves it out.
-    pub(super) fn add(&mut self, samples: &[f32]) -> Result<(), Error> {
-        self.r128.add_frames_f32(samples).map_err(failed)?;
-        for frame in samples.chunks_exact(self.channels) {
-            let height = frame.iter().fold(0.0_f32, |height, sample| height.max(sample.abs()));
-            self.peak = self.peak.max(height);
-            self.samples += 1;
-            if height > SILENCE {
-                let audible = self.audible.get_or_insert(self.samples - 1..0);
-                audible.end = self.samples;
-            }
-        }
-        Ok(())
-    }
-
+/// What was measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Measured {
     /// Samples per channel.
-    pub(super) fn samples(&self) -> u64 {
-        self.samples
-    }
-
-    /// Integrated loudness in LUFS, unless all of it is silence.
-    pub(super) fn loudness(&self) -> Option<f64> {
-        self.r128.loudness_global().ok().filter(|loudness| loudness.is_finite())
-    }
-
-    /// The highest sample, linear, unless all of it is silence.
-    pub(super) fn peak(&self) -> Option<f64> {
-        (self.peak > 0.0).then_some(f64::from(self.peak))
-    }
-
+    pub(super) samples: u64,
+    pub(super) loudness: Loudness,
+    /// The highest sample in dBFS, unless all of it is silence.
+    pub(super) peak: Option<f64>,
+    /// The highest value at and between the samples in dBTP, unless all of it is silence.
+    pub(super) true_peak: Option<f64>,
     /// From the first audible sample to the last; empty when all of it is silence.
-    pub(super) fn audible(&self) -> Range<u64> {
-        self.audible.clone().unwrap_or(0..0)
+    pub(super) audible: Range<u64>,
+}
+
+impl Meter {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let channels = usize::from(settings.channels);
+        Self {
+            loudness: loudness::Meter::new(settings.rate, channels),
+            true_peak: TruePeak::new(channels),
+            channels,
+            samples: 0,
+            peak: 0.0,
+            audible: None,
+        }
+    }
+
+    /// Takes interleaved samples.
+    pub(super) fn add(&mut self, samples: &[f32]) {
+        self.loudness.add(samples);
+        let highest = highest(samples);
+        self.peak = self.peak.max(highest);
+        self.true_peak.add(samples, highest);
+        let frames = (samples.len() / self.channels) as u64;
+        if highest > SILENCE {
+            let is_audible = |frame: &[f32]| frame.iter().any(|sample| sample.abs() > SILENCE);
+            let mut each = samples.chunks_exact(self.channels);
+            let first = || samples.chunks_exact(self.channels).position(is_audible).unwrap_or_default() as u64;
+            let audible = self.audible.get_or_insert_with(|| self.samples + first()..0);
+            audible.end = self.samples + each.rposition(is_audible).map_or(frames, |last| last as u64 + 1);
+        }
+        self.samples += frames;
+    }
+
+    /// The figures.
+    pub(super) fn finish(self) -> Measured {
+        let db = |height: f32| (height > 0.0).then(|| level::to_db(f64::from(height)));
+        Measured {
+            samples: self.samples,
+            loudness: self.loudness.finish(),
+            peak: db(self.peak),
+            true_peak: db(self.true_peak.finish()),
+            audible: self.audible.unwrap_or(0..0),
+        }
     }
 }
 
-fn failed(error: ebur128::Error) -> Error {
-    Error::Format(format!("its loudness cannot be measured: {error}"))
+/// The highest sample, linear.
+fn highest(samples: &[f32]) -> f32 {
+    samples.iter().fold(0.0, |highest, sample| highest.max(sample.abs()))
 }

@@ -1,70 +1,76 @@
-//! The two passes over a source: the survey, and the replay of what it found.
+//! The passes over a source: the survey, and the replays of what it found.
 
-use std::{io, ops::Range, sync::atomic::AtomicBool, vec};
+use std::{
+    borrow::Cow,
+    io,
+    ops::Range,
+    slice,
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
+};
 
-use super::{Error, Settings, Source, check, measure::Meter, shape::Shaper};
+use super::{
+    Error, Settings, Source, check,
+    level::from_i16,
+    measure::{Measured, Meter},
+    shape::Shaper,
+};
 
 /// What the first pass finds out. Lengths and positions are samples per channel of the output.
-pub(super) struct Survey {
-    /// Integrated loudness in LUFS, unless all is silence.
-    pub(super) loudness: Option<f64>,
-    /// The highest sample, linear, unless all is silence.
-    pub(super) peak: Option<f64>,
+pub(super) struct Survey<'a> {
+    /// The levels of the source.
+    pub(super) measured: Measured,
     /// What was odd, a sentence each.
     pub(super) warnings: Vec<String>,
-    /// Samples of the source.
-    samples: u64,
-    /// Those that are encoded.
+    /// Samples that are encoded.
     range: Range<u64>,
-    /// The PCM, if it is small enough to keep.
-    kept: Option<Vec<Vec<f32>>>,
+    /// The PCM, if there is room for it.
+    kept: Option<Kept<'a>>,
 }
 
-impl Survey {
-    /// Runs through a source, and keeps its PCM unless that takes more than `kept_bytes`.
+impl<'a> Survey<'a> {
+    /// Runs through a source, and keeps its PCM if there is room for it.
     pub(super) fn of(
         source: &dyn Source,
         settings: &Settings,
         stop: &AtomicBool,
-        kept_bytes: usize,
+        room: &'a Room,
     ) -> Result<Self, Error> {
         let mut shaper = Shaper::new(source.open()?, settings);
-        let mut meter = Meter::new(settings)?;
-        let mut kept = Some(Vec::new());
-        let mut bytes = 0;
+        let mut meter = Meter::new(settings);
+        let mut kept = Some(Kept { blocks: Vec::new(), bytes: 0, room });
         while let Some(block) = shaper.next()? {
             check(stop)?;
-            meter.add(&block)?;
-            bytes += size_of_val(&block[..]);
-            if bytes > kept_bytes {
-                kept = None;
-            }
-            if let Some(blocks) = kept.as_mut().filter(|_| !block.is_empty()) {
-                blocks.push(block);
-            }
+            meter.add(&block);
+            kept = kept.and_then(|kept| kept.with(block));
         }
-        Ok(Self {
-            loudness: meter.loudness(),
-            peak: meter.peak(),
-            warnings: shaper.warnings(),
-            samples: meter.samples(),
-            range: encoded_range(&meter, settings)?,
-            kept,
-        })
+        let measured = meter.finish();
+        let range = encoded_range(&measured, settings)?;
+        Ok(Self { measured, warnings: shaper.warnings(), range, kept })
     }
 
     /// How many samples are encoded.
     pub(super) fn len(&self) -> u64 {
         self.range.end - self.range.start
     }
+
+    /// Whether the PCM is kept.
+    #[cfg(test)]
+    pub(super) fn keeps(&self) -> bool {
+        self.kept.is_some()
+    }
+
+    /// Whether less is encoded than there is.
+    pub(super) fn is_cut(&self) -> bool {
+        self.len() != self.measured.samples
+    }
 }
 
 /// Which samples are encoded: all, or those between silence; half a second at least.
-fn encoded_range(meter: &Meter, settings: &Settings) -> Result<Range<u64>, Error> {
-    if meter.samples() == 0 {
+fn encoded_range(measured: &Measured, settings: &Settings) -> Result<Range<u64>, Error> {
+    if measured.samples == 0 {
         return Err(Error::Format("no sample of it can be decoded".to_owned()));
     }
-    let range = if settings.trim_silence { meter.audible() } else { 0..meter.samples() };
+    let range = if settings.trim_silence { measured.audible.clone() } else { 0..measured.samples };
     let samples = range.end - range.start;
     let rate = u64::from(settings.rate);
     if samples * 2 < rate {
@@ -73,7 +79,76 @@ fn encoded_range(meter: &Meter, settings: &Settings) -> Result<Range<u64>, Error
     Ok(range)
 }
 
-/// The second pass: the samples to encode, from memory or decoded again.
+/// Room for PCM between the passes, shared by all items that are being made.
+#[derive(Debug)]
+pub(super) struct Room {
+    bytes: AtomicUsize,
+}
+
+impl Room {
+    /// Room for so many bytes.
+    pub(super) const fn new(bytes: usize) -> Self {
+        Self { bytes: AtomicUsize::new(bytes) }
+    }
+
+    fn take(&self, bytes: usize) -> bool {
+        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok()
+    }
+
+    fn give_back(&self, bytes: usize) {
+        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// The PCM of an item.
+struct Kept<'a> {
+    blocks: Vec<Samples>,
+    bytes: usize,
+    room: &'a Room,
+}
+
+/// Interleaved samples, in 16 bits where they are no finer.
+enum Samples {
+    Whole(Vec<i16>),
+    Float(Vec<f32>),
+}
+
+impl Kept<'_> {
+    /// Keeps a block more; gives everything up where there is no room.
+    fn with(mut self, block: Vec<f32>) -> Option<Self> {
+        if block.is_empty() {
+            return Some(self);
+        }
+        let samples = match whole(&block) {
+            Some(whole) => Samples::Whole(whole),
+            None => Samples::Float(block),
+        };
+        let bytes = match &samples {
+            Samples::Whole(samples) => size_of_val(&samples[..]),
+            Samples::Float(samples) => size_of_val(&samples[..]),
+        };
+        if !self.room.take(bytes) {
+            return None;
+        }
+        self.bytes += bytes;
+        self.blocks.push(samples);
+        Some(self)
+    }
+}
+
+impl Drop for Kept<'_> {
+    fn drop(&mut self) {
+        self.room.give_back(self.bytes);
+    }
+}
+
+/// The samples in 16 bits, if none of them is lost.
+fn whole(samples: &[f32]) -> Option<Vec<i16>> {
+    let exact = |sample: &f32| Some((sample * 32_768.0) as i16).filter(|whole| from_i16(*whole) == *sample);
+    samples.iter().map(exact).collect()
+}
+
+/// Another pass: the samples to encode, from memory or decoded again.
 pub(super) struct Replay<'a> {
     blocks: Blocks<'a>,
     position: u64,
@@ -83,36 +158,40 @@ pub(super) struct Replay<'a> {
 }
 
 enum Blocks<'a> {
-    Kept(vec::IntoIter<Vec<f32>>),
+    Kept(slice::Iter<'a, Samples>),
     Again(Box<Shaper<'a>>),
 }
 
 impl<'a> Replay<'a> {
-    pub(super) fn new(survey: Survey, source: &'a dyn Source, settings: &Settings) -> Result<Self, Error> {
-        let blocks = match survey.kept {
-            Some(kept) => Blocks::Kept(kept.into_iter()),
+    pub(super) fn new(survey: &'a Survey<'_>, source: &'a dyn Source, settings: &Settings) -> Result<Self, Error> {
+        let blocks = match &survey.kept {
+            Some(kept) => Blocks::Kept(kept.blocks.iter()),
             None => Blocks::Again(Box::new(Shaper::new(source.open()?, settings))),
         };
-        let channels = usize::from(settings.channels);
-        Ok(Self { blocks, position: 0, samples: survey.samples, range: survey.range, channels })
+        let (samples, range) = (survey.measured.samples, survey.range.clone());
+        Ok(Self { blocks, position: 0, samples, range, channels: usize::from(settings.channels) })
     }
 
     /// The next interleaved samples, which may be none at all, or `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Vec<f32>>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<Cow<'a, [f32]>>, Error> {
         let block = match &mut self.blocks {
-            Blocks::Kept(blocks) => blocks.next(),
-            Blocks::Again(shaper) => shaper.next()?,
+            Blocks::Kept(blocks) => blocks.next().map(|samples| match samples {
+                Samples::Whole(samples) => Cow::Owned(samples.iter().copied().map(from_i16).collect()),
+                Samples::Float(samples) => Cow::Borrowed(&samples[..]),
+            }),
+            Blocks::Again(shaper) => shaper.next()?.map(Cow::Owned),
         };
-        let Some(mut block) = block else {
+        let Some(block) = block else {
             return if self.position == self.samples { Ok(None) } else { Err(changed()) };
         };
         let len = (block.len() / self.channels) as u64;
         let within = |edge: u64| edge.saturating_sub(self.position).min(len) as usize * self.channels;
-        let (start, end) = (within(self.range.start), within(self.range.end));
+        let encoded = within(self.range.start)..within(self.range.end);
         self.position += len;
-        block.truncate(end);
-        block.drain(..start);
-        Ok(Some(block))
+        if encoded.len() == block.len() {
+            return Ok(Some(block));
+        }
+        Ok(Some(Cow::Owned(block[encoded].to_vec())))
     }
 }
 

@@ -12,6 +12,7 @@ use symphonia::core::{
 use super::{cut::FRAME, *};
 
 mod files;
+mod levels;
 mod ts;
 
 /// PCM in memory.
@@ -46,7 +47,7 @@ fn sweep(rate: u32, samples: u64) -> Pcm {
 }
 
 /// Settings that leave the level alone.
-fn plain() -> Settings {
+pub(super) fn plain() -> Settings {
     Settings {
         segment_seconds: 6,
         rate: 44_100,
@@ -59,13 +60,13 @@ fn plain() -> Settings {
     }
 }
 
-fn encode_all(source: &dyn Source, settings: &Settings, kept_bytes: usize) -> Result<(Encoded, Vec<Part>), Error> {
+fn encode_all(source: &dyn Source, settings: &Settings, room: usize) -> Result<(Encoded, Vec<Part>), Error> {
     let mut parts = Vec::new();
     let mut sink = |part| {
         parts.push(part);
         Ok(())
     };
-    let encoded = encode_keeping(source, settings, &AtomicBool::new(false), &mut sink, kept_bytes)?;
+    let encoded = encode_keeping(source, settings, &AtomicBool::new(false), &mut sink, &Room::new(room))?;
     Ok((encoded, parts))
 }
 
@@ -206,8 +207,9 @@ fn segments_in_a_row_are_the_encoders_output_byte_for_byte() {
     let (pcm, _, parts) = four_segments();
     let mut encoder = encode::Encoder::open(44_100, 2, 128_000).unwrap();
     let mut unsegmented = Vec::new();
-    let level = Level::new(&plain(), pcm.0.samples.len() as u64 / 2, None, None);
-    encoder.push(&level.apply(0, &pcm.0.samples), &mut unsegmented).unwrap();
+    let setting = level::Setting { gain_db: 0.0, ceiling_db: None };
+    let pcm = Level::new(&plain(), pcm.0.samples.len() as u64 / 2, setting).push(&pcm.0.samples);
+    encoder.push(&pcm, &mut unsegmented).unwrap();
     encoder.finish(&mut unsegmented).unwrap();
     assert!(frames(parts, 44_100) == unsegmented);
 }
@@ -232,9 +234,9 @@ fn every_segment_decodes_alone_to_what_it_is_in_a_row() {
 fn the_bytes_are_the_same_kept_or_decoded_again_and_on_any_thread() {
     let (pcm, first, parts) = four_segments();
     std::thread::scope(|scope| {
-        for kept_bytes in [0, 100_000, KEPT_BYTES] {
+        for room in [0, 100_000, KEPT_BYTES] {
             scope.spawn(move || {
-                let (again, same) = encode_all(pcm, &plain(), kept_bytes).unwrap();
+                let (again, same) = encode_all(pcm, &plain(), room).unwrap();
                 assert_eq!(&again, first);
                 assert!(same.iter().map(|part| &part.bytes).eq(parts.iter().map(|part| &part.bytes)));
             });
@@ -291,9 +293,9 @@ fn loudness_reaches_the_target() {
     let settings = Settings { loudness_target: Some(-16.0), peak_ceiling: -1.5, ..plain() };
     let (encoded, parts) = encoded(&stereo(44_100, 44_100 * 4, tone, tone), &settings);
     // BS.1770: a sine of 997 Hz at x dBFS in both channels measures x LUFS.
-    assert!((encoded.loudness.unwrap() + 20.0).abs() < 0.05, "{encoded:?}");
-    assert!((encoded.peak.unwrap() + 20.0).abs() < 0.01, "{encoded:?}");
-    assert!((encoded.gain - 4.0).abs() < 0.05, "{encoded:?}");
+    assert!((encoded.levels.loudness.unwrap() + 20.0).abs() < 0.05, "{encoded:?}");
+    assert!((encoded.levels.peak.unwrap() + 20.0).abs() < 0.01, "{encoded:?}");
+    assert!((encoded.levels.gain - 4.0).abs() < 0.05, "{encoded:?}");
     let decoded = decode(&frames(&parts, 44_100).concat());
     let peak = decoded[44_100..88_200].iter().copied().fold(0.0, f32::max);
     assert!((20.0 * peak.log10() + 16.0).abs() < 0.1, "{peak}");
@@ -309,12 +311,12 @@ fn insane_frames_are_muted_and_named() {
     pcm.0.samples[7_000] = 3.9;
     let settings = Settings { loudness_target: Some(-16.0), ..plain() };
     let (encoded, parts) = encoded(&pcm, &settings);
-    assert_eq!(encoded.warnings, ["3 samples beyond +12 dBFS or not finite were muted"]);
+    assert_eq!(encoded.warnings[0], "3 samples beyond +12 dBFS or not finite were muted");
     assert!(
-        (encoded.peak.unwrap() - 20.0 * 3.9_f64.log10()).abs() < 1e-3,
+        (encoded.levels.peak.unwrap() - 20.0 * 3.9_f64.log10()).abs() < 1e-3,
         "the highest sane sample counts: {encoded:?}"
     );
-    assert!((encoded.gain + encoded.peak.unwrap()).abs() < 1e-3, "capped by the ceiling: {encoded:?}");
+    assert!((encoded.levels.reduction - 8.0).abs() < 0.01, "lowered as far as the limiter may: {encoded:?}");
     assert!(decode(&frames(&parts, 44_100).concat()).iter().all(|sample| sample.abs() < 1.1));
 }
 
@@ -331,7 +333,7 @@ fn silence_is_encoded_as_silence_and_trimmed_away_when_asked() {
 
     let silence = stereo(44_100, 44_100, |_| 0.0, |_| 0.0);
     let (quiet, parts) = encoded(&silence, &Settings { loudness_target: Some(-16.0), ..plain() });
-    assert_eq!((quiet.loudness, quiet.peak, quiet.gain), (None, None, 0.0));
+    assert_eq!((quiet.levels.loudness, quiet.levels.peak, quiet.levels.gain), (None, None, 0.0));
     assert!(decode(&frames(&parts, 44_100).concat()).iter().all(|sample| *sample == 0.0));
     let refused = encode_all(&silence, &Settings { trim_silence: true, ..plain() }, 0);
     assert!(matches!(refused, Err(Error::TooShort { millis: 0 })));

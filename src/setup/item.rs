@@ -126,7 +126,7 @@ impl<'a> Bench<'a> {
             self.disk.place(&self.store.stream(&work.id, &rendition.stream(self.settings.rate)), list.as_bytes())?;
         }
         self.disk.sync_folder(&self.store.streams(&work.id))?;
-        let loudness = Loudness { integrated_lufs: encoded.loudness, peak_dbfs: encoded.peak, gain_db: encoded.gain };
+        let loudness = loudness(&encoded.levels);
         let meta = Meta::new(
             work.id,
             self.pipeline.clone(),
@@ -234,6 +234,24 @@ pub(super) fn examine(store: &Store, segment: &Segment) -> Option<String> {
         Ok(Some(_)) => Some(format!("chunk {name} does not hash to its name")),
         Ok(None) => Some(format!("chunk {name} is missing")),
         Err(error) => Some(error.to_string()),
+    }
+}
+
+/// The levels as `meta.json` has them: in hundredths.
+fn loudness(levels: &audio::Levels) -> Loudness {
+    let hundredths = |value: f64| (value * 100.0).round() / 100.0;
+    let maybe = |value: Option<f64>| value.map(hundredths);
+    Loudness {
+        integrated_lufs: maybe(levels.loudness),
+        range_lu: maybe(levels.range),
+        short_term_max_lufs: maybe(levels.short_term_max),
+        peak_dbfs: maybe(levels.peak),
+        true_peak_dbtp: maybe(levels.true_peak),
+        gain_db: hundredths(levels.gain),
+        reduction_db: hundredths(levels.reduction),
+        output_lufs: maybe(levels.output_loudness),
+        output_true_peak_dbtp: maybe(levels.output_true_peak),
+        below_target_lu: maybe(levels.below_target),
     }
 }
 

@@ -85,15 +85,31 @@ pub struct Origin {
     pub channels: Option<u16>,
 }
 
-/// The levels of a recording before and the gain on the way.
+/// The levels of a recording before and behind gain and limiter (EBU R128, ITU-R BS.1770). What an older version did not
+/// measure is missing.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Loudness {
     /// Integrated loudness of the source in LUFS, if it has any.
     pub integrated_lufs: Option<f64>,
+    /// Loudness range of the source in LU, if it lasts three seconds.
+    pub range_lu: Option<f64>,
+    /// The highest short-term loudness of the source in LUFS, if it lasts three seconds.
+    pub short_term_max_lufs: Option<f64>,
     /// The highest sample of the source in dBFS, if it is not silent.
     pub peak_dbfs: Option<f64>,
+    /// The true peak of the source in dBTP, if it is not silent.
+    pub true_peak_dbtp: Option<f64>,
     /// The gain applied, in dB.
     pub gain_db: f64,
+    /// The most that the limiter lowers the level, in dB.
+    pub reduction_db: f64,
+    /// Integrated loudness of what was encoded, in LUFS, if it has any.
+    pub output_lufs: Option<f64>,
+    /// True peak of what was encoded, in dBTP, if it is not silent.
+    pub output_true_peak_dbtp: Option<f64>,
+    /// How many LU are missing from the target, where gain and limiter do not reach it.
+    pub below_target_lu: Option<f64>,
 }
 
 /// One rendition of an item.
@@ -288,7 +304,7 @@ mod tests {
             2,
             Tags { title: "One \"two\"\n".into(), artist: "Ünö".into(), year: Some(1977), ..Tags::default() },
             Origin { sha256: "ab".into(), bytes: 7, codec: "flac".into(), rate: Some(48_000), ..Origin::default() },
-            Loudness { integrated_lufs: Some(-9.25), peak_dbfs: None, gain_db: -6.75 },
+            Loudness { integrated_lufs: Some(-9.25), gain_db: -6.75, ..Loudness::default() },
             vec!["2 decode errors".into()],
             vec![rendition(128_000), rendition(64_000)],
         )

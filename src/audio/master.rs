@@ -1,0 +1,158 @@
+//! From what was measured to the level: measure, gain, limiter, measure again.
+
+use std::sync::atomic::AtomicBool;
+
+use super::{
+    Error, Settings, Source, check,
+    level::{Level, Setting, fade_samples, from_i16},
+    measure::{Measured, Meter},
+    pass::{Replay, Survey},
+};
+
+/// No item is lifted by more, in dB.
+const MOST_GAIN_DB: f64 = 12.0;
+/// No peak is lowered by more, in dB.
+const MOST_REDUCTION_DB: f64 = 8.0;
+/// How far below the ceiling the limiter works, in dB: its gain is not constant while it falls and rises, and other
+/// meters interpolate in their own way.
+const MARGIN_DB: f64 = 0.1;
+/// How often the gain is corrected by what was reached.
+const CORRECTIONS: usize = 2;
+/// What is as good as reached, in LU.
+const CLOSE_LU: f64 = 0.05;
+/// What is missing from the target is said from here on, in LU.
+const BELOW_LU: f64 = 0.1;
+/// How much louder an item becomes for a dB of gain while the limiter works, before it was tried.
+const USUAL_SLOPE: f64 = 0.85;
+
+/// The level of an item, and what comes of it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Master {
+    pub(super) setting: Setting,
+    /// Integrated loudness of what is encoded, in LUFS, if it has any.
+    pub(super) loudness: Option<f64>,
+    /// True peak of what is encoded, in dBTP, unless it is silence.
+    pub(super) true_peak: Option<f64>,
+    /// The most that the limiter lowers the level, in dB.
+    pub(super) reduction_db: f64,
+    /// How many LU are missing from the target, if it is out of reach.
+    pub(super) below_target: Option<f64>,
+}
+
+impl Master {
+    /// Finds the level. Runs over the item again where that is the only way to know what comes of it: when the limiter
+    /// has work, and when the ends are trimmed or faded.
+    pub(super) fn of(
+        survey: &Survey<'_>,
+        source: &dyn Source,
+        settings: &Settings,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error> {
+        let reach = Reach::of(&survey.measured, settings);
+        let attempt = |gain_db: f64, ceiling_db: f64| {
+            let limited = reach.peak_at(gain_db) > settings.peak_ceiling;
+            let setting = Setting { gain_db, ceiling_db: (limited && reach.target.is_some()).then_some(ceiling_db) };
+            let shaped = survey.is_cut() || fade_samples(settings) > 0;
+            if setting.ceiling_db.is_none() && !shaped {
+                return Ok(Self::unlimited(&survey.measured, setting));
+            }
+            Self::tried(survey, source, settings, setting, stop)
+        };
+        let (mut gain, mut ceiling) = (reach.first, settings.peak_ceiling - MARGIN_DB);
+        let mut master: Self = attempt(gain, ceiling)?;
+        let Some(target) = reach.target else { return Ok(master) };
+        let mut slope = USUAL_SLOPE;
+        for _ in 0..CORRECTIONS {
+            let missing = target - master.loudness.unwrap_or(target);
+            let over = master.true_peak.map_or(0.0, |peak| peak - settings.peak_ceiling).max(0.0);
+            let next = (gain + missing / if master.reduction_db > 0.0 { slope } else { 1.0 }).min(reach.most);
+            let reached = missing.abs() <= CLOSE_LU || next == gain;
+            if reached && over == 0.0 {
+                break;
+            }
+            ceiling -= over;
+            let before = (gain, target - missing);
+            gain = next;
+            master = attempt(gain, ceiling)?;
+            let risen = master.loudness.unwrap_or(target) - before.1;
+            slope = if gain == before.0 { slope } else { (risen / (gain - before.0)).clamp(0.3, 1.0) };
+        }
+        let missing = target - master.loudness.unwrap_or(target);
+        master.below_target = Some(missing).filter(|missing| *missing > BELOW_LU);
+        Ok(master)
+    }
+
+    /// What is missing from the target, in words.
+    pub(super) fn warning(&self) -> Option<String> {
+        let missing = self.below_target?;
+        Some(format!(
+            "it stays {missing:.1} LU below the loudness target, which takes more than {MOST_GAIN_DB} dB of gain or \
+             {MOST_REDUCTION_DB} dB of limiting"
+        ))
+    }
+
+    /// What a gain alone leads to.
+    fn unlimited(source: &Measured, setting: Setting) -> Self {
+        Self {
+            setting,
+            loudness: source.loudness.integrated(setting.gain_db),
+            true_peak: source.true_peak.map(|peak| peak + setting.gain_db),
+            reduction_db: 0.0,
+            below_target: None,
+        }
+    }
+
+    /// What a level leads to, measured.
+    fn tried(
+        survey: &Survey<'_>,
+        source: &dyn Source,
+        settings: &Settings,
+        setting: Setting,
+        stop: &AtomicBool,
+    ) -> Result<Self, Error> {
+        let mut level = Level::new(settings, survey.len(), setting);
+        let mut meter = Meter::new(settings);
+        let mut replay = Replay::new(survey, source, settings)?;
+        let mut add = |pcm: Vec<i16>| meter.add(&pcm.into_iter().map(from_i16).collect::<Vec<_>>());
+        while let Some(block) = replay.next()? {
+            check(stop)?;
+            add(level.push(&block));
+        }
+        add(level.finish());
+        let (measured, reduction_db) = (meter.finish(), level.reduction_db());
+        let loudness = measured.loudness.integrated(0.0);
+        Ok(Self { setting, loudness, true_peak: measured.true_peak, reduction_db, below_target: None })
+    }
+}
+
+/// How far an item can go.
+struct Reach {
+    /// The target in LUFS, if there is one and the item is loud enough to have a loudness.
+    target: Option<f64>,
+    /// The gain to begin with, in dB.
+    first: f64,
+    /// The most gain, in dB.
+    most: f64,
+    true_peak: Option<f64>,
+}
+
+impl Reach {
+    fn of(source: &Measured, settings: &Settings) -> Self {
+        let true_peak = source.true_peak;
+        let gain = settings.loudness_target.and_then(|target| source.loudness.gain_to(target));
+        let Some(gain) = gain else {
+            // Without a target nothing is limited: the level is lowered as far as the ceiling wants.
+            let first = true_peak.map_or(0.0, |peak| settings.peak_ceiling - peak).min(0.0);
+            return Self { target: None, first, most: first, true_peak };
+        };
+        let limited =
+            true_peak.map_or(MOST_GAIN_DB, |peak| settings.peak_ceiling - MARGIN_DB + MOST_REDUCTION_DB - peak);
+        let most = MOST_GAIN_DB.min(limited);
+        Self { target: settings.loudness_target, first: gain.min(most), most, true_peak }
+    }
+
+    /// The true peak at a gain, in dBTP.
+    fn peak_at(&self, gain_db: f64) -> f64 {
+        self.true_peak.map_or(f64::NEG_INFINITY, |peak| peak + gain_db)
+    }
+}
