@@ -11,15 +11,19 @@ use std::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
+pub use audition::audition;
 use cut::Cut;
+pub use flaws::Flaws;
 use level::Level;
 use master::Master;
 use pass::{Replay, Room, Survey};
 use rung::Rung;
 
+mod audition;
 mod cut;
 pub mod decode;
 mod encode;
+mod flaws;
 mod level;
 mod limiter;
 mod loudness;
@@ -87,6 +91,11 @@ pub trait Stream {
     fn warnings(&self) -> Vec<String> {
         Vec::new()
     }
+
+    /// The same in figures, as far as it is known here: what is lost and what cannot be decoded.
+    fn flaws(&self) -> Flaws {
+        Flaws::default()
+    }
 }
 
 /// A run of interleaved samples of one format.
@@ -118,9 +127,18 @@ pub struct Part {
 pub struct Encoded {
     /// Length of the output in samples per channel: the sum over its parts.
     pub samples: u64,
+    /// Its levels, and what is wrong with its source.
+    pub mastered: Mastered,
+}
+
+/// What was done to an item and why.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Mastered {
     /// How loud and how high it was and is.
     pub levels: Levels,
-    /// What was odd about the source: muted frames, decode errors, a length that is not the declared one.
+    /// What is wrong or odd about the source, in figures.
+    pub flaws: Flaws,
+    /// What was odd, in words: muted frames, decode errors, a length that is not the declared one, a target out of reach.
     pub warnings: Vec<String>,
 }
 
@@ -217,9 +235,12 @@ fn encode_keeping(
     }
     feed(level.finish())?;
     rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
-    let mut warnings = survey.warnings.clone();
-    warnings.extend(master.warning());
-    Ok(Encoded { samples: cut.samples(), levels: levels(&survey, &master), warnings })
+    Ok(Encoded { samples: cut.samples(), mastered: mastered(&survey, &master) })
+}
+
+fn mastered(survey: &Survey<'_>, master: &Master) -> Mastered {
+    let warnings = survey.warnings.iter().cloned().chain(master.warning()).collect();
+    Mastered { levels: levels(survey, master), flaws: survey.flaws.clone(), warnings }
 }
 
 fn levels(survey: &Survey<'_>, master: &Master) -> Levels {

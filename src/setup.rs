@@ -22,6 +22,7 @@ use crate::{
 pub use check::{Damage, check};
 pub use generated::generated;
 pub use progress::{Progress, Teller};
+pub use quality::{Quality, qualities};
 pub use report::{OrderFate, Report, Skipped};
 
 mod check;
@@ -34,6 +35,7 @@ mod pool;
 mod progress;
 mod prune;
 mod publish;
+mod quality;
 mod report;
 mod stat_cache;
 mod walk;

@@ -24,10 +24,12 @@ use symphonia::core::{
         },
     },
     io::{MediaSourceStream, MediaSourceStreamOptions},
+    packet::Packet,
+    units::TimeBase,
 };
 
 pub use super::tags::{Cover, Tags};
-use super::{Block, Error, Source, Stream, mix::Fold, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Source, Stream, mix::Fold, mp4::Trim, tags};
 
 /// All codecs, Opus among them.
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -86,6 +88,11 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
     })
 }
 
+/// Longest gap in a recording of unknown length that is filled with silence, in seconds.
+const LONGEST_GAP: u64 = 60;
+/// Silence is handed over in blocks of so many samples per channel.
+const SILENCE: u64 = 4_096;
+
 /// A recording that is being decoded, one packet a block.
 struct Reader {
     format: Box<dyn FormatReader>,
@@ -96,6 +103,16 @@ struct Reader {
     /// Samples per channel that were decoded.
     decoded: u64,
     trim: Trim,
+    /// Seconds of a tick of the packets' timestamps.
+    tick: Option<TimeBase>,
+    /// The timestamp that the next packet should have.
+    expected: Option<i64>,
+    /// Samples per channel of silence that come before `waiting`.
+    gap: u64,
+    /// A block behind a gap.
+    waiting: Option<Block>,
+    /// Samples per channel that are lost.
+    lost: u64,
     /// Packets that cannot be decoded.
     errors: u64,
     /// Why the reading ended before the end.
@@ -116,13 +133,39 @@ impl Reader {
             None if is_mp4 && decoder.codec_info().short_name == "aac" => Trim::of_edit_list(path, parameters)?,
             other => other,
         };
-        let (track, declared) = (track.id, track.num_frames);
-        let trim = trim.unwrap_or_default();
-        Ok(Self { format, track, decoder, declared, decoded: 0, trim, errors: 0, broken: None, altered: false })
+        let (track, declared, tick) = (track.id, track.num_frames, track.time_base);
+        Ok(Self {
+            format,
+            track,
+            decoder,
+            declared,
+            decoded: 0,
+            trim: trim.unwrap_or_default(),
+            tick,
+            expected: None,
+            gap: 0,
+            waiting: None,
+            lost: 0,
+            errors: 0,
+            broken: None,
+            altered: false,
+        })
+    }
+
+    /// The next block: silence for what is lost, or the next packet.
+    fn read(&mut self) -> Result<Option<Block>, Error> {
+        let Some(waiting) = &mut self.waiting else { return self.read_packet() };
+        if self.gap == 0 {
+            return Ok(self.waiting.take());
+        }
+        let len = self.gap.min(SILENCE);
+        self.gap -= len;
+        let samples = vec![0.0; len as usize * usize::from(waiting.channels)];
+        Ok(Some(Block { samples, ..*waiting }))
     }
 
     /// The next packet as a block, which is empty when the packet holds no audio of the track.
-    fn read(&mut self) -> Result<Option<Block>, Error> {
+    fn read_packet(&mut self) -> Result<Option<Block>, Error> {
         let packet = match self.format.next_packet() {
             Ok(Some(packet)) => packet,
             Ok(None) => {
@@ -150,16 +193,38 @@ impl Reader {
         };
         let mut samples = Vec::new();
         audio.copy_to_vec_interleaved::<f32>(&mut samples);
-        let at = self.decoded;
-        self.decoded += audio.frames() as u64;
-        let (rate, layout) = (audio.spec().rate(), audio.spec().channels());
+        let (rate, frames, layout) = (audio.spec().rate(), audio.frames() as u64, audio.spec().channels());
         let fold = Fold::for_layout(layout)?;
         let channels = if fold.is_some() { 2 } else { layout.count() };
         if let Some(fold) = fold {
             samples = fold.apply(&samples);
         }
+        self.gap = self.lost_before(&packet, frames, rate);
+        self.lost += self.gap;
+        let at = self.decoded + self.gap;
+        self.decoded = at + frames;
         self.trim.apply(at, channels, &mut samples);
-        Ok(Some(Block { rate, channels: channels as u16, samples }))
+        self.waiting = Some(Block { rate, channels: channels as u16, samples });
+        self.read()
+    }
+
+    /// How many samples per channel are missing between the last packet and this one of `frames`, by their timestamps.
+    /// Timestamps of a file that is damaged may be anything: a gap of more than there can be is none.
+    fn lost_before(&mut self, packet: &Packet, frames: u64, rate: u32) -> u64 {
+        let Some(tick) = self.tick else { return 0 };
+        let per_second = |samples: u64| u128::from(samples) * u128::from(tick.denom.get());
+        let samples = |ticks: i64| ticks.max(0) as u128 * u128::from(tick.numer.get()) * u128::from(rate);
+        let pts = packet.pts.get();
+        let gap = self.expected.map_or(0, |expected| samples(pts.saturating_sub(expected)) / per_second(1));
+        let ticks = per_second(frames) / (u128::from(tick.numer.get()) * u128::from(rate)).max(1);
+        let trimmed = packet.trim_start.get().saturating_add(packet.trim_end.get());
+        self.expected = Some(pts.saturating_add_unsigned(ticks as u64).saturating_add_unsigned(trimmed));
+        let room = match self.declared {
+            Some(declared) => declared.saturating_sub(self.decoded).saturating_sub(frames),
+            None => LONGEST_GAP * u64::from(rate),
+        };
+        // A hundredth of a second is the coarseness of timestamps in some containers, not a loss.
+        u64::try_from(gap).ok().filter(|gap| *gap > u64::from(rate) / 100 && *gap <= room).unwrap_or_default()
     }
 
     /// Goes on with the next recording of a chain (Ogg).
@@ -167,7 +232,7 @@ impl Reader {
         let track = audio_track(self.format.as_ref())?;
         self.decoder = decoder(audio_parameters(track)?)?;
         self.track = track.id;
-        self.declared = None;
+        (self.declared, self.tick, self.expected) = (None, track.time_base, None);
         Ok(())
     }
 
@@ -193,7 +258,10 @@ impl Stream for Reader {
     fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();
         if self.errors > 0 {
-            warnings.push(format!("{} packets cannot be decoded and were left out", self.errors));
+            warnings.push(format!("{} packets cannot be decoded", self.errors));
+        }
+        if self.lost > 0 {
+            warnings.push(format!("{} samples are lost and were filled with silence", self.lost));
         }
         if let Some(reason) = &self.broken {
             warnings.push(format!("it breaks off: {reason}"));
@@ -205,6 +273,10 @@ impl Stream for Reader {
             warnings.push(format!("{missing} of {declared} samples are missing"));
         }
         warnings
+    }
+
+    fn flaws(&self) -> Flaws {
+        Flaws { lost: self.lost, decode_errors: self.errors, ..Flaws::default() }
     }
 }
 

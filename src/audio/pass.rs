@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Error, Settings, Source, check,
+    Error, Flaws, Settings, Source, check,
     level::from_i16,
     measure::{Measured, Meter},
     shape::Shaper,
@@ -21,6 +21,8 @@ pub(super) struct Survey<'a> {
     pub(super) measured: Measured,
     /// What was odd, a sentence each.
     pub(super) warnings: Vec<String>,
+    /// The same in figures, and what is wrong with the samples.
+    pub(super) flaws: Flaws,
     /// Samples that are encoded.
     range: Range<u64>,
     /// The PCM, if there is room for it.
@@ -35,7 +37,7 @@ impl<'a> Survey<'a> {
         stop: &AtomicBool,
         room: &'a Room,
     ) -> Result<Self, Error> {
-        let mut shaper = Shaper::new(source.open()?, settings);
+        let mut shaper = Shaper::inspecting(source.open()?, settings);
         let mut meter = Meter::new(settings);
         let mut kept = Some(Kept { blocks: Vec::new(), bytes: 0, room });
         while let Some(block) = shaper.next()? {
@@ -45,7 +47,8 @@ impl<'a> Survey<'a> {
         }
         let measured = meter.finish();
         let range = encoded_range(&measured, settings)?;
-        Ok(Self { measured, warnings: shaper.warnings(), range, kept })
+        let flaws = shaper.flaws(measured.loudness.integrated(0.0));
+        Ok(Self { measured, warnings: shaper.warnings(), flaws, range, kept })
     }
 
     /// How many samples are encoded.

@@ -1,6 +1,6 @@
 //! From what a source gives to PCM of the output's format, before any level is set.
 
-use super::{Block, Error, LONGEST, Settings, Stream, mix, resample::Resampler};
+use super::{Block, Error, Flaws, LONGEST, Settings, Stream, flaws::Inspector, mix, resample::Resampler};
 
 /// Rates beyond this are damage, not recordings.
 const HIGHEST_RATE: u32 = 768_000;
@@ -12,6 +12,7 @@ pub(super) struct Shaper<'a> {
     channels: usize,
     resampler: Option<Resampler>,
     ended: bool,
+    inspector: Option<Inspector>,
     muted: u64,
     frames: u64,
 }
@@ -19,7 +20,12 @@ pub(super) struct Shaper<'a> {
 impl<'a> Shaper<'a> {
     pub(super) fn new(stream: Box<dyn Stream + 'a>, settings: &Settings) -> Self {
         let (rate, channels) = (settings.rate, usize::from(settings.channels));
-        Self { stream, rate, channels, resampler: None, ended: false, muted: 0, frames: 0 }
+        Self { stream, rate, channels, resampler: None, ended: false, inspector: None, muted: 0, frames: 0 }
+    }
+
+    /// One that looks for flaws as well.
+    pub(super) fn inspecting(stream: Box<dyn Stream + 'a>, settings: &Settings) -> Self {
+        Self { inspector: Some(Inspector::default()), ..Self::new(stream, settings) }
     }
 
     /// The next block of interleaved samples, which may be empty, or `None` at the end.
@@ -51,6 +57,15 @@ impl<'a> Shaper<'a> {
         warnings
     }
 
+    /// What is wrong or odd about the source, of which `loudness` was measured in LUFS.
+    pub(super) fn flaws(&self, loudness: Option<f64>) -> Flaws {
+        let so_far = Flaws { muted: self.muted, ..self.stream.flaws() };
+        match &self.inspector {
+            Some(inspector) => inspector.finish(loudness, so_far),
+            None => so_far,
+        }
+    }
+
     fn shape(&mut self, mut block: Block) -> Result<Vec<f32>, Error> {
         let channels = usize::from(block.channels);
         if !(1..=2).contains(&channels) {
@@ -60,6 +75,9 @@ impl<'a> Shaper<'a> {
             return Err(Error::Format(format!("a sample rate of {} Hz", block.rate)));
         }
         self.muted += mix::mute(&mut block.samples, channels);
+        if let Some(inspector) = &mut self.inspector {
+            inspector.add(&block.samples, channels);
+        }
         let mixed = mix::to_channels(block.samples, channels, self.channels);
         let (mut out, mut resampler) = match self.resampler.take() {
             Some(resampler) if resampler.from() == block.rate => (Vec::new(), resampler),

@@ -293,9 +293,9 @@ fn loudness_reaches_the_target() {
     let settings = Settings { loudness_target: Some(-16.0), peak_ceiling: -1.5, ..plain() };
     let (encoded, parts) = encoded(&stereo(44_100, 44_100 * 4, tone, tone), &settings);
     // BS.1770: a sine of 997 Hz at x dBFS in both channels measures x LUFS.
-    assert!((encoded.levels.loudness.unwrap() + 20.0).abs() < 0.05, "{encoded:?}");
-    assert!((encoded.levels.peak.unwrap() + 20.0).abs() < 0.01, "{encoded:?}");
-    assert!((encoded.levels.gain - 4.0).abs() < 0.05, "{encoded:?}");
+    assert!((encoded.mastered.levels.loudness.unwrap() + 20.0).abs() < 0.05, "{encoded:?}");
+    assert!((encoded.mastered.levels.peak.unwrap() + 20.0).abs() < 0.01, "{encoded:?}");
+    assert!((encoded.mastered.levels.gain - 4.0).abs() < 0.05, "{encoded:?}");
     let decoded = decode(&frames(&parts, 44_100).concat());
     let peak = decoded[44_100..88_200].iter().copied().fold(0.0, f32::max);
     assert!((20.0 * peak.log10() + 16.0).abs() < 0.1, "{peak}");
@@ -311,12 +311,12 @@ fn insane_frames_are_muted_and_named() {
     pcm.0.samples[7_000] = 3.9;
     let settings = Settings { loudness_target: Some(-16.0), ..plain() };
     let (encoded, parts) = encoded(&pcm, &settings);
-    assert_eq!(encoded.warnings[0], "3 samples beyond +12 dBFS or not finite were muted");
+    assert_eq!(encoded.mastered.warnings[0], "3 samples beyond +12 dBFS or not finite were muted");
     assert!(
-        (encoded.levels.peak.unwrap() - 20.0 * 3.9_f64.log10()).abs() < 1e-3,
+        (encoded.mastered.levels.peak.unwrap() - 20.0 * 3.9_f64.log10()).abs() < 1e-3,
         "the highest sane sample counts: {encoded:?}"
     );
-    assert!((encoded.levels.reduction - 8.0).abs() < 0.01, "lowered as far as the limiter may: {encoded:?}");
+    assert!((encoded.mastered.levels.reduction - 8.0).abs() < 0.01, "lowered as far as the limiter may: {encoded:?}");
     assert!(decode(&frames(&parts, 44_100).concat()).iter().all(|sample| sample.abs() < 1.1));
 }
 
@@ -333,7 +333,10 @@ fn silence_is_encoded_as_silence_and_trimmed_away_when_asked() {
 
     let silence = stereo(44_100, 44_100, |_| 0.0, |_| 0.0);
     let (quiet, parts) = encoded(&silence, &Settings { loudness_target: Some(-16.0), ..plain() });
-    assert_eq!((quiet.levels.loudness, quiet.levels.peak, quiet.levels.gain), (None, None, 0.0));
+    assert_eq!(
+        (quiet.mastered.levels.loudness, quiet.mastered.levels.peak, quiet.mastered.levels.gain),
+        (None, None, 0.0)
+    );
     assert!(decode(&frames(&parts, 44_100).concat()).iter().all(|sample| *sample == 0.0));
     let refused = encode_all(&silence, &Settings { trim_silence: true, ..plain() }, 0);
     assert!(matches!(refused, Err(Error::TooShort { millis: 0 })));

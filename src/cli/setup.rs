@@ -1,7 +1,13 @@
 //! `setup`: what is to be made, and how it went.
 
-use std::{path::Path, sync::Mutex};
+use std::{
+    fs,
+    io::{BufWriter, Write},
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
 
+use anyhow::Context;
 use clap::Args;
 
 use super::{FAILED, OK, STOP, say, stop_on_signal};
@@ -34,6 +40,15 @@ pub(super) struct Options {
     /// Change segment duration or sample rate of a station that has been on air.
     #[arg(long)]
     new_epoch: bool,
+    /// Say of every recording how loud it was and is, and what is wrong with it.
+    #[arg(long, conflicts_with_all = ["check", "dry_run"])]
+    report: bool,
+    /// Say it as JSON, and nothing else.
+    #[arg(long, requires = "report")]
+    json: bool,
+    /// Write what a recording is before and after its level is set, as WAV into audition/; encode nothing.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "reorder", "prune", "dry_run", "repair", "new_epoch", "report"])]
+    audition: Option<PathBuf>,
     /// Render the built-in pieces instead.
     #[arg(long, hide = true)]
     generated: bool,
@@ -56,6 +71,9 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     let config = config::Setup::load(&layout.setup_toml())?;
     if options.check {
         return check(&layout);
+    }
+    if let Some(file) = options.audition {
+        return audition(&layout, file, &config.audio);
     }
     if options.child {
         let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
@@ -99,7 +117,12 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         layout.ask_for_epoch(job.settings.segment_seconds, job.settings.rate)?;
         say("restart the station to begin the new epoch");
     }
-    if !child {
+    if options.json {
+        say(&json(&layout, &report)?);
+    } else if !child {
+        if options.report {
+            setup::qualities(&layout).iter().for_each(|quality| say(&quality.to_string()));
+        }
         summary(&report, options.dry_run);
     }
     Ok(if report.stopped { FAILED } else { report.exit_code() })
@@ -135,6 +158,36 @@ fn check(layout: &Layout) -> anyhow::Result<u8> {
         count => format!("{count} damaged; `ipfs-radio setup --repair` makes them anew"),
     });
     Ok(if damages.is_empty() { OK } else { FAILED })
+}
+
+/// Every recording and what became of the others, as one document.
+fn json(layout: &Layout, report: &Report) -> anyhow::Result<String> {
+    let document = serde_json::json!({
+        "v": 1,
+        "recordings": setup::qualities(layout),
+        "skipped": report.skipped,
+        "unsettled": report.unsettled,
+        "notices": report.notices,
+    });
+    Ok(serde_json::to_string_pretty(&document)?)
+}
+
+/// Writes a recording before and after its level is set.
+fn audition(layout: &Layout, file: PathBuf, settings: &audio::Settings) -> anyhow::Result<u8> {
+    let folder = layout.dir().join("audition");
+    fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+    let path = |what: &str| folder.join(format!("{stem}.{what}.wav"));
+    let create = |path: &Path| fs::File::create(path).with_context(|| format!("cannot write {}", path.display()));
+    let (before, after) = (path("before"), path("after"));
+    let (mut before_file, mut after_file) = (BufWriter::new(create(&before)?), BufWriter::new(create(&after)?));
+    let source = audio::decode::File { path: file.clone() };
+    let mastered = audio::audition(&source, settings, &STOP, &mut before_file, &mut after_file)
+        .with_context(|| file.display().to_string())?;
+    before_file.flush().and_then(|()| after_file.flush()).context("cannot write what is to be heard")?;
+    say(&setup::Quality::of(file.display().to_string(), &mastered).to_string());
+    [before, after].iter().for_each(|path| say(&format!("written: {}", path.display())));
+    Ok(OK)
 }
 
 fn summary(report: &Report, dry_run: bool) {

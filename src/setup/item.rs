@@ -4,14 +4,17 @@ use std::{collections::HashSet, fs, io, sync::atomic::AtomicBool};
 
 use cid::Cid;
 
-use super::{Encode, Error, audio, pipeline};
+use super::{
+    Encode, Error, audio, pipeline,
+    quality::{flaws, loudness},
+};
 use crate::{
     audio::{Encoded, Part, Source, decode::Probe},
     disk::{self, Disk, Store},
     radio::{
         manifest::{
             Meta, Pipeline,
-            meta::{self, Loudness, Origin, Rendition, Tags},
+            meta::{self, Origin, Rendition, Tags},
         },
         segment::{RAW, Segment, chunk_name, cid_of, is_of},
     },
@@ -114,7 +117,7 @@ impl<'a> Bench<'a> {
         self.disk.create_folder(&self.store.streams(&work.id))?;
         disk::sweep(&self.store.item(&work.id))?;
         disk::sweep(&self.store.streams(&work.id))?;
-        let (encoded, renditions) = self.encode(work.source, stop)?;
+        let (Encoded { mastered, .. }, renditions) = self.encode(work.source, stop)?;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -126,7 +129,6 @@ impl<'a> Bench<'a> {
             self.disk.place(&self.store.stream(&work.id, &rendition.stream(self.settings.rate)), list.as_bytes())?;
         }
         self.disk.sync_folder(&self.store.streams(&work.id))?;
-        let loudness = loudness(&encoded.levels);
         let meta = Meta::new(
             work.id,
             self.pipeline.clone(),
@@ -134,8 +136,9 @@ impl<'a> Bench<'a> {
             self.settings.channels,
             tags,
             work.origin,
-            loudness,
-            encoded.warnings,
+            loudness(&mastered.levels),
+            flaws(&mastered.flaws),
+            mastered.warnings,
             renditions,
         )
         .map_err(|error| Failure::Bad(error.to_string()))?;
@@ -234,24 +237,6 @@ pub(super) fn examine(store: &Store, segment: &Segment) -> Option<String> {
         Ok(Some(_)) => Some(format!("chunk {name} does not hash to its name")),
         Ok(None) => Some(format!("chunk {name} is missing")),
         Err(error) => Some(error.to_string()),
-    }
-}
-
-/// The levels as `meta.json` has them: in hundredths.
-fn loudness(levels: &audio::Levels) -> Loudness {
-    let hundredths = |value: f64| (value * 100.0).round() / 100.0;
-    let maybe = |value: Option<f64>| value.map(hundredths);
-    Loudness {
-        integrated_lufs: maybe(levels.loudness),
-        range_lu: maybe(levels.range),
-        short_term_max_lufs: maybe(levels.short_term_max),
-        peak_dbfs: maybe(levels.peak),
-        true_peak_dbtp: maybe(levels.true_peak),
-        gain_db: hundredths(levels.gain),
-        reduction_db: hundredths(levels.reduction),
-        output_lufs: maybe(levels.output_loudness),
-        output_true_peak_dbtp: maybe(levels.output_true_peak),
-        below_target_lu: maybe(levels.below_target),
     }
 }
 

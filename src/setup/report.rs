@@ -1,7 +1,9 @@
 //! What setup did.
 
+use serde::Serialize;
+
 /// A recording or a folder that could not be used.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Skipped {
     /// Its path as the manifest would spell it.
     pub path: String,

@@ -84,7 +84,7 @@ fn every_format_becomes_segments() {
     let names = ["mono.wav", "mono.aiff", "mono.flac", "mono-alac.m4a", "stereo.mp3", "bare.mp3", "stereo.ogg"];
     for name in names.into_iter().chain(["stereo.opus", "stereo.m4a", "stereo.webm", "stereo.aac", "surround.flac"]) {
         let (report, parts) = encoded(&fixture(name), &plain());
-        assert_eq!(report.warnings, [""; 0], "{name}");
+        assert_eq!(report.mastered.warnings, [""; 0], "{name}");
         assert_eq!(frames(&parts, 44_100).len() as u64 * FRAME, report.samples, "{name}");
     }
 }
@@ -210,9 +210,15 @@ fn a_damaged_flac_is_named_though_its_decoder_reports_nothing() {
     bytes[middle..middle + 20].fill(0x55);
     let (_folder, file) = written(&bytes, "damaged.flac");
     let (_, _, samples, warnings) = pcm(&file).unwrap();
-    assert_eq!(samples.len(), 8_800 - 1_024, "a frame is lost in silence");
-    let expected = ["it is damaged: the checksum of its samples is wrong", "1024 of 8800 samples are missing"];
+    let whole = pcm(&fixture("mono.flac")).unwrap().2;
+    assert_eq!(samples.len(), 8_800, "a frame is lost, and what follows stays in its place");
+    let lost: Vec<usize> = (0..8_800).filter(|at| samples[*at] != whole[*at]).collect();
+    let frame = lost[0]..=lost[lost.len() - 1];
+    assert!(frame.clone().count() <= 1_024 && samples[frame].iter().all(|sample| *sample == 0.0));
+    let expected =
+        ["1024 samples are lost and were filled with silence", "it is damaged: the checksum of its samples is wrong"];
     assert_eq!(warnings, expected);
+    assert_eq!(encoded(&file, &plain()).0.mastered.flaws, Flaws { lost: 1_024, ..Flaws::default() });
 }
 
 #[test]
@@ -220,7 +226,7 @@ fn a_files_own_warnings_come_with_the_encoded_item() {
     let whole = bytes_of("stereo.ogg");
     let (_folder, file) = written(&whole[..whole.len() * 9 / 10], "cut.ogg");
     let (report, _) = encoded(&file, &plain());
-    assert!(report.warnings.iter().any(|warning| warning.starts_with("it breaks off")), "{report:?}");
+    assert!(report.mastered.warnings.iter().any(|warning| warning.starts_with("it breaks off")), "{report:?}");
 }
 
 #[test]

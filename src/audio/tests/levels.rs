@@ -117,11 +117,11 @@ fn a_limited_item_stays_in_its_place() {
         *sample *= if at % 60_000 < 600 { 1.4 } else { 0.12 };
     }
     let (report, parts) = encoded(&source, &to_target());
-    assert!(report.levels.reduction > 1.0, "{report:?}");
+    assert!(report.mastered.levels.reduction > 1.0, "{report:?}");
     assert_eq!(report.samples, (1 + (44_100 * 6_u64).div_ceil(FRAME)) * FRAME);
     let decoded = decode(&frames(&parts, 44_100).concat());
     let calm = 2 * 58_000..;
-    let gain = level::from_db(report.levels.gain) as f32;
+    let gain = level::from_db(report.mastered.levels.gain) as f32;
     let wanted: Vec<f32> = source.0.samples[calm.clone()].iter().map(|sample| sample * gain).collect();
     assert_eq!(lag(&channel(&wanted, 2, 0), &channel(&decoded[calm], 2, 0)), 1_024);
 }
@@ -157,24 +157,78 @@ fn room_is_given_back() {
 fn what_is_out_of_reach_is_told_with_what_is_missing() {
     let tone = |height: f64| stereo(44_100, 44_100 * 4, move |t| height * (TAU * 997.0 * t).sin(), |_| 0.0);
     let (faint, _) = encoded(&tone(0.005), &to_target());
-    assert_eq!((faint.levels.gain, faint.levels.reduction), (12.0, 0.0));
-    let missing = faint.levels.below_target.unwrap();
-    assert!((missing + faint.levels.output_loudness.unwrap() + 16.0).abs() < 1e-9 && missing > 20.0, "{faint:?}");
+    assert_eq!((faint.mastered.levels.gain, faint.mastered.levels.reduction), (12.0, 0.0));
+    let missing = faint.mastered.levels.below_target.unwrap();
+    assert!(
+        (missing + faint.mastered.levels.output_loudness.unwrap() + 16.0).abs() < 1e-9 && missing > 20.0,
+        "{faint:?}"
+    );
     let mut clicks = tone(0.1);
     clicks.0.samples.iter_mut().step_by(40_000).for_each(|sample| *sample = 3.9);
     let (limited, _) = encoded(&clicks, &to_target());
-    assert!((limited.levels.reduction - 8.0).abs() < 0.01, "{limited:?}");
-    assert!(limited.levels.below_target.unwrap() > 1.0, "{limited:?}");
-    assert!(limited.levels.output_true_peak.unwrap() <= -1.5, "{limited:?}");
-    assert!(limited.warnings[0].starts_with("it stays ") && limited.warnings.len() == 1, "{limited:?}");
+    assert!((limited.mastered.levels.reduction - 8.0).abs() < 0.01, "{limited:?}");
+    assert!(limited.mastered.levels.below_target.unwrap() > 1.0, "{limited:?}");
+    assert!(limited.mastered.levels.output_true_peak.unwrap() <= -1.5, "{limited:?}");
+    assert!(
+        limited.mastered.warnings[0].starts_with("it stays ") && limited.mastered.warnings.len() == 1,
+        "{limited:?}"
+    );
 }
 
 #[test]
 fn without_a_target_the_level_is_only_lowered() {
     let off = Settings { loudness_target: None, peak_ceiling: -1.5, ..plain() };
     let (quiet, _) = encoded(&drums(44_100, 2, 0.1, 0.2), &off);
-    assert_eq!((quiet.levels.gain, quiet.levels.reduction, quiet.levels.below_target), (0.0, 0.0, None));
+    assert_eq!(
+        (quiet.mastered.levels.gain, quiet.mastered.levels.reduction, quiet.mastered.levels.below_target),
+        (0.0, 0.0, None)
+    );
     let (loud, _) = encoded(&drums(44_100, 2, 0.3, 1.5), &off);
-    assert!((loud.levels.gain + 1.5 + loud.levels.true_peak.unwrap()).abs() < 1e-9, "{loud:?}");
-    assert_eq!((loud.levels.reduction, loud.levels.output_true_peak), (0.0, Some(-1.5)));
+    assert!((loud.mastered.levels.gain + 1.5 + loud.mastered.levels.true_peak.unwrap()).abs() < 1e-9, "{loud:?}");
+    assert_eq!((loud.mastered.levels.reduction, loud.mastered.levels.output_true_peak), (0.0, Some(-1.5)));
+}
+
+#[test]
+fn an_audition_is_the_item_before_and_after_sample_by_sample() {
+    let source = drums(22_050, 4, 0.09, 0.5);
+    let settings = Settings { fade_ms: 100, ..to_target() };
+    let (mut before, mut after) = (Vec::new(), Vec::new());
+    let mastered = audition(&source, &settings, &AtomicBool::new(false), &mut before, &mut after).unwrap();
+    assert_eq!(mastered, encoded(&source, &settings).0.mastered);
+    let decoded = |bytes: Vec<u8>| {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.wav");
+        std::fs::write(&path, bytes).unwrap();
+        let file = decode::File { path };
+        let mut stream = file.open().unwrap();
+        let mut samples = Vec::new();
+        while let Some(block) = stream.next().unwrap() {
+            assert_eq!((block.rate, block.channels), (44_100, 2));
+            samples.extend(block.samples);
+        }
+        assert_eq!(stream.warnings(), [""; 0]);
+        samples
+    };
+    let (before, after) = (decoded(before), decoded(after));
+    assert_eq!(after, encoder_input(&source, &settings).1);
+    assert_eq!(before.len(), after.len());
+    let gain = level::from_db(mastered.levels.gain) as f32;
+    let calm = 2 * 20_000..2 * 20_500;
+    assert!(
+        after[calm.clone()].iter().zip(&before[calm]).all(|(after, before)| after.abs() <= before.abs() * gain + 1e-4)
+    );
+}
+
+#[test]
+fn flaws_come_with_the_item() {
+    let tone = |t: f64| 0.3 * (TAU * 440.0 * t).sin();
+    let flaws = |source: &Pcm| encoded(source, &to_target()).0.mastered.flaws;
+    assert_eq!(flaws(&stereo(44_100, 44_100, tone, |t| tone(1.5 * t))), Flaws::default());
+    assert_eq!(flaws(&stereo(48_000, 48_000, tone, tone)), Flaws { mono: true, ..Flaws::default() });
+    assert_eq!(flaws(&stereo(44_100, 44_100, tone, |t| -tone(t))), Flaws { inverted: true, ..Flaws::default() });
+    let silent = stereo(44_100, 44_100, |t| tone(t) / 2_000.0, |_| 0.0);
+    assert_eq!(flaws(&silent), Flaws { silent: true, ..Flaws::default() });
+    let clipped = |t: f64| (9.0 * tone(t)).clamp(-1.0, 1.0);
+    let found = flaws(&stereo(44_100, 44_100, clipped, |t| tone(1.5 * t)));
+    assert_eq!(found, Flaws { clipped: 880, ..Flaws::default() }, "twice a period");
 }

@@ -44,7 +44,10 @@ pub struct Meta {
     pub source: Origin,
     /// The levels that were measured.
     pub loudness: Loudness,
-    /// What was odd about the recording.
+    /// What is wrong or odd about the recording, in figures.
+    #[serde(default)]
+    pub flaws: Flaws,
+    /// What was odd about the recording, in words.
     pub warnings: Vec<String>,
     /// The renditions, the default one first.
     pub renditions: Vec<Rendition>,
@@ -112,6 +115,26 @@ pub struct Loudness {
     pub below_target_lu: Option<f64>,
 }
 
+/// What is wrong or odd about a recording, in figures. Samples are counted per channel, at the rate of the recording.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Flaws {
+    /// Samples that are lost in the middle of it and are silence now.
+    pub lost_samples: u64,
+    /// Packets that cannot be decoded.
+    pub decode_errors: u64,
+    /// Samples that were muted: beyond +12 dBFS, or not finite.
+    pub muted_samples: u64,
+    /// Places where a channel stays at full scale for eight samples or longer.
+    pub clipped_places: u64,
+    /// All of it is quieter than −60 LUFS.
+    pub silent: bool,
+    /// It is stereo, and both channels hold the same.
+    pub mono: bool,
+    /// One channel is the inverse of the other: in mono they cancel out.
+    pub phase_inverted: bool,
+}
+
 /// One rendition of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendition {
@@ -160,6 +183,7 @@ impl Meta {
         tags: Tags,
         source: Origin,
         loudness: Loudness,
+        flaws: Flaws,
         warnings: Vec<String>,
         renditions: Vec<Rendition>,
     ) -> Result<Self, Error> {
@@ -178,6 +202,7 @@ impl Meta {
             tags,
             source,
             loudness,
+            flaws,
             warnings,
             renditions,
         };
@@ -305,6 +330,7 @@ mod tests {
             Tags { title: "One \"two\"\n".into(), artist: "Ünö".into(), year: Some(1977), ..Tags::default() },
             Origin { sha256: "ab".into(), bytes: 7, codec: "flac".into(), rate: Some(48_000), ..Origin::default() },
             Loudness { integrated_lufs: Some(-9.25), gain_db: -6.75, ..Loudness::default() },
+            Flaws { decode_errors: 2, mono: true, ..Flaws::default() },
             vec!["2 decode errors".into()],
             vec![rendition(128_000), rendition(64_000)],
         )
@@ -328,6 +354,15 @@ mod tests {
         assert_eq!(json["durationSec"].as_f64(), Some(3.0 * 258.0 * 1_024.0 / 44_100.0));
         assert_eq!(json["streams"].as_array().map(Vec::len), Some(2));
         assert_eq!(json["renditions"][0]["segments"][2]["cid"], cid_of(RAW, &[2]).to_string());
+    }
+
+    #[test]
+    fn an_older_file_without_the_newer_figures_is_read() {
+        let mut json: serde_json::Value = serde_json::from_slice(&meta().to_bytes()).unwrap();
+        json.as_object_mut().unwrap().remove("flaws").unwrap();
+        json["loudness"] = serde_json::json!({"integrated_lufs": -9.25, "peak_dbfs": null, "gain_db": -6.75});
+        let old = Meta::parse(json.to_string().as_bytes()).unwrap();
+        assert_eq!(old, Meta { flaws: Flaws::default(), ..meta() });
     }
 
     #[test]

@@ -1,0 +1,82 @@
+//! What is said of every recording.
+
+use std::{fs, process::Command};
+
+use ipfs_radio::{
+    radio::manifest::meta::Flaws,
+    setup::{self, Report},
+};
+use serde_json::Value;
+
+use super::world::{Station, job, wav};
+
+/// A station whose second track is clipped and whose third one breaks off.
+fn station() -> (Station, Report) {
+    let station = Station::empty();
+    station.record("music/1.wav", 220, 1_500);
+    let mut clipped = wav(330, 1_500);
+    clipped[4_044..4_144].fill(0x7f);
+    station.write("music/2.wav", &clipped);
+    let whole = wav(440, 1_500);
+    station.write("music/3.wav", &whole[..whole.len() - 20_000]);
+    let report = station.run(&job());
+    (station, report)
+}
+
+#[test]
+fn levels_and_flaws_are_kept_with_the_item() {
+    let (station, report) = station();
+    assert_eq!(report.exit_code(), 0, "a flaw is no reason to skip a recording");
+    let all = setup::qualities(&station.layout);
+    let paths: Vec<&str> = all.iter().map(|quality| quality.path.as_str()).collect();
+    assert_eq!(paths, ["music/1.wav", "music/2.wav", "music/3.wav"]);
+    for quality in &all {
+        let meta = station.meta(&quality.id);
+        assert_eq!(
+            (&meta.loudness, &meta.flaws, &meta.warnings),
+            (&quality.loudness, &quality.flaws, &quality.warnings)
+        );
+        let reached = quality.loudness.output_lufs.unwrap() + quality.loudness.below_target_lu.unwrap_or_default();
+        assert!((reached + 16.0).abs() <= 0.1 && quality.loudness.output_true_peak_dbtp.unwrap() <= -1.5, "{quality}");
+    }
+    assert_eq!(all[0].flaws, Flaws::default(), "one channel is not mono in stereo");
+    assert_eq!(all[1].flaws, Flaws { clipped_places: 1, ..Flaws::default() });
+    assert!(all[1].to_string().contains("\n  clipped in 1 places"), "{}", all[1]);
+    assert!(all[2].to_string().contains("\n  "), "{}", all[2]);
+}
+
+#[test]
+fn the_command_tells_it_in_text_and_json() {
+    let (station, _) = station();
+    let call = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
+        let output = command.arg("--dir").arg(station.path("")).arg("setup").args(arguments).output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    station.write("music/4.mp3", b"no music");
+    let (code, text) = call(&["--report"]);
+    assert_eq!(code, Some(3), "{text}");
+    assert!(text.contains("music/2.wav: ") && text.contains("\n  clipped in 1 places\n"), "{text}");
+    let (_, json) = call(&["--report", "--json"]);
+    let document: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(document["recordings"][1]["flaws"]["clipped_places"], 1);
+    assert_eq!(document["recordings"][1]["loudness"]["output_lufs"].as_f64().map(f64::round), Some(-16.0));
+    assert_eq!(document["skipped"][0]["path"], "music/4.mp3");
+    assert_eq!(call(&["--json"]).0, Some(64), "nothing to say as JSON");
+}
+
+#[test]
+fn a_recording_can_be_heard_before_and_after() {
+    let station = Station::empty();
+    station.record("elsewhere/new.wav", 330, 1_500);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
+    command.arg("--dir").arg(station.path("")).args(["setup", "--audition"]).arg(station.path("elsewhere/new.wav"));
+    let output = command.output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(said.contains("LUFS") && said.contains("new.after.wav"), "{said}");
+    let sizes =
+        ["before", "after"].map(|what| fs::read(station.path(&format!("audition/new.{what}.wav"))).unwrap().len());
+    assert_eq!(sizes, [44 + 66_150 * 8, 44 + 66_150 * 4]);
+    assert!(!station.path("processed").exists(), "nothing is encoded");
+}
