@@ -62,12 +62,26 @@ pub struct Settings {
     pub bitrates: Vec<u32>,
     /// Integrated loudness to reach in LUFS (EBU R128), or none to leave the level alone.
     pub loudness_target: Option<f64>,
+    /// What the loudness of a recording is taken from.
+    pub reference: Reference,
     /// True peak that nothing may exceed before it is encoded, in dBTP, whether or not there is a loudness target.
     pub peak_ceiling: f64,
     /// Whether silence at both ends is cut away.
     pub trim_silence: bool,
     /// Length of the fade at both ends in milliseconds.
     pub fade_ms: u32,
+}
+
+/// What the loudness of a recording is taken from. Where the tags say nothing it is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Reference {
+    /// It is measured.
+    #[default]
+    Track,
+    /// The album's loudness as the recording's tags state it, so that the tracks of an album differ as they did.
+    Album,
+    /// The recording's loudness as its tags state it.
+    ReplayGain,
 }
 
 /// The bits per second that AAC-LC can have at `rate` samples per second with so many channels, as far as they are
@@ -80,6 +94,11 @@ pub fn bitrates(rate: u32, channels: u8) -> RangeInclusive<u32> {
 pub trait Source: Sync {
     /// Starts from the beginning.
     fn open(&self) -> Result<Box<dyn Stream + '_>, Error>;
+
+    /// What its tags state of its loudness, in LUFS; nothing for [`Reference::Track`].
+    fn stated_loudness(&self, _reference: Reference) -> Option<f64> {
+        None
+    }
 }
 
 /// PCM as it is decoded.

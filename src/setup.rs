@@ -52,6 +52,8 @@ pub struct Job {
     pub jingles: Option<PathBuf>,
     /// How many tracks play between two jingles.
     pub cycle: usize,
+    /// How much louder than the tracks the jingles are, in LU; negative for quieter.
+    pub jingle_offset: f64,
     /// What shapes the bytes of the segments.
     pub settings: audio::Settings,
     /// How many recordings are encoded at once.
@@ -203,13 +205,14 @@ pub fn pipeline(settings: &audio::Settings) -> Pipeline {
         channels,
         bitrates,
         loudness_target,
+        reference,
         peak_ceiling,
         trim_silence,
         fade_ms,
     } = settings;
     let text = format!(
         "segment_seconds={segment_seconds} rate={rate} channels={channels} bitrates={bitrates:?} \
-         loudness_target={loudness_target:?} peak_ceiling={peak_ceiling:?} trim_silence={trim_silence} fade_ms={fade_ms}"
+         loudness_target={loudness_target:?} reference={reference:?} peak_ceiling={peak_ceiling:?} trim_silence={trim_silence} fade_ms={fade_ms}"
     );
     Pipeline {
         encoder: "fdk-aac".into(),

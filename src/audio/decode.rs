@@ -29,7 +29,7 @@ use symphonia::core::{
 };
 
 pub use super::tags::{Cover, Tags};
-use super::{Block, Error, Flaws, Source, Stream, mix::Fold, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Reference, Source, Stream, mix::Fold, mp4::Trim, tags};
 
 /// All codecs, Opus among them.
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -49,6 +49,15 @@ pub struct File {
 impl Source for File {
     fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
         guarded(|| Ok(Box::new(Reader::open(&self.path)?) as Box<dyn Stream>))
+    }
+
+    fn stated_loudness(&self, reference: Reference) -> Option<f64> {
+        let stated = |of: fn(&Tags) -> Option<f64>| of(&probe(&self.path).ok()?.tags);
+        match reference {
+            Reference::Track => None,
+            Reference::Album => stated(|tags| tags.album_loudness),
+            Reference::ReplayGain => stated(|tags| tags.track_loudness),
+        }
     }
 }
 

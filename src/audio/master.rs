@@ -48,36 +48,37 @@ impl Master {
         settings: &Settings,
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
-        let reach = Reach::of(&survey.measured, settings);
+        let reach = Reach::of(&survey.measured, settings, source.stated_loudness(settings.reference));
         let attempt = |gain_db: f64, ceiling_db: f64| {
             let limited = reach.peak_at(gain_db) > settings.peak_ceiling;
-            let setting = Setting { gain_db, ceiling_db: (limited && reach.target.is_some()).then_some(ceiling_db) };
+            let setting = Setting { gain_db, ceiling_db: (limited && reach.may_limit).then_some(ceiling_db) };
             let shaped = survey.is_cut() || fade_samples(settings) > 0;
             if setting.ceiling_db.is_none() && !shaped {
                 return Ok(Self::unlimited(&survey.measured, setting));
             }
             Self::tried(survey, source, settings, setting, stop)
         };
-        let (mut gain, mut ceiling) = (reach.first, settings.peak_ceiling - MARGIN_DB);
+        let (mut gain, mut ceiling) = (reach.wanted.min(reach.most), settings.peak_ceiling - MARGIN_DB);
         let mut master: Self = attempt(gain, ceiling)?;
-        let Some(target) = reach.target else { return Ok(master) };
+        // What is missing from the target. With a stated loudness the gain is the target.
+        let missing_of = |master: &Self| reach.target.zip(master.loudness).map(|(target, reached)| target - reached);
         let mut slope = USUAL_SLOPE;
         for _ in 0..CORRECTIONS {
-            let missing = target - master.loudness.unwrap_or(target);
+            let missing = missing_of(&master).unwrap_or_default();
             let over = master.true_peak.map_or(0.0, |peak| peak - settings.peak_ceiling).max(0.0);
             let next = (gain + missing / if master.reduction_db > 0.0 { slope } else { 1.0 }).min(reach.most);
             let reached = missing.abs() <= CLOSE_LU || next == gain;
-            if reached && over == 0.0 {
+            if !reach.may_limit || (reached && over < 1e-6) {
                 break;
             }
             ceiling -= over;
-            let before = (gain, target - missing);
+            let before = gain;
             gain = next;
             master = attempt(gain, ceiling)?;
-            let risen = master.loudness.unwrap_or(target) - before.1;
-            slope = if gain == before.0 { slope } else { (risen / (gain - before.0)).clamp(0.3, 1.0) };
+            let risen = missing - missing_of(&master).unwrap_or_default();
+            slope = if gain == before { slope } else { (risen / (gain - before)).clamp(0.3, 1.0) };
         }
-        let missing = target - master.loudness.unwrap_or(target);
+        let missing = missing_of(&master).unwrap_or(reach.wanted - gain);
         master.below_target = Some(missing).filter(|missing| *missing > BELOW_LU);
         Ok(master)
     }
@@ -127,28 +128,31 @@ impl Master {
 
 /// How far an item can go.
 struct Reach {
-    /// The target in LUFS, if there is one and the item is loud enough to have a loudness.
+    /// The target in LUFS, if there is one and what is measured is to reach it.
     target: Option<f64>,
-    /// The gain to begin with, in dB.
-    first: f64,
+    /// The gain that was wanted, in dB.
+    wanted: f64,
     /// The most gain, in dB.
     most: f64,
+    may_limit: bool,
     true_peak: Option<f64>,
 }
 
 impl Reach {
-    fn of(source: &Measured, settings: &Settings) -> Self {
+    /// `stated` is the loudness that counts instead of what is measured, in LUFS.
+    fn of(source: &Measured, settings: &Settings, stated: Option<f64>) -> Self {
         let true_peak = source.true_peak;
-        let gain = settings.loudness_target.and_then(|target| source.loudness.gain_to(target));
-        let Some(gain) = gain else {
+        let from_stated = |target: f64| stated.map(|stated| target - stated);
+        let wanted = |target: f64| from_stated(target).or_else(|| source.loudness.gain_to(target));
+        let Some(wanted) = settings.loudness_target.and_then(wanted) else {
             // Without a target nothing is limited: the level is lowered as far as the ceiling wants.
-            let first = true_peak.map_or(0.0, |peak| settings.peak_ceiling - peak).min(0.0);
-            return Self { target: None, first, most: first, true_peak };
+            let wanted = true_peak.map_or(0.0, |peak| settings.peak_ceiling - peak).min(0.0);
+            return Self { target: None, wanted, most: wanted, may_limit: false, true_peak };
         };
         let limited =
             true_peak.map_or(MOST_GAIN_DB, |peak| settings.peak_ceiling - MARGIN_DB + MOST_REDUCTION_DB - peak);
-        let most = MOST_GAIN_DB.min(limited);
-        Self { target: settings.loudness_target, first: gain.min(most), most, true_peak }
+        let target = settings.loudness_target.filter(|_| stated.is_none());
+        Self { target, wanted, most: MOST_GAIN_DB.min(limited), may_limit: true, true_peak }
     }
 
     /// The true peak at a gain, in dBTP.

@@ -31,6 +31,10 @@ pub struct Tags {
     pub year: Option<u16>,
     /// International Standard Recording Code, as it stands.
     pub isrc: Option<String>,
+    /// Loudness of the track in LUFS, from its ReplayGain or R128 gain.
+    pub track_loudness: Option<f64>,
+    /// Loudness of the album in LUFS, likewise.
+    pub album_loudness: Option<f64>,
     /// The front cover, else the first picture.
     pub cover: Option<Cover>,
 }
@@ -71,6 +75,8 @@ pub(super) fn read(format: &mut dyn FormatReader) -> Tags {
             album: tags.album.or(read.album),
             year: tags.year.or(read.year),
             isrc: tags.isrc.or(read.isrc),
+            track_loudness: tags.track_loudness.or(read.track_loudness),
+            album_loudness: tags.album_loudness.or(read.album_loudness),
             cover: tags.cover.or(read.cover),
         };
     }
@@ -137,8 +143,36 @@ fn take(tag: &Tag, tags: &mut Tags, artists: &mut Vec<String>) {
             | StandardTag::OriginalReleaseDate(date)
             | StandardTag::OriginalRecordingDate(date),
         ) => tags.year = tags.year.or_else(|| year(date)),
-        _ => {}
+        Some(StandardTag::ReplayGainTrackGain(gain)) => {
+            tags.track_loudness = tags.track_loudness.or_else(|| replay_gain(gain));
+        }
+        Some(StandardTag::ReplayGainAlbumGain(gain)) => {
+            tags.album_loudness = tags.album_loudness.or_else(|| replay_gain(gain));
+        }
+        _ => take_r128(tag, tags),
     }
+}
+
+/// The loudness of what needs this gain to play at −18 LUFS (ReplayGain 2.0).
+fn replay_gain(gain: &str) -> Option<f64> {
+    let number = gain.trim().trim_end_matches(|c: char| c.is_ascii_alphabetic()).trim_end();
+    plausible(-18.0 - number.parse::<f64>().ok()?)
+}
+
+/// The gains of Opus, in 256ths of a dB to play at −23 LUFS (RFC 7845 §5.2.1).
+fn take_r128(tag: &Tag, tags: &mut Tags) {
+    let RawValue::String(gain) = &tag.raw.value else { return };
+    let loudness = || plausible(-23.0 - f64::from(gain.trim().parse::<i16>().ok()?) / 256.0);
+    if tag.raw.key.eq_ignore_ascii_case("R128_TRACK_GAIN") {
+        tags.track_loudness = tags.track_loudness.or_else(loudness);
+    } else if tag.raw.key.eq_ignore_ascii_case("R128_ALBUM_GAIN") {
+        tags.album_loudness = tags.album_loudness.or_else(loudness);
+    }
+}
+
+/// A loudness that a recording can have, in LUFS.
+fn plausible(loudness: f64) -> Option<f64> {
+    (-70.0..=5.0).contains(&loudness).then_some(loudness)
 }
 
 /// A text fit to show, if anything is left of it.
@@ -182,6 +216,16 @@ mod tests {
         assert_eq!(year("May 1999"), None);
         assert_eq!(year("99"), None);
         assert_eq!(year("199é"), None);
+    }
+
+    #[test]
+    fn a_gain_states_a_loudness() {
+        assert_eq!(replay_gain("-6.50 dB"), Some(-11.5));
+        assert_eq!(replay_gain(" +2.25dB "), Some(-20.25));
+        assert_eq!(replay_gain("4"), Some(-22.0));
+        for wrong in ["", "dB", "loud", "nan", "-1e9 dB", "inf"] {
+            assert_eq!(replay_gain(wrong), None, "{wrong}");
+        }
     }
 
     #[test]

@@ -54,6 +54,7 @@ pub(super) fn plain() -> Settings {
         channels: 2,
         bitrates: vec![128_000],
         loudness_target: None,
+        reference: Reference::Track,
         peak_ceiling: 0.0,
         trim_silence: false,
         fade_ms: 0,

@@ -28,6 +28,8 @@ pub struct Setup {
     pub jingles_enabled: bool,
     /// How many tracks play between two jingles, at least one.
     pub cycle: u32,
+    /// How much louder than the tracks the jingles are, in LU; negative for quieter.
+    pub jingles_loudness_offset: f64,
     /// What shapes the bytes of the segments.
     pub audio: audio::Settings,
     /// How many recordings are encoded at once, 1 to 256.
@@ -42,12 +44,14 @@ pub const KEYS: &[Key] = &[
     FOLDER,
     ENABLED,
     CYCLE,
+    LOUDNESS_OFFSET,
     SEGMENT_DURATION,
     CODEC,
     BITRATES,
     SAMPLE_RATE,
     CHANNELS,
     LOUDNESS_TARGET,
+    LOUDNESS_REFERENCE,
     TRUE_PEAK_CEILING,
     TRIM_SILENCE,
     FADE_MS,
@@ -58,6 +62,7 @@ const JOBS: Key = Key::whole("jobs", 1, 256, "recordings at once", "");
 const FOLDER: Key = Key::words("jingles.folder", "the name of a folder, `~` allowed", "\"jingles\"");
 const ENABLED: Key = Key::switch("jingles.enabled", "true");
 const CYCLE: Key = Key::whole("jingles.cycle", 1, 100_000, "tracks between jingles", "3");
+const LOUDNESS_OFFSET: Key = Key::decimal("jingles.loudness_offset", -20.0, 6.0, "LU", "0.0");
 const SEGMENT_DURATION: Key = Key::whole("audio.segment_duration", 1, 30, "seconds", "6");
 const CODEC: Key = Key::words("audio.codec", "\"aac\", the only codec there is", "\"aac\"");
 const BITRATES: Key = Key::words(
@@ -69,6 +74,11 @@ const SAMPLE_RATE: Key =
     Key::words("audio.sample_rate", "22050, 24000, 32000, 44100 or 48000 samples per second", "44100");
 const CHANNELS: Key = Key::whole("audio.channels", 1, 2, "channels", "2");
 const LOUDNESS_TARGET: Key = Key::decimal("audio.loudness_target", -40.0, -5.0, "LUFS, or \"off\"", "-16.0");
+const LOUDNESS_REFERENCE: Key = Key::words(
+    "audio.loudness_reference",
+    "\"track\" (measured), \"album\" or \"replaygain\" (as the tags state it)",
+    "\"track\"",
+);
 const TRUE_PEAK_CEILING: Key = Key::decimal("audio.true_peak_ceiling", -9.0, 0.0, "dBTP", "-1.5");
 const TRIM_SILENCE: Key = Key::switch("audio.trim_silence", "false");
 const FADE_MS: Key = Key::whole("audio.fade_ms", 0, 10_000, "milliseconds", "0");
@@ -82,12 +92,14 @@ impl Default for Setup {
             jingles_folder: "jingles".into(),
             jingles_enabled: true,
             cycle: 3,
+            jingles_loudness_offset: 0.0,
             audio: audio::Settings {
                 segment_seconds: 6,
                 rate: 44_100,
                 channels: 2,
                 bitrates: vec![128_000],
                 loudness_target: Some(-16.0),
+                reference: audio::Reference::Track,
                 peak_ceiling: -1.5,
                 trim_silence: false,
                 fade_ms: 0,
@@ -105,6 +117,7 @@ impl Setup {
             source: self.source.clone(),
             jingles: self.jingles_enabled.then(|| self.jingles_folder.clone()),
             cycle: self.cycle as usize,
+            jingle_offset: self.jingles_loudness_offset,
             settings: self.audio.clone(),
             jobs: self.jobs as usize,
         }
@@ -127,6 +140,7 @@ impl Setup {
                 .checked(text, raw.jingles.folder, default.jingles_folder, |path| folder(&path, home))?,
             jingles_enabled: raw.jingles.enabled.unwrap_or(default.jingles_enabled),
             cycle: CYCLE.count(text, raw.jingles.cycle, default.cycle)?,
+            jingles_loudness_offset: number(&LOUDNESS_OFFSET, text, raw.jingles.loudness_offset, 0.0)?,
             audio: raw.audio.check(text, default.audio)?,
             jobs: JOBS.count(text, raw.jobs, default.jobs)?,
             checked: (),
@@ -151,6 +165,7 @@ struct RawJingles {
     folder: Option<Spanned<String>>,
     enabled: Option<bool>,
     cycle: Option<Spanned<i64>>,
+    loudness_offset: Option<Spanned<NumberOrWord>>,
 }
 
 #[derive(Default, Deserialize)]
@@ -162,6 +177,7 @@ struct RawAudio {
     sample_rate: Option<Spanned<i64>>,
     channels: Option<Spanned<i64>>,
     loudness_target: Option<Spanned<NumberOrWord>>,
+    loudness_reference: Option<Spanned<String>>,
     true_peak_ceiling: Option<Spanned<NumberOrWord>>,
     trim_silence: Option<bool>,
     fade_ms: Option<Spanned<i64>>,
@@ -178,7 +194,9 @@ impl RawAudio {
             channels,
             bitrates: bitrates(text, self.bitrates, default.bitrates, rate, channels)?,
             loudness_target: loudness(text, self.loudness_target, default.loudness_target)?,
-            peak_ceiling: ceiling(text, self.true_peak_ceiling, default.peak_ceiling)?,
+            reference: LOUDNESS_REFERENCE
+                .checked(text, self.loudness_reference, default.reference, |word| reference(&word))?,
+            peak_ceiling: number(&TRUE_PEAK_CEILING, text, self.true_peak_ceiling, default.peak_ceiling)?,
             trim_silence: self.trim_silence.unwrap_or(default.trim_silence),
             fade_ms: FADE_MS.count(text, self.fade_ms, default.fade_ms)?,
         })
@@ -240,10 +258,20 @@ fn loudness(text: Text<'_>, raw: Option<Spanned<NumberOrWord>>, default: Option<
     }
 }
 
-fn ceiling(text: Text<'_>, raw: Option<Spanned<NumberOrWord>>, default: f64) -> Result<f64, Error> {
+fn reference(word: &str) -> Option<audio::Reference> {
+    match word {
+        "track" => Some(audio::Reference::Track),
+        "album" => Some(audio::Reference::Album),
+        "replaygain" => Some(audio::Reference::ReplayGain),
+        _ => None,
+    }
+}
+
+/// A number in the place of which no word may be written.
+fn number(key: &Key, text: Text<'_>, raw: Option<Spanned<NumberOrWord>>, default: f64) -> Result<f64, Error> {
     let Some(raw) = raw else { return Ok(default) };
     match raw.get_ref() {
-        NumberOrWord::Number(value) => TRUE_PEAK_CEILING.measure(text, *value, raw.span()),
-        NumberOrWord::Word(_) => Err(text.refuse(&TRUE_PEAK_CEILING, raw.span())),
+        NumberOrWord::Number(value) => key.measure(text, *value, raw.span()),
+        NumberOrWord::Word(_) => Err(text.refuse(key, raw.span())),
     }
 }

@@ -19,6 +19,7 @@ use crate::{
     disk::Layout,
     radio::{
         manifest::ItemLine,
+        segment::Kind,
         time::{Span, Time},
     },
 };
@@ -43,6 +44,8 @@ pub(super) struct Desk<'a> {
     cache: Mutex<StatCache>,
     /// The items that some thread deals with or has dealt with.
     claimed: Mutex<HashSet<String>>,
+    /// The items that jingles play, where these are made otherwise than tracks.
+    jingles: Mutex<HashSet<String>>,
     tools: &'a Tools<'a>,
     stop: &'a AtomicBool,
     /// Whether items are made or only counted.
@@ -58,11 +61,26 @@ impl<'a> Desk<'a> {
         encode: bool,
     ) -> Self {
         let cache = Mutex::new(StatCache::load(&layout.stat_cache()));
-        Self { bench, cache, claimed: Mutex::default(), tools, stop, encode }
+        Self { bench, cache, claimed: Mutex::default(), jingles: Mutex::default(), tools, stop, encode }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
         stopped(self.stop)
+    }
+
+    /// Names the jingles first where these are made otherwise than tracks: bytes that are both are made as a jingle,
+    /// whichever file comes first.
+    pub(super) fn note_jingles(&self, files: &[Found]) {
+        if self.bench.makes_all_alike() {
+            return;
+        }
+        let jingles = files.iter().filter(|found| found.kind == Kind::Jingle);
+        let ids = jingles.filter_map(|found| self.name(found).ok()).map(|(_, sha256)| sha256[..32].to_owned());
+        locked(&self.jingles).extend(ids);
+    }
+
+    fn kind_of(&self, id: &str) -> Kind {
+        if locked(&self.jingles).contains(id) { Kind::Jingle } else { Kind::Track }
     }
 
     /// Names the file and sees to it that its item is there.
@@ -78,7 +96,7 @@ impl<'a> Desk<'a> {
         if !locked(&self.claimed).insert(id.clone()) {
             return Outcome::Same { id };
         }
-        if let Some(meta) = self.bench.ready(&id) {
+        if let Some(meta) = self.bench.ready(&id, self.kind_of(&id)) {
             return Outcome::Item { line: meta.line(), encoded: false };
         }
         match self.encode_file(found, &id, sha256, stamp) {
@@ -130,7 +148,8 @@ impl<'a> Desk<'a> {
         (self.tools.tell)(&Progress::Encoding { path: &found.path });
         let source = decode::File { path: found.file.clone() };
         let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
-        let work = Work { id: id.to_owned(), source: &source, tags, cover, origin, unchanged: &unchanged };
+        let kind = self.kind_of(id);
+        let work = Work { id: id.to_owned(), kind, source: &source, tags, cover, origin, unchanged: &unchanged };
         Ok(self.bench.make(work, self.stop)?.line())
     }
 

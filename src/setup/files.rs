@@ -38,7 +38,8 @@ pub(super) fn make(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let bench = Bench::new(&store, &tools.disk, &job.settings, tools.encode, suspects(&store, options)?)?;
+    let suspects = suspects(&store, options)?;
+    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
     let mut run = Run::new(layout, job, options, tools, &store)?;
@@ -62,7 +63,8 @@ pub(super) fn plan(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let bench = Bench::looking(&store, &tools.disk, &job.settings, tools.encode, suspects(&store, options)?)?;
+    let suspects = suspects(&store, options)?;
+    let bench = Bench::looking(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, false);
     let mut run = Run::new(layout, job, options, tools, &store)?;
     run.work(&desk, job.jobs)?;
@@ -153,6 +155,7 @@ impl<'a> Run<'a> {
     fn work(&mut self, desk: &Desk<'_>, jobs: usize) -> Result<(), Error> {
         (self.tools.tell)(&Progress::Found { files: self.files.len() });
         let files = std::mem::take(&mut self.files);
+        desk.note_jingles(&files);
         let mut fatal = None;
         let mut done = 0;
         pool::each(

@@ -46,14 +46,14 @@ pub fn generated(
     tools.disk.create_folder(&store.items())?;
     let _lock = Lock::take(&store.lock())?;
     disk::sweep(store.root())?;
-    let bench = Bench::new(&store, &tools.disk, settings, tools.encode, HashSet::new())?;
+    let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, HashSet::new())?;
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
 
     let old = read_manifest(&store);
     let (mut report, mut listing, mut missing) = (Report::default(), Listing::default(), Vec::new());
     for piece in in_rotation(&pieces, cycle) {
-        match bench.ready(&piece.id()) {
+        match bench.ready(&piece.id(), piece.kind) {
             Some(meta) => list(&mut listing, piece, &meta),
             None => missing.push(piece),
         }
@@ -149,7 +149,7 @@ impl Named {
             rate: Some(self.piece.rate()),
             channels: Some(2),
         };
-        Work { id: self.id(), source: &self.piece, tags, cover: None, origin, unchanged: &|| true }
+        Work { id: self.id(), kind: self.kind, source: &self.piece, tags, cover: None, origin, unchanged: &|| true }
     }
 }
 

@@ -16,7 +16,7 @@ use crate::{
             Meta, Pipeline,
             meta::{self, Origin, Rendition, Tags},
         },
-        segment::{RAW, Segment, chunk_name, cid_of, is_of},
+        segment::{Kind, RAW, Segment, chunk_name, cid_of, is_of},
     },
 };
 
@@ -31,6 +31,8 @@ pub(super) const LONGEST_EXTRA: u64 = 16 << 20;
 pub(super) struct Work<'a> {
     /// The id of the item.
     pub(super) id: String,
+    /// Whether it is at the level of tracks or of jingles.
+    pub(super) kind: Kind,
     pub(super) source: &'a dyn Source,
     pub(super) tags: Tags,
     pub(super) cover: Option<Vec<u8>>,
@@ -60,12 +62,27 @@ impl From<disk::Error> for Failure {
     }
 }
 
+/// How the items of a kind are made.
+struct Recipe {
+    settings: audio::Settings,
+    pipeline: Pipeline,
+}
+
+impl Recipe {
+    /// Louder by `offset` LU than the settings want.
+    fn new(settings: &audio::Settings, offset: f64) -> Self {
+        let loudness_target = settings.loudness_target.map(|target| target + offset);
+        let settings = audio::Settings { loudness_target, ..settings.clone() };
+        Self { pipeline: pipeline(&settings), settings }
+    }
+}
+
 /// Where items are made.
 pub(super) struct Bench<'a> {
     pub(super) store: &'a Store,
     pub(super) disk: &'a Disk,
-    pub(super) settings: &'a audio::Settings,
-    pub(super) pipeline: Pipeline,
+    tracks: Recipe,
+    jingles: Recipe,
     pub(super) encode: &'a Encode<'a>,
     /// The chunks that were there at the beginning, by short name.
     chunks: HashSet<String>,
@@ -78,32 +95,44 @@ impl<'a> Bench<'a> {
     pub(super) fn new(
         store: &'a Store,
         disk: &'a Disk,
-        settings: &'a audio::Settings,
+        settings: &audio::Settings,
+        jingle_offset: f64,
         encode: &'a Encode<'a>,
         suspects: HashSet<String>,
     ) -> Result<Self, Error> {
         disk::sweep(&store.chunks())?;
-        Self::looking(store, disk, settings, encode, suspects)
+        Self::looking(store, disk, settings, jingle_offset, encode, suspects)
     }
 
     /// Looks at what is there and touches nothing.
     pub(super) fn looking(
         store: &'a Store,
         disk: &'a Disk,
-        settings: &'a audio::Settings,
+        settings: &audio::Settings,
+        jingle_offset: f64,
         encode: &'a Encode<'a>,
         suspects: HashSet<String>,
     ) -> Result<Self, Error> {
         let chunks = chunk_names(store)?;
-        Ok(Self { store, disk, settings, pipeline: pipeline(settings), encode, chunks, suspects })
+        let (tracks, jingles) = (Recipe::new(settings, 0.0), Recipe::new(settings, jingle_offset));
+        Ok(Self { store, disk, tracks, jingles, encode, chunks, suspects })
+    }
+
+    /// Whether a jingle is made like a track.
+    pub(super) fn makes_all_alike(&self) -> bool {
+        self.tracks.pipeline == self.jingles.pipeline
+    }
+
+    fn recipe(&self, kind: Kind) -> &Recipe {
+        if kind == Kind::Jingle { &self.jingles } else { &self.tracks }
     }
 
     /// The item, if it was made with these settings and nothing of it is missing.
-    pub(super) fn ready(&self, id: &str) -> Option<Meta> {
+    pub(super) fn ready(&self, id: &str, kind: Kind) -> Option<Meta> {
         if self.suspects.contains(id) {
             return None;
         }
-        let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.pipeline)?;
+        let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind).pipeline)?;
         let has = |segment: &Segment| self.chunks.contains(&chunk_name(&segment.cid));
         let listed = |stream: &String| self.store.stream(id, stream).is_file();
         let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
@@ -117,7 +146,8 @@ impl<'a> Bench<'a> {
         self.disk.create_folder(&self.store.streams(&work.id))?;
         disk::sweep(&self.store.item(&work.id))?;
         disk::sweep(&self.store.streams(&work.id))?;
-        let (Encoded { mastered, .. }, renditions) = self.encode(work.source, stop)?;
+        let Recipe { settings, pipeline } = self.recipe(work.kind);
+        let (Encoded { mastered, .. }, renditions) = self.encode(work.source, settings, stop)?;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -125,15 +155,15 @@ impl<'a> Bench<'a> {
         let mut tags = work.tags;
         tags.cover = self.keep_cover(&work.id, work.cover)?;
         for rendition in &renditions {
-            let list = rendition.list(self.settings.rate);
-            self.disk.place(&self.store.stream(&work.id, &rendition.stream(self.settings.rate)), list.as_bytes())?;
+            let list = rendition.list(settings.rate);
+            self.disk.place(&self.store.stream(&work.id, &rendition.stream(settings.rate)), list.as_bytes())?;
         }
         self.disk.sync_folder(&self.store.streams(&work.id))?;
         let meta = Meta::new(
             work.id,
-            self.pipeline.clone(),
-            self.settings.rate,
-            self.settings.channels,
+            pipeline.clone(),
+            settings.rate,
+            settings.channels,
             tags,
             work.origin,
             loudness(&mastered.levels),
@@ -147,9 +177,14 @@ impl<'a> Bench<'a> {
         Ok(meta)
     }
 
-    fn encode(&self, source: &dyn Source, stop: &AtomicBool) -> Result<(Encoded, Vec<Rendition>), Failure> {
+    fn encode(
+        &self,
+        source: &dyn Source,
+        settings: &audio::Settings,
+        stop: &AtomicBool,
+    ) -> Result<(Encoded, Vec<Rendition>), Failure> {
         let empty = |bitrate: &u32| Rendition { bitrate: *bitrate, segments: Vec::new() };
-        let mut renditions: Vec<_> = self.settings.bitrates.iter().map(empty).collect();
+        let mut renditions: Vec<_> = settings.bitrates.iter().map(empty).collect();
         let mut fatal = None;
         let mut keep = |part: Part| {
             let segment = self.keep_part(&part).map_err(|error| {
@@ -161,7 +196,7 @@ impl<'a> Bench<'a> {
             rendition.segments.push(segment);
             Ok(())
         };
-        let encoded = (self.encode)(source, self.settings, stop, &mut keep);
+        let encoded = (self.encode)(source, settings, stop, &mut keep);
         match (encoded, fatal) {
             (Ok(encoded), _) => Ok((encoded, renditions)),
             (Err(_), Some(error)) => Err(Failure::Fatal(error)),

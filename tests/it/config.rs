@@ -67,14 +67,16 @@ fn an_empty_or_missing_file_is_all_defaults() {
 #[test]
 fn every_key_has_an_effect() {
     let wanted = setup(
-        "source = \"~/Music\"\njobs = 3\n[jingles]\nfolder = \"/j\"\nenabled = false\ncycle = 10\n[audio]\n\
+        "source = \"~/Music\"\njobs = 3\n[jingles]\nfolder = \"/j\"\nenabled = false\ncycle = 10\nloudness_offset = -3\n[audio]\n\
          segment_duration = 10\ncodec = \"aac\"\nbitrates = [96000, 64000]\nsample_rate = 48000\nchannels = 1\n\
-         loudness_target = -23\ntrue_peak_ceiling = -1\ntrim_silence = true\nfade_ms = 50\n",
+         loudness_target = -23\nloudness_reference = \"album\"\ntrue_peak_ceiling = -1\ntrim_silence = true\nfade_ms = 50\n",
     )
     .unwrap();
     assert_eq!((wanted.source.as_path(), wanted.jobs), (Path::new("/home/me/Music"), 3));
     assert_eq!((wanted.jingles_folder.as_path(), wanted.jingles_enabled, wanted.cycle), (Path::new("/j"), false, 10));
+    assert_eq!((wanted.jingles_loudness_offset, wanted.job().jingle_offset), (-3.0, -3.0));
     let audio = wanted.audio;
+    assert_eq!(audio.reference, ipfs_radio::audio::Reference::Album);
     assert_eq!((audio.segment_seconds, audio.rate, audio.channels), (10, 48_000, 1));
     assert_eq!((audio.bitrates, audio.loudness_target, audio.peak_ceiling), (vec![96_000, 64_000], Some(-23.0), -1.0));
     assert_eq!((audio.trim_silence, audio.fade_ms), (true, 50));
@@ -171,6 +173,9 @@ fn setup_refuses_what_it_cannot_do() {
             ("[audio]\nloudness_target = nan", "2:19", "LUFS"),
             ("[audio]\nloudness_target = \"on\"", "2:19", "LUFS"),
             ("[audio]\ntrue_peak_ceiling = 0.1", "2:21", "dBTP"),
+            ("[audio]\nloudness_reference = \"loud\"", "2:22", "\"track\" (measured), \"album\" or"),
+            ("[jingles]\nloudness_offset = 7", "2:19", "from -20 to 6 LU"),
+            ("[jingles]\nloudness_offset = \"low\"", "2:19", "LU"),
             ("[audio]\ntrue_peak_ceiling = \"off\"", "2:21", "dBTP"),
             ("[audio]\nfade_ms = -1", "2:11", "milliseconds"),
             (

@@ -204,12 +204,13 @@ fn the_sources_are_never_written_to() {
 #[test]
 fn the_pipeline_names_every_setting() {
     let plain = setup::pipeline(&job().settings);
-    let changes: [fn(&mut ipfs_radio::audio::Settings); 8] = [
+    let changes: [fn(&mut ipfs_radio::audio::Settings); 9] = [
         |s| s.segment_seconds = 7,
         |s| s.rate = 48_000,
         |s| s.channels = 1,
         |s| s.bitrates = vec![96_000],
         |s| s.loudness_target = None,
+        |s| s.reference = ipfs_radio::audio::Reference::Album,
         |s| s.peak_ceiling = -2.0,
         |s| s.trim_silence = true,
         |s| s.fade_ms = 1,

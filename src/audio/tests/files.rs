@@ -112,6 +112,41 @@ fn tags_and_covers_are_read() {
 }
 
 #[test]
+fn gains_in_tags_state_a_loudness() {
+    let stated = |comments: &[&str]| {
+        let (_folder, file) = written(&with_comments(bytes_of("mono.flac"), comments), "a.flac");
+        assert_eq!(pcm(&file).unwrap().2, pcm(&fixture("mono.flac")).unwrap().2);
+        [Reference::Track, Reference::ReplayGain, Reference::Album].map(|reference| file.stated_loudness(reference))
+    };
+    assert_eq!(stated(&["title=None of that"]), [None; 3]);
+    let both = ["REPLAYGAIN_TRACK_GAIN=-6.50 dB", "replaygain_album_gain=+1.25 dB"];
+    assert_eq!(stated(&both), [None, Some(-11.5), Some(-19.25)]);
+    assert_eq!(stated(&["R128_TRACK_GAIN=-512", "R128_ALBUM_GAIN=256"]), [None, Some(-21.0), Some(-24.0)]);
+    assert_eq!(stated(&["REPLAYGAIN_TRACK_GAIN=loud", "R128_ALBUM_GAIN=99999"]), [None; 3]);
+}
+
+/// A FLAC file with other comments.
+fn with_comments(file: Vec<u8>, comments: &[&str]) -> Vec<u8> {
+    const COMMENTS: u8 = 4;
+    let text = |text: &str| [&(text.len() as u32).to_le_bytes()[..], text.as_bytes()].concat();
+    let list: Vec<u8> = comments.iter().flat_map(|comment| text(comment)).collect();
+    let block = [text("test"), (comments.len() as u32).to_le_bytes().to_vec(), list].concat();
+    let (mut made, mut at) = (b"fLaC".to_vec(), 4);
+    loop {
+        let header = file[at];
+        let len = u32::from_be_bytes([0, file[at + 1], file[at + 2], file[at + 3]]) as usize;
+        let content = if header & 0x7f == COMMENTS { &block[..] } else { &file[at + 4..at + 4 + len] };
+        made.push(header);
+        made.extend(&(content.len() as u32).to_be_bytes()[1..]);
+        made.extend(content);
+        at += 4 + len;
+        if header & 0x80 != 0 {
+            return [&made[..], &file[at..]].concat();
+        }
+    }
+}
+
+#[test]
 fn a_probe_names_codec_container_and_length() {
     let matrix = [
         ("mono.flac", "flac", "flac", 16_000, 1, Some(8_800)),

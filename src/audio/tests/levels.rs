@@ -232,3 +232,29 @@ fn flaws_come_with_the_item() {
     let found = flaws(&stereo(44_100, 44_100, clipped, |t| tone(1.5 * t)));
     assert_eq!(found, Flaws { clipped: 880, ..Flaws::default() }, "twice a period");
 }
+
+#[test]
+fn a_stated_loudness_counts_instead_of_the_measured_one() {
+    struct Stated(Pcm, f64);
+    impl Source for Stated {
+        fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
+            self.0.open()
+        }
+
+        fn stated_loudness(&self, reference: Reference) -> Option<f64> {
+            (reference == Reference::Album).then_some(self.1)
+        }
+    }
+    let levels = |stated: f64, reference: Reference| {
+        let settings = Settings { reference, ..to_target() };
+        encoded(&Stated(drums(44_100, 4, 0.1, 0.4), stated), &settings).0.mastered.levels
+    };
+    let album = levels(-21.5, Reference::Album);
+    assert_eq!((album.gain, album.below_target), (5.5, None));
+    assert!((album.output_loudness.unwrap() - album.loudness.unwrap() - 5.5).abs() < 0.3, "{album:?}");
+    let measured = levels(-21.5, Reference::ReplayGain);
+    assert!((measured.output_loudness.unwrap() + 16.0).abs() <= 0.1, "it says nothing of that: {measured:?}");
+    let far = levels(-36.0, Reference::Album);
+    assert!(far.gain <= 12.0 && far.output_true_peak.unwrap() <= -1.5, "{far:?}");
+    assert!((far.below_target.unwrap() - (20.0 - far.gain)).abs() < 1e-9, "{far:?}");
+}

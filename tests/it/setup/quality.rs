@@ -4,11 +4,11 @@ use std::{fs, process::Command};
 
 use ipfs_radio::{
     radio::manifest::meta::Flaws,
-    setup::{self, Report},
+    setup::{self, Job, Report},
 };
 use serde_json::Value;
 
-use super::world::{Station, job, wav};
+use super::world::{Station, job, tree, wav};
 
 /// A station whose second track is clipped and whose third one breaks off.
 fn station() -> (Station, Report) {
@@ -79,4 +79,25 @@ fn a_recording_can_be_heard_before_and_after() {
         ["before", "after"].map(|what| fs::read(station.path(&format!("audition/new.{what}.wav"))).unwrap().len());
     assert_eq!(sizes, [44 + 66_150 * 8, 44 + 66_150 * 4]);
     assert!(!station.path("processed").exists(), "nothing is encoded");
+}
+
+#[test]
+fn jingles_can_be_at_a_level_of_their_own() {
+    let station = Station::with_music();
+    station.run(&job());
+    fs::copy(station.path("jingles/1.wav"), station.path("music/3.wav")).unwrap();
+    let lower = Job { jingle_offset: -4.0, ..job() };
+    let report = station.run(&lower);
+    assert_eq!((report.encoded, report.items, report.entries), (2, 5, 6), "only the jingles are made anew");
+    for quality in setup::qualities(&station.layout) {
+        let jingle = quality.path.starts_with("jingles") || quality.path == "music/3.wav";
+        let wanted = if jingle { -20.0 } else { -16.0 };
+        assert!((quality.loudness.output_lufs.unwrap() - wanted).abs() <= 0.1, "{quality}");
+    }
+    assert_eq!(station.run(&lower).encoded, 0);
+    assert_eq!(station.run(&job()).encoded, 2);
+    let before = tree(&station.path("processed"));
+    station.run(&Job { jobs: 1, ..lower.clone() });
+    station.run(&Job { jobs: 4, ..job() });
+    assert_eq!(tree(&station.path("processed")), before);
 }

@@ -34,11 +34,12 @@ pub(crate) fn job() -> Job {
         channels: 2,
         bitrates: vec![64_000],
         loudness_target: Some(-16.0),
+        reference: audio::Reference::Track,
         peak_ceiling: -1.5,
         trim_silence: false,
         fade_ms: 0,
     };
-    Job { source: "music".into(), jingles: Some("jingles".into()), cycle: 2, settings, jobs: 2 }
+    Job { source: "music".into(), jingles: Some("jingles".into()), cycle: 2, jingle_offset: 0.0, settings, jobs: 2 }
 }
 
 pub(crate) fn with_settings(change: impl FnOnce(&mut Settings)) -> Job {
