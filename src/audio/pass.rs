@@ -118,10 +118,12 @@ enum Samples {
 
 impl Kept<'_> {
     /// Keeps a block more; gives everything up where there is no room.
-    fn with(mut self, block: Vec<f32>) -> Option<Self> {
+    fn with(mut self, mut block: Vec<f32>) -> Option<Self> {
         if block.is_empty() {
             return Some(self);
         }
+        // What is counted is what it takes.
+        block.shrink_to_fit();
         let samples = match whole(&block) {
             Some(whole) => Samples::Whole(whole),
             None => Samples::Float(block),
