@@ -24,6 +24,7 @@ mod cut;
 pub mod decode;
 mod encode;
 mod flaws;
+mod foreign;
 mod level;
 mod limiter;
 mod loudness;

@@ -2,16 +2,20 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind},
+    io::{self, ErrorKind, Read, Seek},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::LazyLock,
 };
 
 use symphonia::core::{
+    audio::Channels,
     codecs::{
         CodecParameters,
-        audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions},
+        audio::{
+            AudioCodecParameters, AudioDecoder, AudioDecoderOptions,
+            well_known::{CODEC_ID_AAC, CODEC_ID_OPUS},
+        },
         registry::CodecRegistry,
     },
     errors::Error as Fault,
@@ -29,7 +33,7 @@ use symphonia::core::{
 };
 
 pub use super::tags::{Cover, Tags};
-use super::{Block, Error, Flaws, Reference, Source, Stream, mix::Fold, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, mix::Fold, mp4::Trim, tags};
 
 /// All codecs, Opus among them.
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -112,6 +116,8 @@ struct Reader {
     /// Samples per channel that were decoded.
     decoded: u64,
     trim: Trim,
+    /// Whether it says which samples only prime and fill the codec, or has none of these.
+    gapless: bool,
     /// Seconds of a tick of the packets' timestamps.
     tick: Option<TimeBase>,
     /// The timestamp that the next packet should have.
@@ -142,6 +148,12 @@ impl Reader {
             None if is_mp4 && decoder.codec_info().short_name == "aac" => Trim::of_edit_list(path, parameters)?,
             other => other,
         };
+        let gapless = match format.format_info().format {
+            FORMAT_ID_ISOMP4 => trim.is_some() || decoder.codec_info().short_name != "aac",
+            FORMAT_ID_MP1 | FORMAT_ID_MP2 | FORMAT_ID_MP3 => track.delay.is_some(),
+            FORMAT_ID_ADTS => false,
+            _ => true,
+        };
         let (track, declared, tick) = (track.id, track.num_frames, track.time_base);
         Ok(Self {
             format,
@@ -150,6 +162,7 @@ impl Reader {
             declared,
             decoded: 0,
             trim: trim.unwrap_or_default(),
+            gapless,
             tick,
             expected: None,
             gap: 0,
@@ -285,7 +298,8 @@ impl Stream for Reader {
     }
 
     fn flaws(&self) -> Flaws {
-        Flaws { lost: self.lost, decode_errors: self.errors, ..Flaws::default() }
+        let not_gapless = !self.gapless;
+        Flaws { lost: self.lost, decode_errors: self.errors, not_gapless, ..Flaws::default() }
     }
 }
 
@@ -294,7 +308,13 @@ fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
     if !fs::metadata(path).map_err(Error::Read)?.is_file() {
         return Err(Error::Read(io::Error::new(ErrorKind::InvalidInput, "not a file")));
     }
-    let file = fs::File::open(path).map_err(Error::Read)?;
+    let mut file = fs::File::open(path).map_err(Error::Read)?;
+    let mut start = Vec::new();
+    (&mut file).take(foreign::START as u64).read_to_end(&mut start).map_err(Error::Read)?;
+    if let Some(kind) = foreign::named(&start) {
+        return Err(Error::Format(format!("it is {kind}, which cannot be decoded; convert it to FLAC")));
+    }
+    file.rewind().map_err(Error::Read)?;
     let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
     let mut hint = Hint::new();
     if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
@@ -313,6 +333,12 @@ fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
 }
 
 fn decoder(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, Error> {
+    let channels = parameters.channels.as_ref().map_or(0, Channels::count);
+    let narrow = [(CODEC_ID_AAC, "AAC"), (CODEC_ID_OPUS, "Opus")];
+    if let Some((_, name)) = narrow.iter().find(|(codec, _)| channels > 2 && *codec == parameters.codec) {
+        let told = format!("{name} with {channels} channels cannot be decoded; mix it to stereo or convert it to FLAC");
+        return Err(Error::Format(told));
+    }
     CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true)).map_err(unreadable)
 }
 

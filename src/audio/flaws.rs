@@ -28,6 +28,8 @@ pub struct Flaws {
     pub mono: bool,
     /// One channel is the inverse of the other: in mono they cancel out.
     pub inverted: bool,
+    /// It does not say which samples only prime and fill its codec: they stay, as silence at both ends.
+    pub not_gapless: bool,
 }
 
 /// Looks at the samples of a source before they are changed.

@@ -364,7 +364,16 @@ fn mono_sounds_on_both_sides_and_stereo_is_the_mean_in_mono() {
 
 #[test]
 fn other_rates_keep_their_length() {
-    for (rate, samples) in [(48_000, 48_001), (22_050, 22_051), (96_000, 99_999), (8_000, 8_000), (44_099, 44_099)] {
+    for (rate, samples) in [
+        (48_000, 48_001),
+        (22_050, 22_051),
+        (96_000, 99_999),
+        (8_000, 8_000),
+        (44_099, 44_099),
+        (11_025, 11_026),
+        (176_400, 176_401),
+        (192_000, 192_000),
+    ] {
         let (encoded, parts) = encoded(&sweep(rate, samples), &plain());
         let wanted = (samples * 44_100).div_ceil(u64::from(rate));
         assert_eq!(encoded.samples, (1 + wanted.div_ceil(FRAME)) * FRAME);

@@ -87,6 +87,7 @@ pub(super) fn flaws(flaws: &audio::Flaws) -> Flaws {
         silent: flaws.silent,
         mono: flaws.mono,
         phase_inverted: flaws.inverted,
+        not_gapless: flaws.not_gapless,
     }
 }
 
@@ -123,6 +124,7 @@ fn remarks(flaws: &Flaws) -> Vec<String> {
         (flaws.silent, "silent: quieter than -60 LUFS"),
         (flaws.mono, "mono in stereo: both channels hold the same"),
         (flaws.phase_inverted, "phase-inverted: in mono its channels cancel out"),
+        (flaws.not_gapless, "not gapless: it does not say where its codec's padding ends"),
     ];
     let named = named.into_iter().filter(|(is, _)| *is).map(|(_, words)| words.to_owned());
     clipped.into_iter().chain(named).collect()

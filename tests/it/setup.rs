@@ -129,7 +129,7 @@ fn a_bad_file_is_skipped_and_named() {
 fn hostile_names_air_like_any_other() {
     let station = Station::empty();
     let names: [&[u8]; 6] =
-        [b"a\nb.wav", b"# comment.wav", b"100%41.wav", b"  spaces .wav", "über Jaß.wav".as_bytes(), b"\xff\xfe.wav"];
+        [b"a\nb.wav", b"# comment.wav", b"100%41.wav", b"  spaces .wav", "über Jaß.wav".as_bytes(), b"\xff\xfe.. .wav"];
     for (index, name) in names.iter().enumerate() {
         station.record_bytes(&[b"music/", *name].concat(), 300 + index as u32 * 50, 600);
     }
@@ -139,6 +139,17 @@ fn hostile_names_air_like_any_other() {
     let text = fs::read_to_string(station.layout.processed().playlist()).unwrap();
     assert_eq!(text.lines().count(), 1 + 2 * 6, "no name breaks a line: {text}");
     assert_eq!(station.run(&job()).encoded, 0);
+}
+
+#[test]
+fn one_name_with_two_endings_is_two_entries() {
+    let station = Station::empty();
+    station.record("music/a.wav", 220, 900);
+    station.record("music/a.flac", 330, 900);
+    station.record("music/a..wav", 440, 900);
+    assert_eq!((station.run(&job()).items, station.order().len()), (3, 3));
+    let titles: Vec<_> = station.manifest().items().iter().map(|item| item.title.clone()).collect();
+    assert!(titles.iter().all(|title| title.starts_with('a')), "{titles:?}");
 }
 
 #[test]

@@ -223,6 +223,110 @@ fn what_is_no_recording_is_refused() {
 }
 
 #[test]
+fn what_cannot_be_decoded_is_refused_by_its_name() {
+    for (name, words) in [
+        ("mono.wv", "it is WavPack, which cannot be decoded; convert it to FLAC"),
+        ("rf64.wav", "it is RF64,"),
+        ("mono.wma", "it is Windows Media,"),
+        ("mono.ac3", "it is AC-3,"),
+        ("surround.m4a", "AAC with 6 channels cannot be decoded; mix it to stereo"),
+        ("surround.opus", "Opus with 6 channels cannot be decoded; mix it to stereo"),
+    ] {
+        let Err(Error::Format(told)) = encode_all(&fixture(name), &plain(), 0) else { panic!("{name} is refused") };
+        assert!(told.contains(words), "{name}: {told}");
+        let (_folder, renamed) = written(&bytes_of(name), "other.mp3");
+        assert!(matches!(encode_all(&renamed, &plain(), 0), Err(Error::Format(_))), "{name} under another name");
+    }
+}
+
+#[test]
+fn what_is_not_gapless_is_named() {
+    let named = |name: &str| encoded(&fixture(name), &plain()).0.mastered.flaws.not_gapless;
+    for name in ["bare.mp3", "stereo.aac"] {
+        assert!(named(name), "{name}");
+    }
+    for name in ["stereo.mp3", "stereo.m4a", "mono-alac.m4a", "mono.flac", "stereo.ogg", "stereo.opus"] {
+        assert!(!named(name), "{name}");
+    }
+    let mut without = bytes_of("stereo.m4a");
+    let edit_list = without.windows(4).position(|window| window == b"elst").unwrap();
+    without[edit_list..edit_list + 4].copy_from_slice(b"free");
+    let (_folder, file) = written(&without, "without.m4a");
+    let (report, _) = encoded(&file, &plain());
+    assert!(report.mastered.flaws.not_gapless, "{report:?}");
+}
+
+/// A WAV file of samples that are bytes already.
+fn wav(format: u16, rate: u32, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+    let frame = channels * bits / 8;
+    let mut file = Vec::new();
+    file.extend(b"RIFF");
+    file.extend((36 + data.len() as u32).to_le_bytes());
+    file.extend(b"WAVEfmt \x10\0\0\0");
+    file.extend([format, channels].into_iter().flat_map(u16::to_le_bytes));
+    file.extend([rate, rate * u32::from(frame)].into_iter().flat_map(u32::to_le_bytes));
+    file.extend([frame, bits].into_iter().flat_map(u16::to_le_bytes));
+    file.extend(b"data");
+    file.extend((data.len() as u32).to_le_bytes());
+    file.extend(data);
+    file
+}
+
+#[test]
+fn wider_samples_are_read_and_those_over_full_scale_come_back_under_the_ceiling() {
+    let tone: Vec<f64> = (0..48_000).map(|at| 0.5 * (TAU * 997.0 * f64::from(at) / 48_000.0).sin()).collect();
+    let expected: Vec<f32> = tone.iter().map(|sample| *sample as f32).collect();
+    let scaled = |bits: i32| move |sample: &f64| (sample * 2.0_f64.powi(bits - 1)).round() as i32;
+    let three: Vec<u8> = tone.iter().map(scaled(24)).flat_map(|x| x.to_le_bytes()[..3].to_vec()).collect();
+    let four: Vec<u8> = tone.iter().map(scaled(32)).flat_map(i32::to_le_bytes).collect();
+    let float: Vec<u8> = expected.iter().copied().flat_map(f32::to_le_bytes).collect();
+    for (format, bits, data) in [(1, 24, three), (1, 32, four), (3, 32, float)] {
+        let (_folder, file) = written(&wav(format, 48_000, 1, bits, &data), "wide.wav");
+        let (rate, channels, samples, warnings) = pcm(&file).unwrap();
+        assert_eq!((rate, channels, samples.len(), warnings.len()), (48_000, 1, 48_000, 0));
+        assert!(largest_difference(&samples, &expected) < 2e-7, "{bits} bits of format {format}");
+    }
+    let hot: Vec<u8> = expected.iter().flat_map(|sample| (sample * 6.0).to_le_bytes()).collect();
+    let (_folder, file) = written(&wav(3, 44_100, 1, 32, &hot), "hot.wav");
+    let settings = Settings { loudness_target: Some(-16.0), peak_ceiling: -1.5, ..plain() };
+    let Encoded { mastered, .. } = encoded(&file, &settings).0;
+    assert!((mastered.levels.peak.unwrap() - 9.54).abs() < 0.01, "not clamped before the gain: {mastered:?}");
+    assert!((mastered.levels.output_loudness.unwrap() + 16.0).abs() < 0.1, "{mastered:?}");
+    assert!(mastered.flaws.clipped > 1_000, "but named: {mastered:?}");
+}
+
+#[test]
+fn one_sample_is_too_short_and_none_is_no_recording() {
+    let (_folder, none) = written(&wav(1, 44_100, 1, 16, &[]), "none.wav");
+    assert!(matches!(encode_all(&none, &plain(), 0), Err(Error::Format(_))));
+    let (_folder, one) = written(&wav(1, 44_100, 1, 16, &[1, 2]), "one.wav");
+    assert!(matches!(encode_all(&one, &plain(), 0), Err(Error::TooShort { millis: 0 })));
+}
+
+#[test]
+fn an_mp3_with_damage_in_it_is_never_louder_than_the_ceiling() {
+    let whole = bytes_of("stereo.mp3");
+    let settings = Settings { loudness_target: Some(-16.0), peak_ceiling: -1.5, ..plain() };
+    let mut random = 77_u32;
+    let mut next = |below: usize| {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        (random >> 8) as usize % below
+    };
+    for _ in 0..20 {
+        let mut damaged = whole.clone();
+        for _ in 0..200 {
+            let at = 1_000 + next(damaged.len() - 1_000);
+            damaged[at] = next(256) as u8;
+        }
+        let (_folder, file) = written(&damaged, "damaged.mp3");
+        if let Ok((report, _)) = encode_all(&file, &settings, 0) {
+            assert!(report.mastered.levels.output_true_peak.is_none_or(|peak| peak <= -1.5), "{report:?}");
+            assert!(report.mastered.levels.peak.is_none_or(|peak| peak <= 12.1), "{report:?}");
+        }
+    }
+}
+
+#[test]
 fn what_is_missing_of_a_file_is_named() {
     for name in ["mono.wav", "mono.flac", "stereo.mp3", "stereo.ogg", "stereo.opus"] {
         let whole = bytes_of(name);

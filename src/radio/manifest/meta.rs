@@ -133,6 +133,8 @@ pub struct Flaws {
     pub mono: bool,
     /// One channel is the inverse of the other: in mono they cancel out.
     pub phase_inverted: bool,
+    /// It does not say which samples only prime and fill its codec: they stay, as silence at both ends.
+    pub not_gapless: bool,
 }
 
 /// One rendition of an item.

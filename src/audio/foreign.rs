@@ -1,0 +1,22 @@
+//! Kinds of recordings that cannot be decoded, by their first bytes: some are taken for another kind otherwise, and a
+//! name says more than that nothing fits.
+
+/// Bytes of a file that are looked at.
+pub(super) const START: usize = 16;
+
+/// What the file is, if it is of such a kind.
+pub(super) fn named(start: &[u8]) -> Option<&'static str> {
+    let kinds: [(&[u8], &str); 10] = [
+        (b"wvpk", "WavPack"),
+        (b"RF64", "RF64, the WAV of more than 4 GB"),
+        (b"BW64", "BW64, the WAV of more than 4 GB"),
+        (b"\x30\x26\xb2\x75\x8e\x66\xcf\x11", "Windows Media"),
+        (b"\x0b\x77", "AC-3"),
+        (b"MAC ", "Monkey's Audio"),
+        (b"MPCK", "Musepack"),
+        (b"MP+", "Musepack"),
+        (b"TTA1", "True Audio"),
+        (b"DSD ", "DSD"),
+    ];
+    kinds.into_iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| name)
+}
