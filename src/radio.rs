@@ -10,13 +10,17 @@
 //! rename; a test in `tests/it/tidy.rs` keeps it so.
 
 pub mod aired;
+pub mod audit;
 pub mod canonical;
+pub mod checkpoint;
 pub mod coarse;
 pub mod echo;
 pub mod follow;
 pub mod history;
 pub mod hls;
+pub mod lines;
 pub mod manifest;
+pub mod merkle;
 pub mod naming;
 pub mod playlist;
 pub mod programme;

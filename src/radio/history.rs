@@ -112,7 +112,11 @@ impl History {
                 self.order = Some(order.clone());
                 None
             }
-            Body::ClockStep { .. } | Body::CatalogChanged { .. } | Body::Repair { .. } => None,
+            Body::ClockStep { .. }
+            | Body::CatalogChanged { .. }
+            | Body::KeyRotated { .. }
+            | Body::Checkpoint(_)
+            | Body::Repair { .. } => None,
         }
     }
 

@@ -14,6 +14,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     canonical::{self, canonical},
+    checkpoint::CheckpointBody,
     segment::Kind,
     time::Time,
 };
@@ -184,6 +185,13 @@ pub enum Body {
         /// Why.
         reason: String,
     },
+    /// From the next receipt on another key signs.
+    KeyRotated {
+        /// Its id.
+        to: String,
+    },
+    /// All receipts so far, signed so that anybody can check it.
+    Checkpoint(Box<CheckpointBody>),
     /// A new chain follows a damaged one.
     Repair {
         /// What was wrong.
@@ -318,6 +326,23 @@ impl Receipt {
 
     /// Reads a line without its newline, and checks its form and its signature with the key that `key` finds.
     pub fn read<'k>(line: &str, key: impl Fn(&str) -> Option<&'k SigningKey>) -> Result<Self, Error> {
+        let read = Unverified::read(line)?;
+        let key = key(read.key_id()).ok_or_else(|| Error::Key(read.key_id().into()))?;
+        read.verify(key)
+    }
+}
+
+/// A receipt whose form was checked, and not its signature.
+#[derive(Debug)]
+pub struct Unverified<'l> {
+    stored: &'l str,
+    signature: Vec<u8>,
+    receipt: Receipt,
+}
+
+impl<'l> Unverified<'l> {
+    /// Reads a line without its newline, and checks its form.
+    pub fn read(line: &'l str) -> Result<Self, Error> {
         let shape = || Error::Shape("it is not {\"r\":…,\"sig\":\"…\"}".into());
         let inner = line.strip_prefix("{\"r\":").and_then(|rest| rest.strip_suffix("\"}")).ok_or_else(shape)?;
         let (stored, signature) = inner.rsplit_once(",\"sig\":\"").ok_or_else(shape)?;
@@ -326,10 +351,23 @@ impl Receipt {
         if canonical(&value)? != stored {
             return Err(Error::NotCanonical);
         }
-        let id = value.get("key_id").and_then(Value::as_str).unwrap_or_default();
-        let key = key(id).ok_or_else(|| Error::Key(id.into()))?;
-        key.with(stored).verify_slice(&signature).map_err(|_| Error::Signature)?;
-        Self::from_value(value)
+        Ok(Self { stored, signature, receipt: Receipt::from_value(value)? })
+    }
+
+    /// Which key is said to have signed it.
+    pub fn key_id(&self) -> &str {
+        &self.receipt.key_id
+    }
+
+    /// Checks the signature.
+    pub fn verify(self, key: &SigningKey) -> Result<Receipt, Error> {
+        key.with(self.stored).verify_slice(&self.signature).map_err(|_| Error::Signature)?;
+        Ok(self.receipt)
+    }
+
+    /// What it says, whoever may have written it.
+    pub fn unchecked(self) -> Receipt {
+        self.receipt
     }
 }
 

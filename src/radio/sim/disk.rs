@@ -5,6 +5,7 @@ use std::slice;
 
 use super::{
     super::{
+        audit::airing::Airing,
         receipt::{Body, GENESIS, Receipt, SigningKey, link},
         time::Time,
     },
@@ -31,6 +32,8 @@ pub(super) struct Disk {
     in_file: usize,
     /// A line that a crash tore: no newline at its end.
     torn: Option<Vec<u8>>,
+    /// What an audit goes by: no receipt may break a rule of the air, whatever happened before it.
+    airing: Airing,
     pub(super) crashes: u64,
     pub(super) tears: u64,
 }
@@ -50,6 +53,7 @@ impl Disk {
             constants: None,
             in_file: 0,
             torn: None,
+            airing: Airing::default(),
             crashes: 0,
             tears: 0,
         }
@@ -57,7 +61,10 @@ impl Disk {
 
     /// Begins a file with these constants.
     pub(super) fn open(&mut self, constants: Body, now: Time) {
-        self.constants = Some(constants.clone());
+        if self.constants.replace(constants.clone()).is_some_and(|known| known != constants) {
+            self.airing = Airing::default(); // A real station puts the old ledger aside.
+        }
+        self.audit(slice::from_ref(&constants));
         let lines = self.sign(slice::from_ref(&constants), now);
         self.keep(&[constants], lines, true);
         self.in_file = 1;
@@ -104,6 +111,14 @@ impl Disk {
         }
     }
 
+    fn audit(&mut self, bodies: &[Body]) {
+        for body in bodies {
+            if let Err(why) = self.airing.take(body) {
+                panic!("receipt {}: {why}: {body:?}", self.next_seq);
+            }
+        }
+    }
+
     /// The number of the next receipt.
     pub(super) fn next_seq(&self) -> u64 {
         self.next_seq
@@ -116,6 +131,7 @@ impl Disk {
         {
             self.open(constants, now);
         }
+        self.audit(bodies);
         let lines = self.sign(bodies, now);
         self.keep(bodies, lines, false);
     }
@@ -126,6 +142,7 @@ impl Disk {
         self.crashes += 1;
         let mut lines = self.sign(bodies, now);
         let durable = chance.below(bodies.len() + 1);
+        self.audit(&bodies[..durable]);
         let rest = lines.split_off(durable);
         self.keep(&bodies[..durable], lines, false);
         if let Some((text, _)) = rest.into_iter().next()
