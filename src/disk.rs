@@ -17,7 +17,7 @@ use std::{
 
 pub use fuse::Fuse;
 pub use layout::{Layout, Store, create_private_folder};
-pub use lock::Lock;
+pub use lock::{Lock, is_held};
 
 mod fuse;
 mod layout;

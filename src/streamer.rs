@@ -29,6 +29,7 @@ use crate::{
 
 mod air;
 mod catalog;
+mod checkpoints;
 mod child;
 pub mod identity;
 mod lanes;

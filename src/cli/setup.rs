@@ -142,7 +142,7 @@ fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Result<Option
         return Ok(Some(wanted));
     }
     let identity = Identity::load(&layout.keys(), false)?;
-    let signer = disk::ledger::Signer { keys: identity.receipts, node_id: String::new(), stream: String::new() };
+    let signer = disk::ledger::Signer::reader(identity.receipts);
     let Some(constants) = Ledger::constants(&layout.ledger(), &signer)? else { return Ok(None) };
     let (seconds, rate) = (u32::try_from(constants.target_duration)?, u32::try_from(constants.rate)?);
     Ok(Some((seconds, rate)))

@@ -4,23 +4,31 @@
 //! crash the last line may be torn: it is cut off. Any other damage is an error that names file and line.
 
 use std::{
+    collections::VecDeque,
     fs::{self, File, OpenOptions},
-    io::{self, Read},
+    io,
     os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
+use super::Fuse;
 use crate::radio::{
+    checkpoint::{CheckpointBody, Log, Notary},
     receipt::{self, Body, Constants, GENESIS, Receipt, SigningKey},
     time::Time,
 };
 
+pub mod book;
+mod index;
+mod read;
+
+pub use read::{Found, Tail};
+
 /// The size at which a file is sealed and the next one begins.
-const FILE_BYTES_MAX: u64 = 16 << 20;
-/// How a receipt that opens a ledger is told from others without being parsed: within a text these quotes are escaped.
-const LEDGER_OPEN: &str = r#""kind":"ledger_open""#;
-/// More than a file may ever hold: a bound on what is read into memory.
-const READ_BYTES_MAX: u64 = FILE_BYTES_MAX + (4 << 20);
+pub const FILE_BYTES_MAX: u64 = 16 << 20;
+/// The newest checkpoints, which are published.
+pub const CHECKPOINTS_MAX: usize = 48;
 
 /// Who signs, and in whose name.
 #[derive(Clone, Debug)]
@@ -31,6 +39,19 @@ pub struct Signer {
     pub node_id: String,
     /// The name of the stream.
     pub stream: String,
+    /// Who signs checkpoints; without one there are none.
+    pub notary: Option<Arc<dyn Notary>>,
+}
+
+impl Signer {
+    /// One that checks what these keys signed, and writes nothing.
+    pub const fn reader(keys: Vec<SigningKey>) -> Self {
+        Self { keys, node_id: String::new(), stream: String::new(), notary: None }
+    }
+
+    fn key(&self, id: &str) -> Option<&SigningKey> {
+        self.keys.iter().find(|key| key.id() == id)
+    }
 }
 
 /// Why a ledger cannot be read or written.
@@ -70,12 +91,17 @@ pub struct Ledger {
     file: Option<Current>,
     number: u32,
     chain: Chain,
+    log: Option<Log>,
+    checkpoints: VecDeque<CheckpointBody>,
+    fuse: Option<Arc<Fuse>>,
 }
 
 #[derive(Clone, Debug)]
 struct Chain {
     next_seq: u64,
     prev: String,
+    /// The key that signs next.
+    key_id: String,
 }
 
 #[derive(Debug)]
@@ -85,22 +111,22 @@ struct Current {
     end: u64,
 }
 
-/// Where a ledger ends.
-#[derive(Debug)]
-pub struct Tail {
-    number: u32,
-    path: PathBuf,
-    end: u64,
+/// Lines that are not durable yet, and what is known behind them.
+struct Batch<'s> {
+    signer: &'s Signer,
+    now: Time,
+    text: String,
     chain: Chain,
+    log: Option<Log>,
+    checkpoint: Option<CheckpointBody>,
 }
 
-/// What was found when a ledger was read.
-#[derive(Debug, Default)]
-pub struct Found {
-    /// How many bytes of a torn last line were cut off.
-    pub torn_bytes: u64,
-    /// The number of receipts that were read.
-    pub receipts: u64,
+/// How a batch did not become durable.
+enum Failure {
+    /// It was not written; what is durable is known.
+    Write(io::Error),
+    /// It was written, and whether it is durable is not known (fsync(2), "Errors": EIO).
+    Sync(io::Error),
 }
 
 impl Ledger {
@@ -112,16 +138,35 @@ impl Ledger {
         since: Time,
         visit: &mut dyn FnMut(&Receipt),
     ) -> Result<(Option<Self>, Found), Error> {
-        let mut constants = None;
-        let (found, tail) = Self::read(dir, &signer, since, &mut |receipt| {
-            if matches!(receipt.body, Body::LedgerOpen(_)) {
+        let (mut constants, mut log, mut checkpoints) = (None, None, VecDeque::new());
+        let (found, tail) = read::walk(dir, &signer, since, &mut |receipt, line| {
+            if let Body::LedgerOpen(_) = receipt.body {
                 constants = Some(receipt.body.clone());
+            }
+            if let Body::Checkpoint(body) = &receipt.body {
+                log = Log::at(body, receipt.produced_at).or_else(|| log.take());
+                remember(&mut checkpoints, (**body).clone());
+            }
+            if receipt.seq == 0 {
+                log = Some(Log::default());
+            }
+            if let Some(log) = &mut log {
+                log.push(line);
             }
             visit(receipt);
         })?;
         let (Some(tail), Some(constants)) = (tail, constants) else { return Ok((None, found)) };
+        if signer.notary.is_none() {
+            log = None;
+        } else if log.is_none() {
+            log = read::tree(dir)?.filter(|log| log.size() == tail.chain.next_seq);
+            if log.is_none() {
+                tracing::warn!(dir = %dir.display(), "there are no checkpoints: the first receipts are not here");
+            }
+        }
         let Tail { number, path, end, chain } = tail;
-        let mut ledger = Self { dir: dir.into(), signer, constants, file: None, number, chain };
+        let dir = dir.to_path_buf();
+        let mut ledger = Self { dir, signer, constants, file: None, number, chain, log, checkpoints, fuse: None };
         if end == 0 {
             ledger.number -= 1; // A crash came between the file and its first line: it is begun anew.
             return Ok((Some(ledger), found));
@@ -141,61 +186,29 @@ impl Ledger {
         since: Time,
         visit: &mut dyn FnMut(&Receipt),
     ) -> Result<(Found, Option<Tail>), Error> {
-        let files = files(dir)?;
-        let mut found = Found::default();
-        let mut chain: Option<Chain> = None;
-        let mut last = None;
-        let from = files.iter().rposition(|(_, path)| reaches_back(path, since)).unwrap_or(0);
-        for (at, (number, path)) in files.iter().enumerate().skip(from) {
-            let text = read(path)?;
-            let (lines, whole) = whole_lines(&text);
-            let torn = text[whole..].iter().rposition(|b| *b != 0).map_or(0, |at| at as u64 + 1);
-            if torn > 0 && at + 1 < files.len() {
-                return Err(damaged(path, lines.len() + 1, "the file ends within a line".into()));
-            }
-            for (index, line) in lines.iter().enumerate() {
-                let receipt = take(line, signer, &mut chain).map_err(|reason| damaged(path, index + 1, reason))?;
-                visit(&receipt);
-                found.receipts += 1;
-            }
-            found.torn_bytes = torn;
-            last = Some((*number, path.clone(), whole as u64));
-        }
-        let tail = last.zip(chain).map(|((number, path, end), chain)| Tail { number, path, end, chain });
-        Ok((found, tail))
+        read::walk(dir, signer, since, &mut |receipt, _| visit(receipt))
     }
 
     /// The constants that the station goes by now, without reading more than it takes to find them: the last
     /// `ledger_open` that is signed. `None` if there is none. Touches nothing.
     pub fn constants(dir: &Path, signer: &Signer) -> Result<Option<Constants>, Error> {
-        let key = |id: &str| signer.keys.iter().find(|key| key.id() == id);
-        for (_, path) in files(dir)?.iter().rev() {
-            let text = match read(path) {
-                Err(Error::Damaged { .. }) => continue,
-                text => text?,
-            };
-            let text = String::from_utf8_lossy(&text);
-            let opened = text.rmatch_indices(LEDGER_OPEN).find_map(|(at, _)| {
-                let begin = text[..at].rfind('\n').map_or(0, |newline| newline + 1);
-                let end = at + text[at..].find('\n')?;
-                match Receipt::read(&text[begin..end], key).ok()?.body {
-                    Body::LedgerOpen(constants) => Some(constants),
-                    _ => None,
-                }
-            });
-            if opened.is_some() {
-                return Ok(opened);
-            }
-        }
-        Ok(None)
+        read::constants(dir, signer)
     }
 
     /// Begins a new ledger in `dir`, which must hold none.
     pub fn create(dir: &Path, signer: Signer, constants: Body) -> Result<Self, Error> {
         fs::create_dir_all(dir).map_err(io_error(dir))?;
-        let chain = Chain { next_seq: 0, prev: GENESIS.into() };
-        let number = files(dir)?.last().map_or(0, |(number, _)| *number);
-        Ok(Self { dir: dir.into(), signer, constants, file: None, number, chain })
+        let chain = Chain { next_seq: 0, prev: GENESIS.into(), key_id: signer.keys[0].id().into() };
+        let number = read::files(dir)?.last().map_or(0, |(number, _)| *number);
+        let log = signer.notary.is_some().then(Log::default);
+        let (dir, checkpoints) = (dir.into(), VecDeque::new());
+        Ok(Self { dir, signer, constants, file: None, number, chain, log, checkpoints, fuse: None })
+    }
+
+    /// Lets every write and sync go through `fuse`, so that a test can let them fail.
+    pub fn with_fuse(mut self, fuse: Arc<Fuse>) -> Self {
+        self.fuse = Some(fuse);
+        self
     }
 
     /// Moves a damaged ledger out of the way, for later inspection, and tells where to.
@@ -205,60 +218,112 @@ impl Ledger {
         Ok(aside)
     }
 
-    /// Appends receipts and makes them durable. On an error none of them counts; the call may be made again.
+    /// The newest checkpoints, oldest first; all of them are durable.
+    pub const fn checkpoints(&self) -> &VecDeque<CheckpointBody> {
+        &self.checkpoints
+    }
+
+    /// From the next batch on the first of these keys signs; the receipt that says so is signed by the one before. False,
+    /// and nothing changes, if that one is not among them.
+    pub fn set_keys(&mut self, keys: Vec<SigningKey>) -> bool {
+        let known = keys.iter().any(|key| key.id() == self.chain.key_id);
+        if known {
+            self.signer.keys = keys;
+        }
+        known
+    }
+
+    /// Appends receipts, a checkpoint ahead of them when one is due, and makes them durable. On an error none of them
+    /// counts; the call may be made again.
     pub fn append(&mut self, bodies: &[Body], now: Time) -> Result<(), Error> {
         let full = self.file.as_ref().is_none_or(|file| file.end >= FILE_BYTES_MAX);
         if full {
             self.roll(now)?;
         }
-        let (text, chain) = self.lines(bodies, now)?;
-        let Some(current) = &mut self.file else { return Ok(()) };
-        let written = current.file.write_all_at(text.as_bytes(), current.end).and_then(|()| current.file.sync_data());
-        if let Err(source) = written {
-            let path = current.path.clone();
-            // What a failed sync leaves behind is unknown: nothing behind the last durable line may stay.
-            let _ = self.cut();
-            return Err(Error::Io { path, source });
+        match self.try_append(bodies, now)? {
+            Ok(()) => Ok(()),
+            Err(Failure::Write(source)) => Err(self.failed(source)),
+            Err(Failure::Sync(source)) => {
+                tracing::warn!(%source, "the receipts could not be made durable; another file begins");
+                self.give_up();
+                self.roll(now)?;
+                match self.try_append(bodies, now)? {
+                    Ok(()) => Ok(()),
+                    Err(Failure::Write(source)) => Err(self.failed(source)),
+                    Err(Failure::Sync(source)) => {
+                        let error = Error::Io { path: self.path(), source };
+                        self.give_up();
+                        Err(error)
+                    }
+                }
+            }
+        }
+    }
+
+    fn try_append(&mut self, bodies: &[Body], now: Time) -> Result<Result<(), Failure>, Error> {
+        let mut batch = self.batch(now);
+        batch.open()?;
+        bodies.iter().try_for_each(|body| batch.add(body))?;
+        let Batch { text, chain, log, checkpoint, .. } = batch;
+        let Some(current) = &mut self.file else { return Ok(Ok(())) };
+        let step = || self.fuse.as_ref().map_or(Ok(()), |fuse| fuse.step());
+        if let Err(source) = step().and_then(|()| current.file.write_all_at(text.as_bytes(), current.end)) {
+            return Ok(Err(Failure::Write(source)));
+        }
+        if let Err(source) = step().and_then(|()| current.file.sync_data()) {
+            return Ok(Err(Failure::Sync(source)));
         }
         current.end += text.len() as u64;
-        self.chain = chain;
+        (self.chain, self.log) = (chain, log);
+        if let Some(checkpoint) = checkpoint {
+            remember(&mut self.checkpoints, checkpoint);
+        }
         if let Some(constants) = bodies.iter().rfind(|body| matches!(body, Body::LedgerOpen(_))) {
             self.constants = constants.clone();
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
-    fn lines(&self, bodies: &[Body], now: Time) -> Result<(String, Chain), Error> {
-        let key = &self.signer.keys[0];
-        let mut chain = self.chain.clone();
-        let mut text = String::new();
-        for body in bodies {
-            let receipt = Receipt {
-                seq: chain.next_seq,
-                prev: chain.prev,
-                key_id: key.id().into(),
-                node_id: self.signer.node_id.clone(),
-                stream: self.signer.stream.clone(),
-                produced_at: now,
-                body: body.clone(),
-            };
-            let line = receipt.sign(key)?;
-            chain = Chain { next_seq: receipt.seq + 1, prev: receipt::link(&line) };
-            text.push_str(&line);
-            text.push('\n');
+    fn batch(&self, now: Time) -> Batch<'_> {
+        let (chain, log) = (self.chain.clone(), self.log.clone());
+        Batch { signer: &self.signer, now, text: String::new(), chain, log, checkpoint: None }
+    }
+
+    fn path(&self) -> PathBuf {
+        self.file.as_ref().map_or_else(|| self.dir.clone(), |current| current.path.clone())
+    }
+
+    /// A batch was not written: nothing behind the last durable line may stay.
+    fn failed(&mut self, source: io::Error) -> Error {
+        let path = self.path();
+        if self.cut().is_err() {
+            self.give_up();
         }
-        Ok((text, chain))
+        Error::Io { path, source }
+    }
+
+    /// Leaves the file at hand for good: what is behind its last durable line is not known, and the file that follows
+    /// tells that it does not count. A second sync would tell nothing: it may succeed without having written anything.
+    fn give_up(&mut self) {
+        let Some(current) = self.file.take() else { return };
+        drop(current.file);
+        if let Ok(file) = OpenOptions::new().write(true).open(&current.path) {
+            seal(&Current { file, ..current });
+        }
     }
 
     /// Seals the file at hand and begins the next one with the station's constants.
     fn roll(&mut self, now: Time) -> Result<(), Error> {
         if let Some(full) = &self.file {
-            full.file.set_len(full.end).and_then(|()| full.file.sync_all()).map_err(io_error(&full.path))?;
-            fs::set_permissions(&full.path, fs::Permissions::from_mode(0o444)).map_err(io_error(&full.path))?;
+            seal(full);
         }
         let path = self.dir.join(format!("{:06}.jsonl", self.number + 1));
-        let (text, chain) = self.lines(std::slice::from_ref(&self.constants), now)?;
-        let begun = begin(&path, &text).and_then(|file| {
+        let mut batch = self.batch(now);
+        batch.add(&self.constants)?;
+        let Batch { text, chain, log, .. } = batch;
+        let step = || self.fuse.as_ref().map_or(Ok(()), |fuse| fuse.step());
+        let begun = step().and_then(|()| begin(&path, &text)).and_then(|file| {
+            step()?;
             File::open(&self.dir)?.sync_all()?;
             Ok(file)
         });
@@ -268,7 +333,7 @@ impl Ledger {
         })?;
         self.number += 1;
         self.file = Some(Current { path, file, end: text.len() as u64 });
-        self.chain = chain;
+        (self.chain, self.log) = (chain, log);
         Ok(())
     }
 
@@ -282,6 +347,54 @@ impl Ledger {
     }
 }
 
+impl Batch<'_> {
+    /// What goes ahead of the receipts at hand: a change of keys, and a checkpoint if one is due.
+    fn open(&mut self) -> Result<(), receipt::Error> {
+        if let Some(active) = self.signer.keys.first().filter(|key| key.id() != self.chain.key_id) {
+            self.add(&Body::KeyRotated { to: active.id().into() })?;
+            self.chain.key_id = active.id().into();
+        }
+        let Some((notary, log)) = self.signer.notary.as_ref().zip(self.log.as_mut()) else { return Ok(()) };
+        if !log.due(self.now) {
+            return Ok(());
+        }
+        let body = log.checkpoint(&**notary);
+        log.mark(self.now);
+        self.add(&Body::Checkpoint(Box::new(body.clone())))?;
+        self.checkpoint = Some(body);
+        Ok(())
+    }
+
+    fn add(&mut self, body: &Body) -> Result<(), receipt::Error> {
+        let id = &self.chain.key_id;
+        let key = self.signer.key(id).ok_or_else(|| receipt::Error::Key(id.clone()))?;
+        let receipt = Receipt {
+            seq: self.chain.next_seq,
+            prev: self.chain.prev.clone(),
+            key_id: id.clone(),
+            node_id: self.signer.node_id.clone(),
+            stream: self.signer.stream.clone(),
+            produced_at: self.now,
+            body: body.clone(),
+        };
+        let line = receipt.sign(key)?;
+        if let Some(log) = &mut self.log {
+            log.push(&line);
+        }
+        (self.chain.next_seq, self.chain.prev) = (receipt.seq + 1, receipt::link(&line));
+        self.text.push_str(&line);
+        self.text.push('\n');
+        Ok(())
+    }
+}
+
+fn remember(checkpoints: &mut VecDeque<CheckpointBody>, body: CheckpointBody) {
+    if checkpoints.len() >= CHECKPOINTS_MAX {
+        checkpoints.pop_front();
+    }
+    checkpoints.push_back(body);
+}
+
 fn begin(path: &Path, text: &str) -> io::Result<File> {
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path)?;
     allocate(&file);
@@ -290,78 +403,19 @@ fn begin(path: &Path, text: &str) -> io::Result<File> {
     Ok(file)
 }
 
+/// Cuts off the room that is left in a file and closes it to writing. All its lines are durable already, so a disk that
+/// refuses takes nothing away.
+fn seal(full: &Current) {
+    let sealed = full.file.set_len(full.end).and_then(|()| full.file.sync_all());
+    let sealed = sealed.and_then(|()| fs::set_permissions(&full.path, fs::Permissions::from_mode(0o444)));
+    if let Err(error) = sealed {
+        tracing::warn!(%error, path = %full.path.display(), "a file of the ledger cannot be sealed");
+    }
+}
+
 /// Reserves the room of a whole file. A file system that cannot do so is no obstacle.
 fn allocate(file: &File) {
     let _ = rustix::fs::fallocate(file, rustix::fs::FallocateFlags::empty(), 0, FILE_BYTES_MAX);
-}
-
-fn take(line: &[u8], signer: &Signer, chain: &mut Option<Chain>) -> Result<Receipt, String> {
-    let line = std::str::from_utf8(line).map_err(|_| "not UTF-8".to_string())?;
-    let key = |id: &str| signer.keys.iter().find(|key| key.id() == id);
-    let receipt = Receipt::read(line, key).map_err(|error| error.to_string())?;
-    if let Some(chain) = chain
-        && (receipt.prev != chain.prev || receipt.seq != chain.next_seq)
-    {
-        return Err("it does not follow the line before it".into());
-    }
-    *chain = Some(Chain { next_seq: receipt.seq + 1, prev: receipt::link(line) });
-    Ok(receipt)
-}
-
-/// The lines that end with a newline and hold no NUL, and where they end.
-fn whole_lines(text: &[u8]) -> (Vec<&[u8]>, usize) {
-    let mut lines = Vec::new();
-    let mut end = 0;
-    while let Some(length) = text[end..].iter().position(|b| *b == b'\n') {
-        let line = &text[end..end + length];
-        if line.contains(&0) {
-            break;
-        }
-        lines.push(line);
-        end += length + 1;
-    }
-    (lines, end)
-}
-
-/// Whether the file begins before `since`: older ones need not be read.
-fn reaches_back(path: &Path, since: Time) -> bool {
-    let head = File::open(path).and_then(|file| {
-        let mut head = Vec::new();
-        file.take(64 << 10).read_to_end(&mut head)?;
-        Ok(head)
-    });
-    let head = head.unwrap_or_default();
-    let text = String::from_utf8_lossy(&head);
-    let date = text.split_once("\"produced_at\":\"").and_then(|(_, rest)| rest.get(..24)).and_then(Time::parse);
-    date.is_some_and(|date| date < since)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(io_error(path))?;
-    file.take(READ_BYTES_MAX + 1).read_to_end(&mut text).map_err(io_error(path))?;
-    if text.len() as u64 > READ_BYTES_MAX {
-        return Err(damaged(path, 1, format!("the file is larger than {READ_BYTES_MAX} bytes")));
-    }
-    Ok(text)
-}
-
-/// The ledger's files by number.
-fn files(dir: &Path) -> Result<Vec<(u32, PathBuf)>, Error> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(io_error(dir))?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(io_error(dir))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(number) = name.strip_suffix(".jsonl").and_then(|stem| stem.parse().ok()) {
-            files.push((number, path));
-        }
-    }
-    files.sort();
-    Ok(files)
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> Error {
@@ -374,124 +428,4 @@ fn damaged(path: &Path, line: usize, reason: String) -> Error {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn signer() -> Signer {
-        Signer { keys: vec![SigningKey::derive("r1", b"secret")], node_id: "node".into(), stream: "main".into() }
-    }
-
-    fn constants() -> Body {
-        let anchor = Time::from_millis(0).to_string();
-        Body::LedgerOpen(Constants { epoch: 1, anchor, target_duration: 6, rate: 44_100 })
-    }
-
-    fn note(entries: u64) -> Body {
-        Body::OrderAccepted { order: "o".into(), entries }
-    }
-
-    fn reopened(dir: &Path) -> Result<(Option<Ledger>, Found, Vec<Body>), Error> {
-        let mut seen = Vec::new();
-        let (ledger, found) = Ledger::open(dir, signer(), Time(0), &mut |receipt| seen.push(receipt.body.clone()))?;
-        Ok((ledger, found, seen))
-    }
-
-    #[test]
-    fn what_was_appended_is_read_back() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("ledger");
-        assert!(reopened(&dir).unwrap().0.is_none());
-        let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
-        ledger.append(&[note(1), note(2)], Time(1_000_000)).unwrap();
-        ledger.append(&[note(3)], Time(2_000_000)).unwrap();
-        drop(ledger);
-        let (ledger, found, seen) = reopened(&dir).unwrap();
-        assert_eq!(seen, [constants(), note(1), note(2), note(3)]);
-        assert_eq!((found.receipts, found.torn_bytes), (4, 0));
-        ledger.unwrap().append(&[note(4)], Time(3_000_000)).unwrap();
-        assert_eq!(reopened(&dir).unwrap().2.len(), 5);
-    }
-
-    #[test]
-    fn a_torn_tail_is_cut_off_wherever_it_tears() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("ledger");
-        let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
-        ledger.append(&[note(1)], Time(1)).unwrap();
-        let kept = ledger.file.as_ref().unwrap().end as usize;
-        ledger.append(&[note(2)], Time(2)).unwrap();
-        let end = ledger.file.as_ref().unwrap().end as usize;
-        drop(ledger);
-        let path = dir.join("000001.jsonl");
-        let whole = fs::read(&path).unwrap();
-        for cut in kept..end {
-            let mut torn = whole.clone();
-            torn[cut..].fill(0);
-            fs::write(&path, &torn).unwrap();
-            let (ledger, found, seen) = reopened(&dir).unwrap();
-            assert_eq!((seen.len(), found.torn_bytes), (2, (cut - kept) as u64), "torn at {cut}");
-            ledger.unwrap().append(&[note(9)], Time(3)).unwrap();
-            assert_eq!(reopened(&dir).unwrap().2.last(), Some(&note(9)));
-        }
-    }
-
-    #[test]
-    fn damage_is_named() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("ledger");
-        let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
-        (0..5).for_each(|n| ledger.append(&[note(n)], Time(n)).unwrap());
-        let path = dir.join("000001.jsonl");
-        let mut bytes = fs::read(&path).unwrap();
-        let third = bytes.iter().enumerate().filter(|(_, b)| **b == b'\n').nth(1).unwrap().0 + 20;
-        bytes[third] ^= 1;
-        fs::write(&path, bytes).unwrap();
-        let error = reopened(&dir).unwrap_err().to_string();
-        assert!(error.contains("000001.jsonl:3:"), "{error}");
-        let aside = Ledger::quarantine(&dir, Time::from_millis(5_000)).unwrap();
-        assert!(aside.ends_with("ledger.damaged-5") && !dir.exists());
-    }
-
-    #[test]
-    fn the_constants_are_those_of_the_last_epoch() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("ledger");
-        let found = || Ledger::constants(&dir, &signer()).unwrap().map(|constants| constants.epoch);
-        assert_eq!(found(), None);
-        let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
-        ledger.append(&[note(1)], Time(1)).unwrap();
-        assert_eq!(found(), Some(1));
-        let lie = Body::CatalogChanged {
-            entry: "\"kind\":\"ledger_open\"".into(),
-            item: String::new(),
-            reason: String::new(),
-        };
-        let anchor = Time::from_millis(0).to_string();
-        let second = Body::LedgerOpen(Constants { epoch: 2, anchor, target_duration: 2, rate: 48_000 });
-        ledger.append(&[second, note(2), lie], Time(2)).unwrap();
-        assert_eq!(found(), Some(2));
-        ledger.roll(Time(3)).unwrap();
-        assert_eq!(found(), Some(2), "each file tells");
-        let path = dir.join("000002.jsonl");
-        let forged = fs::read_to_string(&path).unwrap().replace("48000", "44100");
-        fs::write(&path, forged).unwrap();
-        assert_eq!(found(), Some(2), "the file before it tells");
-    }
-
-    #[test]
-    fn files_roll_over_and_the_chain_goes_on() {
-        let dir = tempfile::tempdir().unwrap();
-        let dir = dir.path().join("ledger");
-        let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
-        ledger.append(&[note(1)], Time(1)).unwrap();
-        ledger.file.as_mut().unwrap().end = FILE_BYTES_MAX;
-        let sealed = ledger.file.as_ref().unwrap().path.clone();
-        let real = fs::read(&sealed).unwrap().iter().rposition(|b| *b == b'\n').unwrap() as u64 + 1;
-        ledger.file.as_mut().unwrap().end = real;
-        ledger.roll(Time(2)).unwrap();
-        ledger.append(&[note(2)], Time(3)).unwrap();
-        assert_eq!(fs::metadata(&sealed).unwrap().permissions().mode() & 0o777, 0o444);
-        let (_, _, seen) = reopened(&dir).unwrap();
-        assert_eq!(seen, [constants(), note(1), constants(), note(2)]);
-    }
-}
+mod tests;

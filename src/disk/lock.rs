@@ -35,6 +35,14 @@ impl Lock {
     }
 }
 
+/// Whether some process holds the lock. Looks for a moment only, and takes nothing away from who holds it.
+pub fn is_held(path: &Path) -> bool {
+    let Ok(file) = File::open(path) else { return false };
+    let held = matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock));
+    let _ = file.unlock();
+    held
+}
+
 /// Unlocks by word and not only by closing: a child that another thread is just starting has the file open, too.
 impl Drop for Lock {
     fn drop(&mut self) {
@@ -61,7 +69,9 @@ mod tests {
         let busy = Lock::take(&path).unwrap_err();
         assert!(matches!(busy, Error::Busy { pid: Some(pid), .. } if pid == process::id()), "{busy}");
         assert!(busy.to_string().contains("held by another process"));
+        assert!(is_held(&path) && !is_held(&folder.path().join("none")));
         drop(held);
+        assert!(!is_held(&path));
         Lock::take(&path).unwrap();
     }
 }

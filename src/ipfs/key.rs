@@ -10,6 +10,7 @@ use std::{
 use libp2p::identity::{KeyType, Keypair};
 
 use super::{Error, Name};
+use crate::radio::checkpoint::Notary;
 
 /// A key file is 68 bytes long; what is longer is something else.
 const MAX_FILE_BYTES: u64 = 1_024;
@@ -97,6 +98,21 @@ impl Key {
     }
 }
 
+/// The station's key signs checkpoints, and who knows the station's name can check them.
+impl Notary for Key {
+    fn station(&self) -> String {
+        self.name.to_string()
+    }
+
+    fn public(&self) -> [u8; 32] {
+        self.name.public()
+    }
+
+    fn sign(&self, message: &[u8]) -> Vec<u8> {
+        self.pair.sign(message).expect("Ed25519 signs whatever it is given")
+    }
+}
+
 impl fmt::Debug for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Key({})", self.name)
@@ -136,6 +152,10 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::radio::{
+        checkpoint::Note,
+        merkle::{Peaks, leaf},
+    };
 
     #[test]
     fn the_encoding_is_the_one_of_libp2p() {
@@ -145,6 +165,25 @@ mod tests {
         assert_eq!(bytes[4..36], [7; 32]);
         assert_eq!(bytes.len(), 68);
         assert_eq!(Key::from_protobuf(&bytes).unwrap().peer_id(), key.peer_id());
+    }
+
+    #[test]
+    fn a_checkpoint_is_signed_as_by_openssl() {
+        // Made by scripts/receipt-vectors.
+        let vectors: serde_json::Value =
+            serde_json::from_str(include_str!("../../tests/golden/receipts.json")).unwrap();
+        let seed = data_encoding::HEXLOWER.decode(vectors["station_seed"].as_str().unwrap().as_bytes()).unwrap();
+        let key = Key::of(Keypair::ed25519_from_bytes(seed).unwrap());
+        assert_eq!(key.station(), vectors["station"].as_str().unwrap());
+        let mut tree = Peaks::default();
+        for line in vectors["lines"].as_array().unwrap() {
+            tree.push(leaf(line.as_str().unwrap().as_bytes()));
+        }
+        let expected = vectors["note"].as_str().unwrap();
+        let note = Note::parse(expected).unwrap();
+        assert_eq!(Note::sign(&note.origin, &tree, &key), expected);
+        assert_eq!(note.check(&key.public(), |message, signature| key.name().verify(message, signature)), Ok(()));
+        assert!(note.check(&Key::of_seed(1).public(), |_, _| true).is_err());
     }
 
     #[test]

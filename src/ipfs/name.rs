@@ -3,7 +3,11 @@
 use std::{fmt, str::FromStr};
 
 use cid::{Cid, multibase::Base};
-use libp2p::{PeerId, identity::PublicKey, multihash::Multihash};
+use libp2p::{
+    PeerId,
+    identity::{PublicKey, ed25519},
+    multihash::Multihash,
+};
 
 use super::Error;
 
@@ -20,6 +24,22 @@ impl Name {
     /// The key under which the DHT keeps the record of this name: `/ipns/` and the multihash, as bytes.
     pub fn routing_key(&self) -> Vec<u8> {
         [b"/ipns/".as_slice(), &self.0.to_bytes()].concat()
+    }
+
+    /// The Ed25519 public key that the name holds.
+    pub fn public(&self) -> [u8; 32] {
+        self.key().map_or([0; 32], |key| key.to_bytes())
+    }
+
+    /// Whether the key of this name signed `message` (RFC 8032, Ed25519).
+    pub fn verify(&self, message: &[u8], signature: &[u8]) -> bool {
+        self.key().is_some_and(|key| key.verify(message, signature))
+    }
+
+    /// The key; every name that was made has one.
+    fn key(&self) -> Option<ed25519::PublicKey> {
+        let hash = Multihash::<64>::from_bytes(&self.0.to_bytes()).ok()?;
+        PublicKey::try_decode_protobuf(hash.digest()).ok()?.try_into_ed25519().ok()
     }
 
     pub(super) const fn of(peer: PeerId) -> Self {
@@ -70,7 +90,10 @@ impl FromStr for Name {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{ipfs::Key, radio::segment};
+    use crate::{
+        ipfs::Key,
+        radio::{checkpoint::Notary, segment},
+    };
 
     #[test]
     fn prints_as_base36_and_reads_itself_back() {
@@ -87,6 +110,18 @@ mod tests {
         let key = Key::of_seed(1).name().routing_key();
         assert_eq!(key[..12], *b"/ipns/\x00\x24\x08\x01\x12\x20");
         assert_eq!(key.len(), 6 + 38);
+    }
+
+    #[test]
+    fn checks_what_its_key_signed() {
+        let key = Key::of_seed(7);
+        // RFC 8032 §5.1.5; the public key of this seed comes from Python's cryptography.
+        let public = data_encoding::HEXLOWER.encode(&key.name().public());
+        assert_eq!(public, "ea4a6c63e29c520abef5507b132ec5f9954776aebebe7b92421eea691446d22c");
+        let signature = key.sign(b"message");
+        assert!(key.name().verify(b"message", &signature));
+        assert!(!key.name().verify(b"massage", &signature) && !key.name().verify(b"message", &signature[1..]));
+        assert!(!Key::of_seed(8).name().verify(b"message", &signature));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! Blocks on disk: the repo of `rust_ipfs`, behind one writer.
 
-use std::{fmt, path::Path, sync::Arc};
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -138,13 +142,21 @@ impl fmt::Debug for Store {
     }
 }
 
+/// The file in which the repo in `folder` keeps a block, for who reads beside the process that holds it: the shard is
+/// named by the last but one and two characters of the CID (flatfs, "next-to-last/2").
+pub fn block_file(folder: &Path, cid: &Cid) -> PathBuf {
+    let name = cid.to_string();
+    let shard = &name[name.len().saturating_sub(3)..name.len().saturating_sub(1)];
+    folder.join("blockstore").join(shard).join(format!("{name}.data"))
+}
+
 fn failed(error: impl fmt::Display) -> Error {
     Error::Store(error.to_string())
 }
 
 #[cfg(test)]
 mod tests {
-    use std::{fs, path::PathBuf};
+    use std::fs;
 
     use super::*;
     use crate::radio::segment::{DAG_PB, RAW, cid_of};
@@ -156,11 +168,6 @@ mod tests {
             (cid_of(RAW, &bytes), Bytes::from(bytes))
         };
         (0..count).map(block).collect()
-    }
-
-    fn file_of(folder: &Path, cid: Cid) -> PathBuf {
-        let name = cid.to_string();
-        folder.join("blockstore").join(&name[name.len() - 3..name.len() - 1]).join(format!("{name}.data"))
     }
 
     #[tokio::test]
@@ -200,7 +207,7 @@ mod tests {
         assert_eq!(store.pinned().await.unwrap(), [blocks[2].0]);
         for (cid, _) in &blocks[..2] {
             assert_eq!(store.get(*cid).await.unwrap(), None);
-            assert!(!file_of(folder.path(), *cid).exists());
+            assert!(!block_file(folder.path(), cid).exists());
         }
         store.remove(vec![blocks[0].0]).await.unwrap();
     }
@@ -210,7 +217,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let block = blocks(1, 100).remove(0);
-        let path = file_of(folder.path(), block.0);
+        let path = block_file(folder.path(), &block.0);
         for broken in [b"".as_slice(), b"something else", &[1; 100]] {
             store.put(vec![block.clone()]).await.unwrap();
             fs::write(&path, broken).unwrap();
@@ -246,7 +253,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let blocks = blocks(2, 100);
-        let shard = file_of(folder.path(), blocks[0].0).parent().unwrap().to_owned();
+        let shard = block_file(folder.path(), &blocks[0].0).parent().unwrap().to_owned();
         fs::write(&shard, b"a file where a folder should be").unwrap();
         assert!(matches!(store.put(vec![blocks[0].clone()]).await, Err(Error::Store(_))));
         fs::remove_file(&shard).unwrap();
@@ -262,7 +269,7 @@ mod tests {
         store.put(vec![block.clone()]).await.unwrap();
         store.close().await;
         drop(store);
-        let path = file_of(folder.path(), block.0);
+        let path = block_file(folder.path(), &block.0);
         let stray = path.with_extension("data.1.0.tmp");
         fs::hard_link(&path, &stray).unwrap();
         let store = Store::open(folder.path()).await.unwrap();

@@ -159,12 +159,13 @@ pub(super) struct Rendered {
 }
 
 /// Renders lists and root (contract §4). `groups` are the files of all groups, `held` is the root's `ipfs/` folder:
-/// segments and groups with their sizes.
+/// segments and groups with their sizes, `ledger` its `ledger/` folder, which is stored already.
 pub(super) fn render(
     shown: &Shown,
     groups: &[GroupFile],
     held: &[(Cid, u64)],
     frame: &Frame,
+    ledger: Option<&dag::Entry>,
     now: Time,
 ) -> Result<Option<Rendered>, dag::Error> {
     let Some(list) = hls::render(&shown.snapshot) else { return Ok(None) };
@@ -187,6 +188,7 @@ pub(super) fn render(
     entries.extend(coarse_list(&shown.snapshot, groups).map(|text| file("live-60.m3u8", &text)));
     let segments = held.iter().map(|(cid, size)| dag::Entry { name: cid.to_string(), cid: *cid, tsize: *size });
     let folder = Directory::new(segments.collect())?.encode()?;
+    entries.extend(ledger.cloned());
     entries.push(dag::Entry { name: "ipfs".into(), cid: folder.cid, tsize: folder.tsize });
     let root = Directory::new(entries)?.encode()?;
     blocks.push((folder.cid, folder.bytes));

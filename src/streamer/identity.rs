@@ -13,6 +13,10 @@ const SECRETS: &str = "receipts.toml";
 const SECRETS_BYTES_MAX: u64 = 64 << 10;
 /// Where an import puts the keys together before they become those of the station.
 const IMPORTING: &str = ".tmp-keys";
+/// Held while a key is made.
+const ROTATING: &str = ".lock";
+/// The first key of a station.
+const FIRST: &str = "r1";
 
 /// The keys of a station.
 #[derive(Debug)]
@@ -62,6 +66,9 @@ struct Backup {
 }
 
 impl Identity {
+    /// The file of the keys that sign receipts.
+    pub const RECEIPT_KEYS: &str = SECRETS;
+
     /// Loads the keys in `dir`. With `may_create` missing ones are made; a station that has a ledger must not lose
     /// its keys silently, so there it is an error that says what to do.
     pub fn load(dir: &Path, may_create: bool) -> anyhow::Result<Self> {
@@ -71,6 +78,29 @@ impl Identity {
         };
         let [peer, stream, station] = KEYS.map(key);
         Ok(Self { peer: peer?, stream: stream?, station: station?, receipts: receipts(dir, may_create)? })
+    }
+
+    /// The keys that sign and verify the receipts of a station; none where there is no file of them.
+    pub fn receipt_keys(dir: &Path) -> anyhow::Result<Vec<SigningKey>> {
+        secrets(dir)?.map_or_else(|| Ok(Vec::new()), |secrets| signing(&secrets))
+    }
+
+    /// Makes a new key that signs receipts from now on. The one before stays, for what it has signed. A station that is
+    /// on air takes the new key with its next receipt. Gives the ids of the old key and of the new one.
+    pub fn rotate(dir: &Path) -> anyhow::Result<(String, String)> {
+        let _lock = disk::Lock::take(&dir.join(ROTATING))?;
+        let mut all = secrets(dir)?.context("there are no receipt keys yet: start the station once")?;
+        let old = signing(&all)?.first().map(|key| key.id().to_owned()).unwrap_or_default();
+        let number = |key: &Secret| key.id.strip_prefix('r').and_then(|number| number.parse::<u64>().ok());
+        let id = format!("r{}", all.key.iter().filter_map(number).max().unwrap_or(0) + 1);
+        all.key.iter_mut().filter(|key| key.state == State::Active).for_each(|key| key.state = State::VerifyOnly);
+        all.key.push(fresh(&id)?);
+        let (path, beside) = (dir.join(SECRETS), dir.join(format!(".tmp-{SECRETS}")));
+        disk::Disk::default().remove(&beside)?;
+        disk::create_private(&beside, toml::to_string(&all)?.as_bytes())?;
+        fs::rename(&beside, &path).with_context(|| format!("{} cannot be replaced", path.display()))?;
+        disk::Disk::default().sync_folder(dir)?;
+        Ok((old, id))
     }
 
     /// The backup of the keys in `dir`: text that [`Identity::import`] takes.
@@ -138,7 +168,7 @@ fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<Vec<SigningKey>> {
     let secrets = match secrets(dir)? {
         Some(secrets) => secrets,
         None if may_create => {
-            let made = Secrets { key: vec![fresh()?] };
+            let made = Secrets { key: vec![fresh(FIRST)?] };
             save(dir, &made)?;
             made
         }
@@ -176,11 +206,11 @@ fn save(dir: &Path, secrets: &Secrets) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn fresh() -> anyhow::Result<Secret> {
+fn fresh(id: &str) -> anyhow::Result<Secret> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let created = clock::wall().to_string();
-    Ok(Secret { id: "r1".into(), secret: HEXLOWER.encode(&secret), state: State::Active, created })
+    Ok(Secret { id: id.into(), secret: HEXLOWER.encode(&secret), state: State::Active, created })
 }
 
 #[cfg(test)]
@@ -207,6 +237,26 @@ mod tests {
         for name in ["peer.key", SECRETS] {
             assert_eq!(fs::metadata(new.join(name)).unwrap().permissions().mode() & 0o777, 0o600);
         }
+    }
+
+    #[test]
+    fn a_new_key_signs_and_all_old_ones_verify() {
+        use std::os::unix::fs::PermissionsExt;
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        fs::create_dir(&keys).unwrap();
+        assert!(Identity::rotate(&keys).unwrap_err().to_string().contains("no receipt keys yet"));
+        assert!(Identity::receipt_keys(&keys).unwrap().is_empty());
+        Identity::load(&keys, true).unwrap();
+        for (old, new) in [("r1", "r2"), ("r2", "r3")] {
+            assert_eq!(Identity::rotate(&keys).unwrap(), (old.into(), new.into()));
+            assert_eq!(fs::metadata(keys.join(SECRETS)).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+        let all = Identity::receipt_keys(&keys).unwrap();
+        assert_eq!(all.iter().map(SigningKey::id).collect::<Vec<_>>(), ["r3", "r1", "r2"]);
+        let moved = dir.path().join("moved");
+        Identity::import(&moved, &Identity::export(&keys).unwrap()).unwrap();
+        assert_eq!(Identity::receipt_keys(&moved).unwrap().len(), 3);
     }
 
     #[test]

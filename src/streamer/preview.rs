@@ -135,7 +135,7 @@ fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Position>> {
         return Ok(None);
     }
     let identity = Identity::load(&layout.keys(), false)?;
-    let signer = Signer { keys: identity.receipts, node_id: String::new(), stream: String::new() };
+    let signer = Signer::reader(identity.receipts);
     let mut history = History::default();
     let since = now.minus(BACK);
     Ledger::read(&layout.ledger(), &signer, since, &mut |receipt| {

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     air::{Frame, GroupFile, Rendered, Shown, group_files, render},
+    checkpoints::{Folder, folder},
     lanes::{Lanes, Routed},
     notes::Notes,
     offer::Offer,
@@ -24,6 +25,7 @@ use crate::{
     clock,
     ipfs::{Blocks, Key, Node, Numbers, Record, Records, Router, Store, View},
     radio::{
+        checkpoint::CheckpointBody,
         echo::Echo,
         naming::{NameAction, Naming},
         receipt::Body,
@@ -60,6 +62,7 @@ pub(super) struct Named {
 enum Ended {
     Reserved { until: u64, well: bool },
     Put { which: Which, value: Cid, sequence: u64, outcome: Result<Duration, String> },
+    Stored { folder: Folder, outcome: Result<(), String> },
 }
 
 /// A segment in the root's `ipfs/` folder.
@@ -80,6 +83,7 @@ pub(super) struct Publisher {
     pub(super) routers: Vec<Router>,
     pub(super) put: watch::Sender<Sequences>,
     pub(super) writer: Writer,
+    pub(super) checkpoints: watch::Receiver<Vec<CheckpointBody>>,
     pub(super) notes: Notes,
     pub(super) frame: Frame,
     pub(super) stream: Named,
@@ -107,6 +111,8 @@ struct Work {
     last_group: u64,
     /// The root's `ipfs/` folder: names with their sizes, sorted.
     folder: Vec<(Cid, u64)>,
+    /// The root's `ledger/` folder, once it is stored.
+    ledger: Option<Folder>,
     offer: Offer,
     ended: mpsc::Sender<Ended>,
     lanes: Lanes,
@@ -133,6 +139,8 @@ impl Publisher {
         let (ended, mut endings) = mpsc::channel(8);
         let (routed, mut routings) = mpsc::channel(8);
         let lanes = Lanes::open(&self.routers, &routed);
+        let mut checkpoints = self.checkpoints.clone();
+        checkpoints.mark_changed();
         let mut work = Work {
             publisher: self,
             shown: None,
@@ -140,6 +148,7 @@ impl Publisher {
             last_seq: 0,
             last_group: 0,
             folder: Vec::new(),
+            ledger: None,
             offer: Offer::default(),
             ended,
             lanes,
@@ -165,6 +174,11 @@ impl Publisher {
                 Some(ended) = endings.recv() => work.ended(ended),
                 Some(routed) = routings.recv() => work.routed(routed),
                 Some(report) = reports.recv() => work.seen(report),
+                // Behind the first list, which must not wait for them.
+                Ok(()) = checkpoints.changed(), if work.shown.is_some() => {
+                    let known = checkpoints.borrow_and_update().clone();
+                    work.store_checkpoints(&known).await;
+                }
                 Ok(()) = floor.changed(), if !work.names_open => {
                     let floor = *floor.borrow_and_update();
                     work.open_names(floor);
@@ -184,7 +198,8 @@ impl Work {
             Err(error) => return self.publisher.notes.raise("root", error.to_string()),
         };
         self.take_over(&shown, &groups).await;
-        let rendered = match render(&shown, &groups, &self.folder, &self.publisher.frame, now) {
+        let (frame, ledger) = (&self.publisher.frame, self.ledger.as_ref());
+        let rendered = match render(&shown, &groups, &self.folder, frame, ledger.map(|ledger| &ledger.entry), now) {
             Ok(Some(rendered)) => rendered,
             Ok(None) => return,
             Err(error) => return self.publisher.notes.raise("root", error.to_string()),
@@ -197,7 +212,8 @@ impl Work {
                 self.publisher.notes.clear("store");
                 self.keep_groups(&shown, &fresh).await;
                 let until = now.plus(self.publisher.keep_lists);
-                self.publisher.shelf.keep(cids.iter().copied(), until).await;
+                let ledger = self.ledger.iter().flat_map(Folder::cids);
+                self.publisher.shelf.keep(cids.iter().copied().chain(ledger), until).await;
                 self.publisher.stream.naming.want(rendered.list_cid);
                 self.publisher.station.naming.want(rendered.root_cid);
                 let _ = self.publisher.node.notify_new_blocks(cids).await;
@@ -256,6 +272,22 @@ impl Work {
         let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
         let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;
         let _ = self.publisher.node.provide(cids).await;
+    }
+
+    /// Stores the root's `ledger/` folder apart from the lists; the next root has it as soon as it is there.
+    async fn store_checkpoints(&mut self, known: &[CheckpointBody]) {
+        let folder = match folder(known) {
+            Ok(Some(folder)) => folder,
+            Ok(None) => return,
+            Err(error) => return self.publisher.notes.raise("root", error.to_string()),
+        };
+        let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
+        self.publisher.shelf.keep(folder.cids(), until).await;
+        let (store, ended) = (self.publisher.store.clone(), self.ended.clone());
+        tokio::spawn(async move {
+            let outcome = store.put(folder.blocks.clone()).await.map_err(|error| error.to_string());
+            let _ = ended.send(Ended::Stored { folder, outcome }).await;
+        });
     }
 
     async fn tick(&mut self) {
@@ -398,6 +430,9 @@ impl Work {
                     namings.into_iter().for_each(Naming::unreserved);
                 }
             }
+            Ended::Stored { folder, outcome: Ok(()) } => self.ledger = Some(folder),
+            // The next one comes within the hour and has this one with it.
+            Ended::Stored { outcome: Err(error), .. } => tracing::warn!(%error, "checkpoints cannot be stored"),
             Ended::Put { which, value, sequence, outcome } => {
                 self.offer.named(value, self.publisher.clock.now().station);
                 let now = clock::wall();

@@ -36,6 +36,7 @@ use crate::{
     },
     ipfs::{Key, Node, Options, Records, Router, Store},
     radio::{
+        checkpoint::CheckpointBody,
         echo::Echo,
         history::History,
         naming::{Naming, NamingRules},
@@ -153,6 +154,8 @@ struct Base {
     store: Store,
     node: Node,
     writer: Writer,
+    /// The newest checkpoints of the ledger.
+    told: watch::Receiver<Vec<CheckpointBody>>,
     rules: Rules,
     epoch: u64,
     /// `None` on a station that has never been on air, or begins another epoch.
@@ -223,6 +226,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
         keys: settings.identity.receipts.clone(),
         node_id: settings.identity.peer.peer_id(),
         stream: settings.identity.stream.name().to_string(),
+        notary: Some(Arc::new(settings.identity.station.clone())),
     };
     let (ledger, keep, signing) = (layout.ledger(), settings.keep_segments, signer.clone());
     let required = settings.rules.receipts_required;
@@ -236,14 +240,17 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     // Of a chain that is damaged nobody knows where it ended: another one begins, far above what is known of it.
     let begins_anew = another_epoch || past.damage.is_some();
     let constants = Arc::new(OnceLock::new());
-    let writer = Writer::start(desk(&mut past, layout, signer, constants.clone(), &notes))
+    let checkpoints = watch::Sender::new(Vec::new());
+    let told = checkpoints.subscribe();
+    let writer = Writer::start(desk(&mut past, layout, signer, constants.clone(), checkpoints, &notes))
         .context("the ledger's writer cannot be started")?;
     let reserved = past.history.reserved();
     let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
     let shelf = Shelf::new(store.clone(), past.retention);
-    Ok(Base { clock, notes, store, node, writer, rules, epoch, timeline, fresh, reserved, shelf, held: past.held })
+    let held = past.held;
+    Ok(Base { clock, notes, store, node, writer, told, rules, epoch, timeline, fresh, reserved, shelf, held })
 }
 
 fn streamer(
@@ -294,6 +301,7 @@ fn publisher(
         node: base.node,
         put,
         writer: base.writer,
+        checkpoints: base.told,
         notes: base.notes,
         frame: frame(&settings, base.epoch),
         status: status(&settings),
@@ -408,7 +416,14 @@ async fn first_numbers(settings: &Settings, past: &Past, node: &Node) -> First {
     }
 }
 
-fn desk(past: &mut Past, layout: &Layout, signer: Signer, constants: Arc<OnceLock<Body>>, notes: &Notes) -> Desk {
+fn desk(
+    past: &mut Past,
+    layout: &Layout,
+    signer: Signer,
+    constants: Arc<OnceLock<Body>>,
+    checkpoints: watch::Sender<Vec<CheckpointBody>>,
+    notes: &Notes,
+) -> Desk {
     let damage = past.damage.take();
     if let Some(damage) = &damage {
         notes.raise("receipts", damage.clone());
@@ -417,7 +432,8 @@ fn desk(past: &mut Past, layout: &Layout, signer: Signer, constants: Arc<OnceLoc
         notes.raise("ledger", why);
     }
     let preface = damage.into_iter().map(|reason| Body::Repair { reason }).collect();
-    Desk { ledger: past.ledger.take(), dir: layout.ledger(), signer, constants, preface }
+    let (ledger, dir, keys) = (past.ledger.take(), layout.ledger(), layout.keys());
+    Desk { ledger, dir, signer, constants, preface, keys, seen: None, checkpoints }
 }
 
 /// The timeline where the ledger ends; `None` if it has no segment.

@@ -1,17 +1,20 @@
 //! The one writer of the ledger: a thread of its own, because a sync may take as long as the disk likes.
 
 use std::{
+    fs,
     path::PathBuf,
     sync::{Arc, OnceLock},
     thread,
+    time::SystemTime,
 };
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
+use super::Identity;
 use crate::{
     clock,
     disk::ledger::{Error, Ledger, Signer},
-    radio::receipt::Body,
+    radio::{checkpoint::CheckpointBody, receipt::Body},
 };
 
 /// Batches that may wait to be written.
@@ -42,11 +45,18 @@ pub(super) struct Desk {
     pub(super) constants: Arc<OnceLock<Body>>,
     /// What is to be said first of all.
     pub(super) preface: Vec<Body>,
+    /// Where the keys are: they may be rotated while the station is on air.
+    pub(super) keys: PathBuf,
+    /// When their file was written last, and its length.
+    pub(super) seen: Option<(SystemTime, u64)>,
+    /// Hears of every new checkpoint.
+    pub(super) checkpoints: watch::Sender<Vec<CheckpointBody>>,
 }
 
 impl Desk {
     fn append(&mut self, bodies: &[Body]) -> Result<(), String> {
         let now = clock::wall();
+        self.look_at_keys();
         let constants = self.constants.get();
         let fresh = self.ledger.is_none() && constants.is_some();
         if self.ledger.is_none() {
@@ -65,7 +75,40 @@ impl Desk {
         ledger.append(&batch, now).map_err(words)?;
         self.preface.clear();
         self.constants = Arc::default();
+        self.tell();
         Ok(())
+    }
+
+    /// Takes other keys as soon as they are there. A file that cannot be read changes nothing.
+    fn look_at_keys(&mut self) {
+        let file = self.keys.join(Identity::RECEIPT_KEYS);
+        let seen = fs::metadata(&file).and_then(|found| Ok((found.modified()?, found.len()))).ok();
+        if seen.is_none() || seen == self.seen {
+            return;
+        }
+        self.seen = seen;
+        let taken = Identity::receipt_keys(&self.keys).map_err(|error| error.to_string()).and_then(|keys| {
+            if !self.ledger.as_mut().is_none_or(|ledger| ledger.set_keys(keys.clone())) {
+                return Err("the key that signs now is not among them".into());
+            }
+            self.signer.keys = keys;
+            Ok(())
+        });
+        if let Err(why) = taken {
+            tracing::warn!("{}: the keys stay as they are: {why}", file.display());
+        }
+    }
+
+    /// Tells of the checkpoints, if there is another one.
+    pub(super) fn tell(&self) {
+        let Some(known) = self.ledger.as_ref().map(Ledger::checkpoints) else { return };
+        self.checkpoints.send_if_modified(|told| {
+            let other = told.last().map(|last| last.size) != known.back().map(|last| last.size);
+            if other {
+                *told = known.iter().cloned().collect();
+            }
+            other
+        });
     }
 }
 
@@ -77,6 +120,7 @@ impl Writer {
     /// Starts the thread.
     pub(super) fn start(mut desk: Desk) -> std::io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE_MAX);
+        desk.tell();
         thread::Builder::new().name("ledger".into()).spawn(move || {
             while let Some(job) = queue.blocking_recv() {
                 // Nobody waits for the answer any more only when the station stops.
