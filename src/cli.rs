@@ -15,6 +15,7 @@ use crate::{config, disk, ipfs, mirror, setup as making, streamer};
 
 mod follow;
 mod preview;
+mod receipts;
 mod run;
 mod setup;
 
@@ -62,7 +63,9 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
-    /// Back up or restore the station's keys.
+    /// Verify, look up, copy and prove what has aired; also while the station is on air.
+    Receipts(receipts::Options),
+    /// Back up, restore or rotate the station's keys.
     Key(KeyArgs),
 }
 
@@ -84,6 +87,8 @@ enum KeyAction {
         /// The file to read.
         file: PathBuf,
     },
+    /// Sign receipts with a new key from now on; a station on air takes it with its next receipt.
+    Rotate,
 }
 
 /// Runs the command that the arguments name.
@@ -112,6 +117,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Run { no_setup, follow: None } => run::run(&dir, no_setup),
         Command::Setup(options) => setup::run(&dir, options),
         Command::Preview { hours, json } => preview::run(&dir, hours, json),
+        Command::Receipts(options) => receipts::run(&dir, options),
+        Command::Key(KeyArgs { action: KeyAction::Rotate }) => rotate(&dir),
         Command::Key(KeyArgs { action: KeyAction::Export { file } }) => export(&dir, &file),
         Command::Key(KeyArgs { action: KeyAction::Import { file } }) => import(&dir, &file),
     }
@@ -131,6 +138,15 @@ fn import(dir: &Path, file: &Path) -> anyhow::Result<u8> {
     let bytes = disk::read(file, BACKUP_BYTES_MAX)?;
     let text = String::from_utf8(bytes).with_context(|| format!("{} is not UTF-8", file.display()))?;
     streamer::Identity::import(&layout.keys(), &text)?;
+    Ok(OK)
+}
+
+fn rotate(dir: &Path) -> anyhow::Result<u8> {
+    let (old, new) = streamer::Identity::rotate(&disk::Layout::new(dir).keys())?;
+    say(&format!(
+        "receipts are signed by the key {new} from the next one on; {old} still verifies what it has signed.\n\
+         Back up the keys again (`ipfs-radio key export FILE`): an older backup does not have {new}."
+    ));
     Ok(OK)
 }
 

@@ -114,3 +114,55 @@ fn an_item_that_cannot_air_is_named_until_it_can() {
     assert!(list.segments.values().any(|entry| entry.title.ends_with(",b")));
     station.stop();
 }
+
+/// What a command says, and its exit code.
+fn told(station: &Station, arguments: &[&str]) -> (String, Option<i32>) {
+    let output = station.call(arguments);
+    let words = [output.stdout, output.stderr].concat();
+    (String::from_utf8(words).unwrap(), output.status.code())
+}
+
+#[test]
+fn receipts_are_verified_looked_up_and_proved_beside_the_air() {
+    let mut station = with_music();
+    station.run();
+    station.wait("receipts", |station| (kinds(station).len() > 20).then_some(()));
+    assert_eq!(kinds(&station)[..2], ["ledger_open", "checkpoint"]);
+    let status = station.status().unwrap();
+    let (name, on_air) = (status["station"].as_str().unwrap(), status["media_sequence"].to_string());
+    let note = station.wait("a checkpoint", |station| station.get(&format!("/ipns/{name}/ledger/checkpoint")));
+    assert!(note.starts_with(&format!("ipns/{name}/ledger/")), "{note}");
+    let checkpoint = station.path().join("checkpoint");
+    fs::write(&checkpoint, &note).unwrap();
+    let checkpoint = checkpoint.to_str().unwrap();
+    let (said, code) = told(&station, &["receipts", "verify", "--blocks", "--checkpoint", checkpoint]);
+    assert!(code == Some(0) && said.contains("all hold"), "{said}");
+    let (line, code) = told(&station, &["receipts", "get", "--media-seq", &on_air]);
+    assert!(code == Some(0) && line.contains(&format!("\"media_seq\":{on_air},")), "{line}");
+    let (proof, code) = told(&station, &["receipts", "prove", "--seq", "0"]);
+    let proof: serde_json::Value = serde_json::from_str(&proof).unwrap();
+    assert_eq!((code, proof["checkpoint"].as_str().unwrap(), &proof["index"]), (Some(0), &*note, &0.into()));
+
+    let (said, code) = told(&station, &["key", "rotate"]);
+    assert!(code == Some(0) && said.contains("r2"), "{said}");
+    station.wait("the new key", |station| kinds(station).contains(&"key_rotated".into()).then_some(()));
+    station.kill();
+    station.run();
+    station.wait("a list", Station::list);
+    let (said, code) = told(&station, &["receipts", "verify", "--checkpoint", checkpoint]);
+    assert!(code == Some(0) && said.contains("all hold"), "{said}");
+    let (copy, _) = told(&station, &["receipts", "extract", "--from", "3", "--to", "9"]);
+    let file = station.path().join("copy.jsonl");
+    fs::write(&file, &copy).unwrap();
+    let (said, code) = told(&station, &["receipts", "verify", file.to_str().unwrap()]);
+    assert!(code == Some(0) && said.starts_with("7 receipts (3 to 9)"), "{said}");
+    assert_eq!(station.stop(), Some(0));
+
+    let path = first_ledger_file(&station);
+    let mut bytes = fs::read(&path).unwrap();
+    let tenth = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n').nth(9).unwrap().0;
+    bytes[tenth + 30] ^= 1;
+    fs::write(&path, bytes).unwrap();
+    let (said, code) = told(&station, &["receipts", "verify"]);
+    assert!(code == Some(1) && said.contains("000001.jsonl:11: "), "{said}");
+}
