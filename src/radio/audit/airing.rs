@@ -12,6 +12,9 @@ const STEPS_MAX: usize = 64;
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Airing {
     axis: Option<Axis>,
+    /// The item that was begun last: none of its segments may have aired, if a crash came between.
+    started: Option<StartedBody>,
+    /// The item of the last segment.
     run: Option<StartedBody>,
     last: Option<SegmentBody>,
     /// The jumps of the dates since the last segment.
@@ -31,7 +34,7 @@ impl Airing {
                     if axis.epoch <= known.epoch && self.last.is_some() {
                         return Err(format!("epoch {} has other constants than before", axis.epoch));
                     }
-                    (self.other_axis, self.run) = (true, None);
+                    (self.other_axis, self.started, self.run) = (true, None, None);
                     self.steps.clear();
                 }
                 Ok(0)
@@ -51,10 +54,13 @@ impl Airing {
                 if run.part >= run.parts {
                     return Err(format!("an item begins with part {} of {}", run.part, run.parts));
                 }
-                self.run = Some((**run).clone());
+                self.started = Some((**run).clone());
                 Ok(0)
             }
             Body::Segment(segment) => {
+                if let Some(run) = self.started.take().filter(|run| segment.disc && run.media_seq == segment.media_seq) {
+                    self.run = Some(run);
+                }
                 let unproved = self.segment(segment)?;
                 self.last = Some((**segment).clone());
                 self.other_axis = false;

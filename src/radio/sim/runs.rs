@@ -148,6 +148,17 @@ fn a_ledger_that_is_down_for_hours_silences_nothing() {
     }
 }
 
+/// Blocks that come and go end items early, and crashes fall between the receipt of an item and that of its segment.
+#[test]
+fn crashes_at_every_other_step() {
+    let rules = Rules { window_size: 10, look_ahead: 10, ..RULES };
+    for seed in 0..12 {
+        let faults = &[Fault::Blocks, Fault::Blocks, Fault::Crash];
+        let config = Config { seed, rules: rules.clone(), shape: Shape::Mixed, items: 3, faults, ..CALM };
+        run(Config { fault_seconds: 60, crash_one_in: 6, read_one_in: 4, ..config }, HOUR);
+    }
+}
+
 /// A machine without a battery starts in 1970; a broken one in the next century.
 #[test]
 fn clocks_that_are_decades_off() {
