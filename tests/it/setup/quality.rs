@@ -15,7 +15,7 @@ fn station() -> (Station, Report) {
     let station = Station::empty();
     station.record("music/1.wav", 220, 1_500);
     let mut clipped = wav(330, 1_500);
-    clipped[4_044..4_144].fill(0x7f);
+    clipped[4_044..4_144].as_chunks_mut::<2>().0.fill(i16::MAX.to_le_bytes());
     station.write("music/2.wav", &clipped);
     let whole = wav(440, 1_500);
     station.write("music/3.wav", &whole[..whole.len() - 20_000]);
