@@ -167,12 +167,16 @@ fn look(station: &Station, observer: &mut Observer) -> Option<u64> {
     Some(last)
 }
 
-/// What was seen, with its number and its time since the first: what the network must have no part in.
-fn heard(observer: &Observer) -> Vec<(u64, bool, String, u64)> {
+/// What was seen, with its number: what the network must have no part in. Its dates go on without a jump.
+fn heard(observer: &Observer) -> Vec<(u64, bool, String)> {
     let date = |entry: &Entry| Time::parse(&entry.date).unwrap().millis();
-    let (first, begun) = observer.seen.first_key_value().map_or((0, 0), |(number, entry)| (*number, date(entry)));
-    let one = |(number, entry): (&u64, &Entry)| (number - first, entry.disc, entry.title.clone(), date(entry) - begun);
-    observer.seen.iter().map(one).collect()
+    for (one, next) in observer.seen.values().zip(observer.seen.values().skip(1)) {
+        let lasts = one.title.split(',').next().unwrap().parse::<f64>().unwrap() * 1_000.0;
+        let off = (date(next) - date(one)) as f64 - lasts;
+        assert!(off.abs() < 1.5, "the dates jump by {off} ms behind {one:?}"); // Dates are whole milliseconds.
+    }
+    let first = observer.seen.first_key_value().map_or(0, |(number, _)| *number);
+    observer.seen.iter().map(|(number, entry)| (number - first, entry.disc, entry.title.clone())).collect()
 }
 
 #[test]

@@ -110,6 +110,6 @@ fn pes(unit: &[u8], pcr: u64, starts_where_it_should: bool) -> Pes {
     let [a, b, c, d, e] = [9, 10, 11, 12, 13].map(|at| u64::from(unit[at]));
     assert_eq!((a & 0xf1, c & 1, e & 1), (0x21, 1, 1), "marker bits");
     let pts = (a >> 1 & 7) << 30 | b << 22 | (c >> 1) << 15 | d << 7 | e >> 1;
-    assert_eq!(pts - pcr, 9_000, "the clock leads by 100 ms");
+    assert_eq!(pts - pcr, 90_000, "the clock leads by a second");
     Pes { pts, data: unit[14..].to_vec() }
 }

@@ -58,7 +58,8 @@ impl Airing {
                 Ok(0)
             }
             Body::Segment(segment) => {
-                if let Some(run) = self.started.take().filter(|run| segment.disc && run.media_seq == segment.media_seq) {
+                if let Some(run) = self.started.take().filter(|run| segment.disc && run.media_seq == segment.media_seq)
+                {
                     self.run = Some(run);
                 }
                 let unproved = self.segment(segment)?;
