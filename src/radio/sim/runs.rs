@@ -132,6 +132,22 @@ fn the_longest_window_is_filled_in_many_batches() {
     world.settle();
 }
 
+#[test]
+fn a_first_list_is_filled_after_a_crash_whatever_the_clock_says() {
+    for step in [-86_400_000, -13_000, 13_000, 86_400_000] {
+        let rules = Rules { look_ahead: 1_000, ..RULES };
+        let mut world = World::new(Config { seed: 6, rules, latency: SECOND, read_one_in: 50, ..CALM });
+        for seconds in [10, 10] {
+            world.run(seconds);
+            world.set_clock(step);
+            world.crash_now();
+        }
+        world.run(300);
+        assert!(world.observer.visible.is_some(), "no list");
+        world.settle();
+    }
+}
+
 /// More receipts than are kept wait for the ledger, in the middle of an item of three hours.
 #[test]
 fn a_ledger_that_is_down_for_hours_silences_nothing() {
