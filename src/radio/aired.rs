@@ -98,6 +98,11 @@ impl Run {
         if self.artist.is_empty() { self.title.clone() } else { format!("{} - {}", self.artist, self.title) }
     }
 
+    /// Whether `segment` can be of this run: its first one, behind a discontinuity, or a later one.
+    pub const fn begins_at_or_before(&self, segment: &SegmentBody) -> bool {
+        if segment.disc { self.media_seq == segment.media_seq } else { self.media_seq < segment.media_seq }
+    }
+
     /// Its receipt.
     pub fn body(&self) -> Body {
         Body::ItemStarted(Box::new(StartedBody {

@@ -231,10 +231,10 @@ impl Log {
         self.fresh.clear();
     }
 
-    /// Whether the next line is to be a checkpoint.
+    /// Whether the next line is to be a checkpoint. What opens a ledger comes first: its constants, and a repair.
     pub fn due(&self, now: Time) -> bool {
         let late = self.at.is_none_or(|at| now.since(at) >= EVERY);
-        self.size() > 0 && (late || self.size() - self.marked.size() >= EVERY_RECEIPTS)
+        self.size() > 1 && (late || self.size() - self.marked.size() >= EVERY_RECEIPTS)
     }
 
     /// The receipt of a checkpoint over all lines so far.

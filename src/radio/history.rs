@@ -6,7 +6,7 @@ use super::{
     aired::{Aired, Axis, Run},
     coarse::{Group, Groups},
     programme::Begun,
-    receipt::{Body, Receipt},
+    receipt::{Body, Receipt, SegmentBody},
     segment::Kind,
     time::Time,
 };
@@ -95,9 +95,7 @@ impl History {
                 } else {
                     self.begun.entry = begun;
                 }
-                if body.disc {
-                    self.run = self.started.take().filter(|run| run.media_seq == body.media_seq);
-                }
+                self.run = self.run_of(body);
                 // The beginning of the first item may lie further back than what was read.
                 let aired = self.run.clone().map(|run| Aired::from_body(body, run));
                 let group = aired.as_ref().and_then(|aired| self.groups.take(aired, &axis));
@@ -118,6 +116,14 @@ impl History {
             | Body::Checkpoint(_)
             | Body::Repair { .. } => None,
         }
+    }
+
+    /// The run of the next segment. One that was started at a segment that goes on without a discontinuity never came
+    /// to be; of one whose first receipts could not be written the start is kept all the same.
+    fn run_of(&mut self, body: &SegmentBody) -> Option<Arc<Run>> {
+        let before = self.run.take().filter(|_| !body.disc);
+        let started = self.started.take().filter(|run| run.begins_at_or_before(body));
+        started.or(before)
     }
 
     fn list(&mut self, aired: Aired) {
@@ -215,6 +221,24 @@ mod tests {
         aired.body(&AXIS)
     }
 
+    fn read(bodies: impl IntoIterator<Item = Body>) -> Position {
+        let mut history = History::default();
+        for (seq, body) in (0..).zip(bodies) {
+            let (prev, key_id, node_id) = (GENESIS.into(), "r1".into(), "node".into());
+            history.take(&Receipt { seq, prev, key_id, node_id, stream: "main".into(), produced_at: Time(0), body });
+        }
+        history.position().unwrap()
+    }
+
+    #[test]
+    fn a_run_whose_first_receipts_are_lost_is_that_of_what_follows() {
+        let (begun, later) = (run(5, 0), run(9, 0));
+        let opened = Body::LedgerOpen(AXIS.constants());
+        let position = read([opened, begun.body(), segment(5, 0, &begun), later.body(), segment(11, 2, &later)]);
+        assert_eq!(position.listed.iter().map(|aired| aired.run.media_seq).collect::<Vec<_>>(), [9]);
+        assert_eq!(position.unfinished(), Some(&later));
+    }
+
     #[test]
     fn a_run_that_a_crash_left_without_a_segment_is_none() {
         let (begun, never) = (run(5, 0), run(7, 2));
@@ -227,12 +251,7 @@ mod tests {
             Body::LedgerOpen(AXIS.constants()),
             segment(7, 2, &begun),
         ];
-        let mut history = History::default();
-        for (seq, body) in (0..).zip(bodies) {
-            let (prev, key_id, node_id) = (GENESIS.into(), "r1".into(), "node".into());
-            history.take(&Receipt { seq, prev, key_id, node_id, stream: "main".into(), produced_at: Time(0), body });
-        }
-        let position = history.position().unwrap();
+        let position = read(bodies);
         assert_eq!(position.listed.iter().map(|aired| aired.run.media_seq).collect::<Vec<_>>(), [5; 3]);
         assert_eq!(position.unfinished(), Some(&begun));
     }

@@ -58,8 +58,9 @@ impl Airing {
                 Ok(0)
             }
             Body::Segment(segment) => {
-                if let Some(run) = self.started.take().filter(|run| segment.disc && run.media_seq == segment.media_seq)
-                {
+                // One that was started at a segment that goes on without a discontinuity never came to be.
+                let first = |run: &StartedBody| run.media_seq == segment.media_seq;
+                if let Some(run) = self.started.take().filter(|run| first(run) == segment.disc) {
                     self.run = Some(run);
                 }
                 let unproved = self.segment(segment)?;

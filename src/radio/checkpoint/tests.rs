@@ -146,10 +146,12 @@ fn checkpoints_follow_each_other_with_proofs_that_need_nothing_older() {
 }
 
 #[test]
-fn a_checkpoint_is_due_at_once_then_by_number_and_by_time() {
+fn a_checkpoint_is_due_behind_what_opens_a_ledger_then_by_number_and_by_time() {
     let mut scribe = Scribe::new();
     assert!(!scribe.log.due(scribe.now), "there is nothing to sign");
     scribe.add(constants());
+    assert!(!scribe.log.due(scribe.now), "a repair comes first");
+    scribe.add(note(0));
     assert!(scribe.log.due(scribe.now));
     let at = scribe.now;
     scribe.checkpoint();
