@@ -127,7 +127,7 @@ fn receipts_are_verified_looked_up_and_proved_beside_the_air() {
     let mut station = with_music();
     station.run();
     station.wait("receipts", |station| (kinds(station).len() > 20).then_some(()));
-    assert_eq!(kinds(&station)[..2], ["ledger_open", "checkpoint"]);
+    assert_eq!(kinds(&station)[..2], ["ledger_open", "order_accepted"]);
     let status = station.status().unwrap();
     let (name, on_air) = (status["station"].as_str().unwrap(), status["media_sequence"].to_string());
     let note = station.wait("a checkpoint", |station| station.get(&format!("/ipns/{name}/ledger/checkpoint")));
