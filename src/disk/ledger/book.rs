@@ -162,7 +162,7 @@ impl Book {
             let text = read::load(&self.files[at])?;
             let until = self.until(at);
             for line in Lines::of(&text).whole {
-                let seq = number(line, "seq").unwrap_or(*range.start());
+                let seq = number(line, "seq").unwrap_or_else(|| *range.start());
                 if seq > *range.end() || (seq >= *range.start() && !visit(line)) {
                     return Ok(());
                 }

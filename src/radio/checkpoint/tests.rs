@@ -53,7 +53,7 @@ impl Scribe {
         let key = &self.keys[self.key];
         let receipt = Receipt {
             seq: self.lines.len() as u64,
-            prev: self.lines.last().map_or(GENESIS.into(), |line| link(line)),
+            prev: self.lines.last().map_or_else(|| GENESIS.into(), |line| link(line)),
             key_id: key.id().into(),
             node_id: "12D3KooW".into(),
             stream: "main".into(),

@@ -161,7 +161,7 @@ impl Observer {
             on_air.media + (wall - on_air.air as i64).min(on_air.samples as i64)
         };
         // Before a first list was whole, as much is due as at the first start at least.
-        let begins = first.media as i64;
+        let begins = first.media;
         let whole = last.media_end() - begins >= self.rules.look_ahead() as i64 + self.lateness();
         let media = if whole { media } else { media.max(begins + self.lateness()) };
         self.now = (clocks.station, media);
