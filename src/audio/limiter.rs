@@ -2,7 +2,7 @@
 //!
 //! In four steps, each a whole number of frames long, all gains in units of 2⁻³⁰ so that the sums are exact:
 //! 1. needed: threshold ÷ the highest value of any channel at and beside the frame (see [`super::true_peak`]);
-//! 2. held: the lowest need from [`Limiter::hold`] frames before to [`Limiter::ahead`] frames behind;
+//! 2. held: the lowest need from `hold` frames before to `ahead` frames behind;
 //! 3. released: a fall is taken at once, a rise closes the distance to what is held exponentially;
 //! 4. smoothed: the mean of the mean over a power of two of frames, which end where the need begins.
 //!
