@@ -110,8 +110,9 @@ fn an_item_that_cannot_air_is_named_until_it_can() {
     });
     fs::rename(&away, &item).unwrap();
     station.wait("the item to air", |station| (health(station)? == "ok").then_some(()));
-    let list = station.list().unwrap();
-    assert!(list.segments.values().any(|entry| entry.title.ends_with(",b")));
+    station.wait("the item to be listed", |station| {
+        station.list()?.segments.values().any(|entry| entry.title.ends_with(",b")).then_some(())
+    });
     station.stop();
 }
 
