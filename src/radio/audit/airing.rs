@@ -2,6 +2,7 @@
 
 use super::super::{
     aired::Axis,
+    coarse,
     receipt::{Body, SegmentBody, StartedBody},
 };
 
@@ -64,6 +65,7 @@ impl Airing {
                     self.run = Some(run);
                 }
                 let unproved = self.segment(segment)?;
+                self.groups(segment, unproved)?;
                 self.last = Some((**segment).clone());
                 self.other_axis = false;
                 self.steps.clear();
@@ -138,6 +140,18 @@ impl Airing {
             return Err(format!("its list begins with number {}", segment.first_seq));
         }
         Ok(unproved)
+    }
+
+    /// Numbers of the coarse list. A ledger of before there was one has none.
+    fn groups(&self, segment: &SegmentBody, unproved: u64) -> Result<(), String> {
+        let last = self.last.as_ref().filter(|last| last.group_seq > 0 && !self.other_axis);
+        let Some((axis, last)) = self.axis.as_ref().zip(last) else { return Ok(()) };
+        let counted = last.group_seq + u64::from(coarse::begins(segment.disc, segment.part as u32, axis));
+        let follows = if unproved == 0 { segment.group_seq == counted } else { segment.group_seq >= last.group_seq };
+        if !follows || segment.group_end < last.group_end {
+            return Err(format!("its group is {} of a list that ends before {}", segment.group_seq, segment.group_end));
+        }
+        Ok(())
     }
 
     /// Air time goes on where it was, or jumps by what was told before, at a discontinuity.

@@ -76,8 +76,9 @@ impl Studio {
             title: run.title.clone(),
             artist: run.artist.clone(),
             first_seq: self.media_seq.saturating_sub(50),
-            group_seq: 0,
-            group_end: 0,
+            // No item is longer than a group.
+            group_seq: 1 + self.items,
+            group_end: 1,
         }
     }
 
@@ -377,6 +378,8 @@ fn the_rules_of_the_air_hold() {
         ("it is dated", wrong_segment(|segment| segment.pdt = Time::from_millis(0).to_string())),
         ("samples long", wrong_segment(|segment| segment.samples = 7 * RATE)),
         ("list begins", wrong_segment(|segment| segment.first_seq -= 3)),
+        ("its group is", wrong_segment(|segment| segment.group_seq += 1)),
+        ("its group is", wrong_segment(|segment| segment.group_end -= 1)),
         (
             "no receipt tells why",
             wrong_segment(|segment| {
@@ -471,6 +474,24 @@ fn a_jump_that_was_told_before_a_crash_is_told_again() {
     studio.scribe.add(Body::ClockStep { samples: 400, reason: "outage".into() });
     studio.jump(700);
     studio.item(2);
+    let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
+    assert_eq!(outcome, Outcome::Whole);
+}
+
+#[test]
+fn an_item_that_a_crash_left_without_a_segment_never_began() {
+    let mut studio = Studio::with_lines(40);
+    let run = studio.run(5);
+    studio.scribe.add(Body::ItemStarted(Box::new(run.clone())));
+    let first = studio.segment(&run, 0);
+    studio.aired(first);
+    studio.items += 1;
+    studio.scribe.add(Body::ItemStarted(Box::new(studio.run(3))));
+    studio.items -= 1;
+    for part in 1..5 {
+        let segment = studio.segment(&run, part);
+        studio.aired(segment);
+    }
     let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
     assert_eq!(outcome, Outcome::Whole);
 }
