@@ -413,12 +413,5 @@ fn project(path: &std::path::Path, timeline: &Timeline, wall: Time) {
 async fn unfinished(store: &Store, run: &crate::radio::aired::Run) -> Option<Arc<Item>> {
     let text = store.get(run.list.0).await.ok().flatten()?;
     let segments = crate::radio::aired::parse_segment_list(std::str::from_utf8(&text).ok()?)?;
-    Some(Arc::new(Item {
-        id: run.item.clone(),
-        title: run.title.clone(),
-        artist: run.artist.clone(),
-        album: run.album.clone(),
-        isrc: run.isrc.clone(),
-        segments,
-    }))
+    Some(Arc::new(run.item(segments)))
 }

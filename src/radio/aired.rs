@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     receipt::{Body, CidText, Constants, SegmentBody, StartedBody},
-    segment::{Kind, RAW, Segment, cid_of},
+    segment::{Item, Kind, RAW, Segment, cid_of},
     time::{Span, Time},
 };
 
@@ -96,6 +96,18 @@ impl Run {
     /// `Artist - Title`, or the title alone.
     pub fn label(&self) -> String {
         if self.artist.is_empty() { self.title.clone() } else { format!("{} - {}", self.artist, self.title) }
+    }
+
+    /// The item that it plays, with these segments.
+    pub fn item(&self, segments: Vec<Segment>) -> Item {
+        Item {
+            id: self.item.clone(),
+            title: self.title.clone(),
+            artist: self.artist.clone(),
+            album: self.album.clone(),
+            isrc: self.isrc.clone(),
+            segments,
+        }
     }
 
     /// Whether `segment` can be of this run: its first one, behind a discontinuity, or a later one.

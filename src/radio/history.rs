@@ -7,7 +7,7 @@ use super::{
     coarse::{Group, Groups},
     programme::Begun,
     receipt::{Body, Receipt, SegmentBody},
-    segment::Kind,
+    segment::{Item, Kind, Segment},
     time::Time,
 };
 
@@ -32,6 +32,18 @@ impl Position {
     /// The item that had begun and not ended: the run whose list of segments tells how it goes on.
     pub fn unfinished(&self) -> Option<&Arc<Run>> {
         self.listed.last().filter(|last| last.part + 1 < last.run.parts).map(|last| &last.run)
+    }
+
+    /// The item of [`Position::unfinished`] with segments whose lengths add up to what its receipt says. When things air
+    /// follows from lengths alone, so neither its file nor the list of its segments is needed.
+    pub fn unfinished_by_length(&self) -> Option<Item> {
+        let (run, last) = (self.unfinished()?, self.listed.last()?);
+        let rest = (run.air_samples + run.samples).checked_sub(last.air_end())?;
+        let left = u64::from(run.parts - (last.part + 1));
+        let share =
+            |part: u64| Segment { samples: (rest * (part + 1) / left - rest * part / left) as u32, ..last.segment };
+        let heard = std::iter::repeat_n(last.segment, last.part as usize + 1);
+        Some(run.item(heard.chain((0..left).map(share)).collect()))
     }
 }
 
@@ -179,7 +191,7 @@ mod tests {
     use super::*;
     use crate::radio::{
         receipt::{CidText, GENESIS},
-        segment::{RAW, Segment, cid_of},
+        segment::{RAW, cid_of},
     };
 
     const AXIS: Axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
@@ -254,5 +266,15 @@ mod tests {
         let position = read(bodies);
         assert_eq!(position.listed.iter().map(|aired| aired.run.media_seq).collect::<Vec<_>>(), [5; 3]);
         assert_eq!(position.unfinished(), Some(&begun));
+    }
+
+    #[test]
+    fn an_item_that_began_ends_when_its_receipt_says() {
+        let begun = Run { samples: 4 * SEGMENT_SAMPLES + 1_023, parts: 7, ..Run::clone(&run(5, 0)) };
+        let begun = Arc::new(begun);
+        let opened = Body::LedgerOpen(AXIS.constants());
+        let position = read([opened, begun.body(), segment(5, 0, &begun), segment(6, 1, &begun)]);
+        let item = position.unfinished_by_length().unwrap();
+        assert_eq!((item.segments.len(), item.samples()), (7, begun.samples));
     }
 }

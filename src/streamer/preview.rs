@@ -17,7 +17,7 @@ use crate::{
         history::{History, Position},
         receipt::Body,
         rules::Rules,
-        segment::{Item, Kind, Segment},
+        segment::Kind,
         time::{Span, Time},
         timeline::{Action, Clocks, Event, First, Timeline, Why},
     },
@@ -57,7 +57,7 @@ pub fn preview(layout: &Layout, wanted: &Rules, length: Span) -> anyhow::Result<
     let mut coming = Vec::new();
     let mut timeline = match position {
         Some(position) => {
-            let item = unfinished(&position);
+            let item = position.unfinished_by_length().map(Arc::new);
             coming.extend(listed(&position, now));
             Timeline::resume(rules.clone(), position, item, clocks)
         }
@@ -147,74 +147,3 @@ fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Position>> {
 
 /// Longer than any window and the longest item before it.
 const BACK: Span = Span::seconds(48 * 3_600);
-
-/// The item that had begun, with lengths that add up to what its receipt says. When things air follows from lengths
-/// alone, so neither its file nor the list of its segments is needed.
-fn unfinished(position: &Position) -> Option<Arc<Item>> {
-    let (run, last) = (position.unfinished()?, position.listed.last()?);
-    let rest = (run.air_samples + run.samples).checked_sub(last.air_end())?;
-    let left = u64::from(run.parts.checked_sub(last.part + 1).filter(|left| *left > 0)?);
-    let share = |part: u64| Segment { samples: (rest * (part + 1) / left - rest * part / left) as u32, ..last.segment };
-    let heard = std::iter::repeat_n(last.segment, last.part as usize + 1);
-    Some(Arc::new(Item {
-        id: run.item.clone(),
-        title: run.title.clone(),
-        artist: run.artist.clone(),
-        album: run.album.clone(),
-        isrc: run.isrc.clone(),
-        segments: heard.chain((0..left).map(share)).collect(),
-    }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::radio::{
-        aired::Aired,
-        receipt::CidText,
-        segment::{RAW, cid_of},
-    };
-
-    #[test]
-    fn an_item_that_began_ends_when_its_receipt_says() {
-        let segment = Segment { cid: cid_of(RAW, b"one"), samples: 264_192, bytes: 90_000 };
-        let (before, rest, parts) = (40_000, 5 * 264_192 + 1_024, 7);
-        let run = Run {
-            media_seq: 9,
-            air_samples: before,
-            samples: 2 * 264_192 + rest,
-            item: "item".into(),
-            entry: "music/one.mp3".into(),
-            kind: Kind::Track,
-            title: "One".into(),
-            artist: String::new(),
-            album: String::new(),
-            isrc: String::new(),
-            list: CidText(segment.cid),
-            part: 0,
-            parts,
-            order: "order".into(),
-            position: 0,
-        };
-        let air_samples = before + 264_192;
-        let (disc_seq, first_seq, group_seq, group_end, run) = (1, 9, 9, 9, Arc::new(run));
-        let last = Aired {
-            media_seq: 10,
-            disc: false,
-            disc_seq,
-            air_samples,
-            segment,
-            part: 1,
-            run,
-            first_seq,
-            group_seq,
-            group_end,
-        };
-        let axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
-        let (groups, begun) = Default::default();
-        let position = Position { axis, listed: vec![last], groups, next_seq: 11, next_disc: 1, begun };
-        let item = unfinished(&position).unwrap();
-        assert_eq!(item.segments.len() as u32, parts);
-        assert_eq!(item.segments[2..].iter().map(|segment| u64::from(segment.samples)).sum::<u64>(), rest);
-    }
-}

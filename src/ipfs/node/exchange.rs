@@ -77,7 +77,7 @@ type ToDo = ToSwarm<Event, Order>;
 /// What has become of a wanted block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::ipfs) enum Event {
-    /// It is in the store.
+    /// It has come, and is in the store unless that refused it.
     Came(Cid),
     /// None of the connected peers has it so far.
     Search(Cid),
