@@ -19,7 +19,7 @@ import sound
 from playlist import fetch, parse
 from station import REPOSITORY, NotRun
 
-WEB = ("hls.js", "patient-hls.js", "shaka", "video.js", "page")
+WEB = ("hls.js", "patient-hls.js", "shaka", "plain-shaka", "video.js", "page")
 
 # What the sound card holds. Long enough that what a busy host does to a process for a moment is not blamed on a gateway, whose
 # stalls last for seconds; scripts/listen-test is the stricter one.
@@ -115,8 +115,8 @@ def end_well():
 
 
 def grown(stream, seconds):
-    """Waits until the list reaches `seconds` behind the air. Shaka takes the length of the first list that it sees for the
-    window, for as long as it plays: on a list that has just begun it has no room to be late."""
+    """Waits until the list reaches `seconds` behind the air. Shaka takes the length of the list for the window that it may play
+    in: on a list that has just begun it has no room to be late."""
     while parse(fetch(stream).decode()).segments[0].begins > time.time() - seconds:
         time.sleep(1)
 

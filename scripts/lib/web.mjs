@@ -4,8 +4,8 @@
 //   node web.mjs WISHES.json
 //
 // WISHES.json: {"seconds": N, "clients": [{"kind": "hls.js", "url": "…", "prefix": "…"}, …]}. Kinds: hls.js,
-// patient-hls.js (with time limits and retries for slow gateways), shaka, video.js, each with its defaults, and page (what lies
-// at the URL). Prints "playing" when every client has sounded or had a minute for it.
+// patient-hls.js (with time limits and retries for slow gateways), shaka (with the README's option), plain-shaka, video.js, the
+// others with their defaults, and page (what lies at the URL). Prints "playing" when every client has sounded or had a minute for it.
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -15,6 +15,7 @@ const SCRIPTS = {
   'hls.js': 'hls.js/dist/hls.min.js',
   'patient-hls.js': 'hls.js/dist/hls.min.js',
   shaka: 'shaka-player/dist/shaka-player.compiled.js',
+  'plain-shaka': 'shaka-player/dist/shaka-player.compiled.js',
   'video.js': 'video.js/dist/video.min.js',
 };
 
@@ -22,9 +23,10 @@ const SCRIPTS = {
 function setUp({ kind, url }) {
   const audio = document.querySelector('audio');
   const lost = (words) => console.error(`${kind}: ${words}`);
-  if (kind === 'shaka') {
+  if (kind === 'shaka' || kind === 'plain-shaka') {
     shaka.polyfill.installAll();
     const player = new shaka.Player();
+    if (kind === 'shaka') player.configure('manifest.availabilityWindowOverride', 3600);
     player.addEventListener('error', ({ detail }) => lost(`error ${detail.code}, severity ${detail.severity}`));
     window.start = async () => {
       await player.attach(audio);
