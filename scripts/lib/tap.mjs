@@ -61,6 +61,8 @@ export class Tap {
   /// To be called when the element is there and silent still.
   async open() {
     await this.page.exposeFunction('deliver', (base64, at, frames) => {
+      // A tab plays on while it is asked what it saw, and what it plays is no longer of interest.
+      if (this.pcm.writableEnded) return;
       this.first ??= at;
       this.stamps.push([at, frames]);
       this.pcm.write(Buffer.from(base64, 'base64'));
