@@ -11,7 +11,7 @@ use anyhow::Context;
 use clap::{Args, Parser, Subcommand};
 use tokio::signal::unix;
 
-use crate::{config, disk, ipfs, mirror, setup as making, streamer};
+use crate::{config, disk, ipfs, mirror, radio::ledger, setup as making, streamer};
 
 mod follow;
 mod preview;
@@ -184,7 +184,7 @@ fn code_of(error: &anyhow::Error) -> u8 {
             None => {}
         }
         let unusable = matches!(cause.downcast_ref(), Some(ipfs::Error::Listen(_) | ipfs::Error::Store(_)));
-        if unusable || cause.is::<disk::ledger::Error>() || cause.is::<io::Error>() {
+        if unusable || cause.is::<ledger::Error>() || cause.is::<io::Error>() {
             return DISK;
         }
     }

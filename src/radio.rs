@@ -18,6 +18,7 @@ pub mod echo;
 pub mod follow;
 pub mod history;
 pub mod hls;
+pub mod ledger;
 pub mod lines;
 pub mod manifest;
 pub mod merkle;

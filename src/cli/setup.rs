@@ -13,8 +13,11 @@ use clap::Args;
 use super::{FAILED, OK, STOP, say, stop_on_signal};
 use crate::{
     audio, clock, config,
-    disk::{self, Layout, ledger::Ledger},
-    radio::time::Span,
+    disk::{self, Layout, ledger::Folder},
+    radio::{
+        ledger::{Ledger, Signer},
+        time::Span,
+    },
     setup::{self, OrderFate, Progress, Report, Teller, Tools},
     streamer::Identity,
 };
@@ -142,8 +145,8 @@ fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Result<Option
         return Ok(Some(wanted));
     }
     let identity = Identity::load(&layout.keys(), false)?;
-    let signer = disk::ledger::Signer::reader(identity.receipts);
-    let Some(constants) = Ledger::constants(&layout.ledger(), &signer)? else { return Ok(None) };
+    let signer = Signer::reader(identity.receipts);
+    let Some(constants) = Ledger::constants(&Folder::new(layout.ledger()), &signer)? else { return Ok(None) };
     let (seconds, rate) = (u32::try_from(constants.target_duration)?, u32::try_from(constants.rate)?);
     Ok(Some((seconds, rate)))
 }

@@ -8,13 +8,11 @@ use serde::Serialize;
 use super::{catalog::Catalog, identity::Identity};
 use crate::{
     clock,
-    disk::{
-        Layout,
-        ledger::{Ledger, Signer},
-    },
+    disk::{Layout, ledger::Folder},
     radio::{
         aired::{Axis, Run},
         history::{History, Position},
+        ledger::{Ledger, Signer},
         receipt::Body,
         rules::Rules,
         segment::Kind,
@@ -138,7 +136,7 @@ fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Position>> {
     let signer = Signer::reader(identity.receipts);
     let mut history = History::default();
     let since = now.minus(BACK);
-    Ledger::read(&layout.ledger(), &signer, since, &mut |receipt| {
+    Ledger::read(&Folder::new(layout.ledger()), &signer, since, &mut |receipt| {
         history.take(receipt);
     })
     .context("the ledger cannot be read")?;

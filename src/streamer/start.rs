@@ -32,13 +32,14 @@ use crate::{
     clock,
     disk::{
         self, Layout, Lock,
-        ledger::{Error as LedgerError, Ledger, Signer},
+        ledger::Folder,
     },
     ipfs::{Key, Node, Options, Records, Router, Store},
     radio::{
         checkpoint::CheckpointBody,
         echo::Echo,
         history::History,
+        ledger::{Error as LedgerError, Ledger, Signer},
         naming::{Naming, NamingRules},
         receipt::{Body, Receipt},
         retention::Retention,
@@ -327,7 +328,8 @@ fn recall(dir: &Path, signer: Signer, keep: Span, required: bool) -> anyhow::Res
     let now = clock::wall();
     let since = now.minus(Span(keep.0.max(BACK.0)));
     let mut past = Past::default();
-    let opened = Ledger::open(dir, signer.clone(), since, &mut |receipt| past.take(receipt, keep));
+    let folder = Arc::new(Folder::new(dir));
+    let opened = Ledger::open(folder.clone(), signer.clone(), since, &mut |receipt| past.take(receipt, keep));
     match opened {
         Ok((ledger, found)) => {
             past.ledger = ledger;
@@ -335,10 +337,10 @@ fn recall(dir: &Path, signer: Signer, keep: Span, required: bool) -> anyhow::Res
                 tracing::warn!(bytes = found.torn_bytes, "a torn receipt was cut off");
             }
         }
-        Err(error @ LedgerError::Damaged { .. }) => past.damage = Some(put_aside(dir, &error, now, required)?),
+        Err(error @ LedgerError::Damaged { .. }) => past.damage = Some(put_aside(&folder, &error, now, required)?),
         Err(error) if required => return Err(error).context("the ledger cannot be opened, and receipts are required"),
-        Err(error) if Ledger::read(dir, &signer, now, &mut |_| {}).is_ok() => past.unwritable = Some(error.to_string()),
-        Err(error) => past.damage = Some(put_aside(dir, &error, now, required)?),
+        Err(error) if Ledger::read(&*folder, &signer, now, &mut |_| {}).is_ok() => past.unwritable = Some(error.to_string()),
+        Err(error) => past.damage = Some(put_aside(&folder, &error, now, required)?),
     }
     let gone = past.held.iter().take_while(|held| held.until.plus(keep) < now).count();
     past.held.drain(..gone);
@@ -346,8 +348,8 @@ fn recall(dir: &Path, signer: Signer, keep: Span, required: bool) -> anyhow::Res
 }
 
 /// Moves a ledger out of the way. Gives what to say of it.
-fn put_aside(dir: &Path, error: &LedgerError, now: Time, required: bool) -> anyhow::Result<String> {
-    match Ledger::quarantine(dir, now) {
+fn put_aside(folder: &Folder, error: &LedgerError, now: Time, required: bool) -> anyhow::Result<String> {
+    match Ledger::quarantine(folder, now) {
         Ok(aside) => Ok(format!("{error}; the old receipts lie in {}", aside.display())),
         Err(stuck) if required => Err(stuck).context("the damaged ledger cannot be moved, and receipts are required"),
         Err(stuck) => Ok(format!("{error}; it cannot be moved out of the way: {stuck}")),

@@ -13,8 +13,12 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Identity;
 use crate::{
     clock,
-    disk::ledger::{Error, Ledger, Signer},
-    radio::{checkpoint::CheckpointBody, receipt::Body},
+    disk::ledger::Folder,
+    radio::{
+        checkpoint::CheckpointBody,
+        ledger::{Error, Ledger, Signer},
+        receipt::Body,
+    },
 };
 
 /// Batches that may wait to be written.
@@ -60,12 +64,11 @@ impl Desk {
         let constants = self.constants.get();
         let fresh = self.ledger.is_none() && constants.is_some();
         if self.ledger.is_none() {
+            let (folder, signer) = (Arc::new(Folder::new(&self.dir)), self.signer.clone());
             self.ledger = match constants {
-                Some(constants) => {
-                    Some(Ledger::create(&self.dir, self.signer.clone(), constants.clone()).map_err(words)?)
-                }
+                Some(constants) => Some(Ledger::create(folder, signer, constants.clone()).map_err(words)?),
                 // It could be read at start and not be written: by now perhaps it can.
-                None => Ledger::open(&self.dir, self.signer.clone(), now, &mut |_| {}).map_err(words)?.0,
+                None => Ledger::open(folder, signer, now, &mut |_| {}).map_err(words)?.0,
             };
         }
         let Some(ledger) = &mut self.ledger else { return Err(format!("{}: no receipts", self.dir.display())) };

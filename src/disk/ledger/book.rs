@@ -8,9 +8,10 @@ use std::{
 
 use cid::Cid;
 
-use super::{Error, index, read};
+use super::{Folder, head, index, load};
 use crate::radio::{
     audit::{self, Audit, Outcome},
+    ledger::{Error, read, volume::Volume},
     lines::Lines,
     receipt::Receipt,
     time::{Span, Time},
@@ -81,7 +82,8 @@ struct Head {
 impl Book {
     /// The ledger in `dir`.
     pub fn open(dir: &Path) -> Result<Self, Error> {
-        let files = read::files(dir)?.into_iter().map(|(_, path)| path).collect();
+        let folder = Folder::new(dir);
+        let files = read::files(&folder)?.into_iter().map(|(_, name)| folder.path(&name)).collect();
         Ok(Self { files, ledger: true })
     }
 
@@ -107,7 +109,7 @@ impl Book {
             {
                 continue;
             }
-            let text = read::load(&self.files[at])?;
+            let text = load(&self.files[at])?;
             let lines = Lines::of(&text);
             let found = match wanted {
                 Wanted::Seq(seq) => {
@@ -159,7 +161,7 @@ impl Book {
     /// Shows all lines with numbers within `range`, oldest first, until `visit` gives false.
     pub fn lines(&self, range: RangeInclusive<u64>, visit: &mut dyn FnMut(&[u8]) -> bool) -> Result<(), Error> {
         for at in self.from(*range.start()) {
-            let text = read::load(&self.files[at])?;
+            let text = load(&self.files[at])?;
             let until = self.until(at);
             for line in Lines::of(&text).whole {
                 let seq = number(line, "seq").unwrap_or_else(|| *range.start());
@@ -182,7 +184,7 @@ impl Book {
         each: &mut dyn FnMut(&Receipt) -> Result<(), String>,
     ) -> Result<Verdict, Error> {
         for at in self.from(*range.start()) {
-            let text = read::load(&self.files[at])?;
+            let text = load(&self.files[at])?;
             let until = self.until(at);
             let lines = Lines::of(&text);
             let skipped =
@@ -217,7 +219,7 @@ impl Book {
     /// The last line of the ledger, as its place.
     pub fn end(&self) -> Result<Option<Place>, Error> {
         let Some(path) = self.files.last() else { return Ok(None) };
-        let line = Lines::of(&read::load(path)?).whole.len();
+        let line = Lines::of(&load(path)?).whole.len();
         Ok(Some(Place { path: path.clone(), line, text: String::new() }))
     }
 
@@ -228,13 +230,13 @@ impl Book {
     }
 
     fn until(&self, at: usize) -> Option<String> {
-        self.files.get(at + 1).filter(|_| self.ledger).and_then(|next| read::continues(next))
+        self.files.get(at + 1).filter(|_| self.ledger).and_then(|next| read::continues(&head(next)))
     }
 }
 
 impl Head {
     fn of(path: &Path) -> Self {
-        let head = read::head(path);
+        let head = head(path);
         let segment = head.split_inclusive('\n').find(|line| line.ends_with('\n') && line.contains(SEGMENT));
         Self {
             seq: head.split_once('\n').and_then(|(first, _)| number(first.as_bytes(), "seq")),

@@ -8,8 +8,14 @@ use std::{
 
 use sha2::{Digest, Sha256};
 
-use super::{Error, io_error, read};
-use crate::{disk, radio::lines::Lines};
+use super::{head, io_error, load};
+use crate::{
+    disk,
+    radio::{
+        ledger::{Error, read},
+        lines::Lines,
+    },
+};
 
 /// Length of the file and hash of its first lines, in bytes.
 const HEADER: usize = 8 + 32;
@@ -45,12 +51,12 @@ fn place(path: &Path) -> PathBuf {
 
 fn header(path: &Path) -> Result<Vec<u8>, Error> {
     let bytes = fs::metadata(path).map_err(io_error(path))?.len();
-    let head = Sha256::digest(read::head(path).as_bytes());
+    let head = Sha256::digest(head(path).as_bytes());
     Ok([&bytes.to_le_bytes()[..], &head].concat())
 }
 
 fn make(path: &Path, header: Vec<u8>) -> Result<Vec<u8>, Error> {
-    let text = read::load(path)?;
+    let text = load(path)?;
     let told = Lines::of(&text).whole.into_iter().filter_map(|line| std::str::from_utf8(line).ok());
     let mut entries: Vec<[u8; ENTRY]> = told.filter_map(|line| read::field(line, "cid")).map(entry).collect();
     entries.sort_unstable();

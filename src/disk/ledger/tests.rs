@@ -5,8 +5,10 @@ use super::{
 use crate::radio::{
     audit::{Audit, Begin, Means},
     checkpoint::{EVERY, Note, tests::Seal},
-    receipt::{CidText, SegmentBody},
+    ledger::{FILE_BYTES_MAX, Found, Ledger, Signer},
+    receipt::{Body, CidText, Constants, Receipt, SegmentBody, SigningKey},
     segment::{Kind, RAW, cid_of},
+    time::Time,
 };
 
 fn keys() -> Vec<SigningKey> {
@@ -32,8 +34,17 @@ fn note(entries: u64) -> Body {
 
 fn reopened(dir: &Path) -> Result<(Option<Ledger>, Found, Vec<Body>), Error> {
     let mut seen = Vec::new();
-    let (ledger, found) = Ledger::open(dir, signer(), Time(0), &mut |receipt| seen.push(receipt.body.clone()))?;
+    let (ledger, found) = Ledger::open(at(dir), signer(), Time(0), &mut |receipt| seen.push(receipt.body.clone()))?;
     Ok((ledger, found, seen))
+}
+
+fn at(dir: &Path) -> Arc<Folder> {
+    Arc::new(Folder::new(dir))
+}
+
+/// Where the last line of a file ends.
+fn end(path: &Path) -> usize {
+    fs::read(path).unwrap().iter().rposition(|byte| *byte == b'\n').unwrap() + 1
 }
 
 #[test]
@@ -41,7 +52,7 @@ fn what_was_appended_is_read_back() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
     assert!(reopened(&dir).unwrap().0.is_none());
-    let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), signer(), constants()).unwrap();
     ledger.append(&[note(1), note(2)], Time(1_000_000)).unwrap();
     ledger.append(&[note(3)], Time(2_000_000)).unwrap();
     drop(ledger);
@@ -56,13 +67,13 @@ fn what_was_appended_is_read_back() {
 fn a_torn_tail_is_cut_off_wherever_it_tears() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
-    ledger.append(&[note(1)], Time(1)).unwrap();
-    let kept = ledger.file.as_ref().unwrap().end as usize;
-    ledger.append(&[note(2)], Time(2)).unwrap();
-    let end = ledger.file.as_ref().unwrap().end as usize;
-    drop(ledger);
+    let mut ledger = Ledger::create(at(&dir), signer(), constants()).unwrap();
     let path = dir.join("000001.jsonl");
+    ledger.append(&[note(1)], Time(1)).unwrap();
+    let kept = end(&path);
+    ledger.append(&[note(2)], Time(2)).unwrap();
+    let end = end(&path);
+    drop(ledger);
     let whole = fs::read(&path).unwrap();
     for cut in kept..end {
         let mut torn = whole.clone();
@@ -79,7 +90,7 @@ fn a_torn_tail_is_cut_off_wherever_it_tears() {
 fn damage_is_named() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), signer(), constants()).unwrap();
     (0..5).for_each(|n| ledger.append(&[note(n)], Time(n)).unwrap());
     let path = dir.join("000001.jsonl");
     let mut bytes = fs::read(&path).unwrap();
@@ -88,7 +99,7 @@ fn damage_is_named() {
     fs::write(&path, bytes).unwrap();
     let error = reopened(&dir).unwrap_err().to_string();
     assert!(error.contains("000001.jsonl:3:"), "{error}");
-    let aside = Ledger::quarantine(&dir, Time::from_millis(5_000)).unwrap();
+    let aside = Ledger::quarantine(&*at(&dir), Time::from_millis(5_000)).unwrap();
     assert!(aside.ends_with("ledger.damaged-5") && !dir.exists());
 }
 
@@ -96,9 +107,9 @@ fn damage_is_named() {
 fn the_constants_are_those_of_the_last_epoch() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let found = || Ledger::constants(&dir, &signer()).unwrap().map(|constants| constants.epoch);
+    let found = || Ledger::constants(&*at(&dir), &signer()).unwrap().map(|constants| constants.epoch);
     assert_eq!(found(), None);
-    let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), signer(), constants()).unwrap();
     ledger.append(&[note(1)], Time(1)).unwrap();
     assert_eq!(found(), Some(1));
     let lie =
@@ -119,14 +130,14 @@ fn the_constants_are_those_of_the_last_epoch() {
 fn files_roll_over_and_the_chain_goes_on() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), signer(), constants()).unwrap();
     ledger.append(&[note(1)], Time(1)).unwrap();
-    ledger.file.as_mut().unwrap().end = FILE_BYTES_MAX;
-    let sealed = ledger.file.as_ref().unwrap().path.clone();
-    let real = fs::read(&sealed).unwrap().iter().rposition(|b| *b == b'\n').unwrap() as u64 + 1;
-    ledger.file.as_mut().unwrap().end = real;
+    let sealed = dir.join("000001.jsonl");
+    assert_eq!(fs::metadata(&sealed).unwrap().len(), FILE_BYTES_MAX);
+    let end = end(&sealed);
     ledger.roll(Time(2)).unwrap();
     ledger.append(&[note(2)], Time(3)).unwrap();
+    assert_eq!(fs::metadata(&sealed).unwrap().len(), end as u64);
     assert_eq!(fs::metadata(&sealed).unwrap().permissions().mode() & 0o777, 0o444);
     let (_, _, seen) = reopened(&dir).unwrap();
     assert_eq!(seen, [constants(), note(1), constants(), note(2)]);
@@ -145,7 +156,7 @@ fn holds(dir: &Path) -> u64 {
 fn checkpoints_go_on_over_files_and_starts() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, notarized(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), notarized(), constants()).unwrap();
     ledger.append(&[note(0)], Time(0)).unwrap();
     for hour in 0..60 {
         let now = Time(EVERY.0 * (hour + 1));
@@ -162,7 +173,7 @@ fn checkpoints_go_on_over_files_and_starts() {
             // A start reads the last file only.
             let known = ledger.checkpoints().clone();
             drop(ledger);
-            ledger = Ledger::open(&dir, notarized(), now, &mut |_| {}).unwrap().0.unwrap();
+            ledger = Ledger::open(at(&dir), notarized(), now, &mut |_| {}).unwrap().0.unwrap();
             let read = ledger.checkpoints();
             assert!(known.iter().rev().zip(read.iter().rev()).all(|(one, other)| one == other));
         }
@@ -174,14 +185,14 @@ fn checkpoints_go_on_over_files_and_starts() {
 fn a_ledger_without_checkpoints_gets_them() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, signer(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), signer(), constants()).unwrap();
     for n in 0..30 {
         ledger.append(&[note(n)], Time(n + 1)).unwrap();
         if n % 9 == 8 {
             ledger.roll(Time(n + 1)).unwrap();
         }
     }
-    let mut ledger = Ledger::open(&dir, notarized(), Time(100), &mut |_| {}).unwrap().0.unwrap();
+    let mut ledger = Ledger::open(at(&dir), notarized(), Time(100), &mut |_| {}).unwrap().0.unwrap();
     ledger.append(&[note(30)], Time(31)).unwrap();
     assert_eq!((ledger.checkpoints().len(), ledger.checkpoints()[0].size), (1, 34));
     assert_eq!(holds(&dir), 1);
@@ -189,7 +200,8 @@ fn a_ledger_without_checkpoints_gets_them() {
 
 /// Appends twenty notes, each again until it is durable; the fuse blows on the way.
 fn twenty_notes(dir: &Path, fuse: Arc<Fuse>) -> Result<(), Error> {
-    let mut ledger = Ledger::create(dir, notarized(), constants())?.with_fuse(fuse);
+    let folder = Arc::new(Folder::new(dir).with_fuse(fuse));
+    let mut ledger = Ledger::create(folder, notarized(), constants())?;
     for n in 0..20 {
         let now = Time(EVERY.0 * (n + 1));
         if ledger.append(&[note(n)], now).is_err() {
@@ -224,22 +236,26 @@ fn a_disk_that_fails_once_loses_nothing_and_repeats_nothing() {
 fn behind_a_sync_that_failed_another_file_begins_and_what_is_in_the_old_one_does_not_count() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, notarized(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), notarized(), constants()).unwrap();
     ledger.append(&[note(1)], Time(1)).unwrap();
     let first = dir.join("000001.jsonl");
     let durable = fs::read(&first).unwrap();
     let durable = &durable[..durable.iter().rposition(|b| *b == b'\n').unwrap() + 1];
     // The write goes through, the sync fails, and later the disk turns out to have all of it.
     let batch = {
-        let mut batch = ledger.batch(Time(2));
-        batch.add(&note(2)).unwrap();
-        batch.text
+        let copy = tempfile::tempdir().unwrap();
+        fs::write(copy.path().join("000001.jsonl"), durable).unwrap();
+        let (ledger, _) = Ledger::open(at(copy.path()), notarized(), Time(0), &mut |_| {}).unwrap();
+        ledger.unwrap().append(&[note(2)], Time(2)).unwrap();
+        let text = fs::read(copy.path().join("000001.jsonl")).unwrap();
+        text[durable.len()..=text.iter().rposition(|b| *b == b'\n').unwrap()].to_vec()
     };
-    let mut ledger = ledger.with_fuse(Arc::new(Fuse::fails_once_after(1, io::ErrorKind::Other)));
+    let folder = Arc::new(Folder::new(&dir).with_fuse(Arc::new(Fuse::fails_once_after(1, io::ErrorKind::Other))));
+    let mut ledger = Ledger::open(folder, notarized(), Time(0), &mut |_| {}).unwrap().0.unwrap();
     ledger.append(&[note(2)], Time(2)).unwrap();
     ledger.append(&[note(3)], Time(3)).unwrap();
     assert!(dir.join("000002.jsonl").exists());
-    for behind in [Vec::new(), batch.clone().into_bytes(), batch.as_bytes()[..100].to_vec(), vec![0; 5_000]] {
+    for behind in [Vec::new(), batch.clone(), batch[..100].to_vec(), vec![0; 5_000]] {
         fs::remove_file(&first).unwrap();
         fs::write(&first, [durable, &behind].concat()).unwrap();
         let notes: Vec<Body> =
@@ -247,8 +263,8 @@ fn behind_a_sync_that_failed_another_file_begins_and_what_is_in_the_old_one_does
         assert_eq!(notes, [note(1), note(2), note(3)]);
         assert_eq!(holds(&dir), 1);
         // The tree counts the same lines for a start that reads all of them.
-        let tree = read::tree(&dir).unwrap().unwrap();
-        assert_eq!((tree.size(), tree.root()), (ledger.chain.next_seq, ledger.log.as_ref().unwrap().root()));
+        let tree = read::tree(&*at(&dir)).unwrap().unwrap();
+        assert_eq!((tree.size(), tree.root()), (ledger.next_seq(), ledger.log().root()));
     }
 }
 
@@ -256,7 +272,7 @@ fn behind_a_sync_that_failed_another_file_begins_and_what_is_in_the_old_one_does
 fn another_key_is_told_of_by_the_one_before() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, notarized(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), notarized(), constants()).unwrap();
     ledger.append(&[note(1)], Time(1)).unwrap();
     assert!(!ledger.set_keys(keys()[1..].to_vec()), "the key in use is not among them");
     ledger.append(&[note(2)], Time(2)).unwrap();
@@ -268,7 +284,7 @@ fn another_key_is_told_of_by_the_one_before() {
     let mut ledger = reopened(&dir).unwrap().0.unwrap();
     ledger.append(&[note(4)], Time(4)).unwrap();
     let mut told = Vec::new();
-    let checked = Ledger::read(&dir, &signer(), Time(0), &mut |receipt| {
+    let checked = Ledger::read(&*at(&dir), &signer(), Time(0), &mut |receipt| {
         told.push(match &receipt.body {
             Body::KeyRotated { to } => format!("{}>{to}", receipt.key_id),
             _ => receipt.key_id.clone(),
@@ -313,7 +329,7 @@ fn segment(media_seq: u64, pdt: Time) -> Body {
 fn every_receipt_is_looked_up_by_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
-    let mut ledger = Ledger::create(&dir, notarized(), constants()).unwrap();
+    let mut ledger = Ledger::create(at(&dir), notarized(), constants()).unwrap();
     let begun = |n: u64| Time::from_millis(1_000_000 + 6_000 * n - if n >= 200 { 120_000 } else { 0 });
     for n in 0..300 {
         ledger.append(&[note(n), segment(5_000 + n, begun(n))], Time(n)).unwrap();
@@ -325,10 +341,10 @@ fn every_receipt_is_looked_up_by_what_it_is() {
     let find = |wanted| book.find(&wanted).unwrap().map(|place| place.text);
     let keys = keys();
     let receipt = |line: &str| Receipt::read(line, |id| keys.iter().find(|key| key.id() == id)).unwrap();
-    for seq in (0..ledger.chain.next_seq).step_by(7).chain([ledger.chain.next_seq - 1]) {
+    for seq in (0..ledger.next_seq()).step_by(7).chain([ledger.next_seq() - 1]) {
         assert_eq!(receipt(&find(Wanted::Seq(seq)).unwrap()).seq, seq);
     }
-    assert_eq!(find(Wanted::Seq(ledger.chain.next_seq)), None);
+    assert_eq!(find(Wanted::Seq(ledger.next_seq())), None);
     for n in (0..300).step_by(7) {
         let found = find(Wanted::MediaSeq(5_000 + n)).unwrap();
         assert_eq!(receipt(&found).body, segment(5_000 + n, begun(n)));
@@ -372,7 +388,7 @@ fn every_receipt_is_looked_up_by_what_it_is() {
             true
         })
         .unwrap();
-        let last = (*range.end()).min(ledger.chain.next_seq - 1);
+        let last = (*range.end()).min(ledger.next_seq() - 1);
         assert_eq!(seen, (*range.start()..=last).collect::<Vec<_>>());
     }
 }

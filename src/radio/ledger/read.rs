@@ -1,31 +1,28 @@
 //! Reading a ledger: file by file, so that memory does not grow with it.
 
-use std::{
-    fs::{self, File},
-    io::{self, Read},
-    path::{Path, PathBuf},
-};
-
-use super::{Chain, Error, FILE_BYTES_MAX, Signer, damaged, io_error};
-use crate::radio::{
-    checkpoint::Log,
-    lines::{Lines, Rest},
-    receipt::{self, Body, Constants, Receipt},
-    time::Time,
+use super::{
+    super::{
+        checkpoint::Log,
+        lines::{Lines, Rest},
+        receipt::{self, Body, Constants, Receipt},
+        time::Time,
+    },
+    Chain, Error, FILE_BYTES_MAX, Signer, refused,
+    volume::Volume,
 };
 
 /// How a receipt that opens a ledger is told from others without being parsed: within a text these quotes are escaped.
 const LEDGER_OPEN: &str = r#""kind":"ledger_open""#;
 /// More than a file may ever hold: a bound on what is read into memory.
-const READ_BYTES_MAX: u64 = FILE_BYTES_MAX + (4 << 20);
-/// The first line of a file is shorter.
-const HEAD_BYTES: u64 = 64 << 10;
+pub const READ_BYTES_MAX: u64 = FILE_BYTES_MAX + (4 << 20);
+/// The first line of a file is shorter, in bytes.
+pub const HEAD_BYTES: u64 = 64 << 10;
 
 /// Where a ledger ends.
 #[derive(Debug)]
 pub struct Tail {
     pub(super) number: u32,
-    pub(super) path: PathBuf,
+    pub(super) name: String,
     pub(super) end: u64,
     pub(super) chain: Chain,
 }
@@ -41,23 +38,24 @@ pub struct Found {
 
 /// Shows every receipt, with its line, of the files that reach back to `since`.
 pub(super) fn walk(
-    dir: &Path,
+    volume: &dyn Volume,
     signer: &Signer,
     since: Time,
     visit: &mut dyn FnMut(&Receipt, &str),
 ) -> Result<(Found, Option<Tail>), Error> {
-    let files = files(dir)?;
+    let files = files(volume)?;
     let mut found = Found::default();
     let mut chain: Option<Chain> = None;
     let mut last = None;
-    let from = files.iter().rposition(|(_, path)| reaches_back(path, since)).unwrap_or(0);
-    for (at, (number, path)) in files.iter().enumerate().skip(from) {
-        let text = load(path)?;
-        let until = files.get(at + 1).and_then(|(_, next)| continues(next));
+    let from = files.iter().rposition(|(_, name)| reaches_back(volume, name, since)).unwrap_or(0);
+    for (at, (number, name)) in files.iter().enumerate().skip(from) {
+        let text = load(volume, name)?;
+        let damaged = |line, reason| Error::Damaged { path: volume.path(name), line, reason };
+        let until = files.get(at + 1).and_then(|(_, next)| continues(&head(volume, next)));
         let lines = Lines::of(&text);
         let mut given_up = false;
         for (index, line) in lines.whole.iter().enumerate() {
-            let (receipt, line) = take(line, signer, &mut chain).map_err(|reason| damaged(path, index + 1, reason))?;
+            let (receipt, line) = take(line, signer, &mut chain).map_err(|reason| damaged(index + 1, reason))?;
             visit(&receipt, line);
             found.receipts += 1;
             given_up = until.is_some() && until == chain.as_ref().map(|chain| chain.prev.clone());
@@ -70,22 +68,22 @@ pub(super) fn walk(
             _ if given_up => 0,
             Rest::Nothing => 0,
             Rest::Torn(bytes) if at + 1 == files.len() => bytes as u64,
-            Rest::Torn(_) => return Err(damaged(path, behind, "the file ends within a line".into())),
-            Rest::Damaged => return Err(damaged(path, behind, "there are zeros in it".into())),
+            Rest::Torn(_) => return Err(damaged(behind, "the file ends within a line".into())),
+            Rest::Damaged => return Err(damaged(behind, "there are zeros in it".into())),
         };
-        last = Some((*number, path.clone(), lines.end as u64));
+        last = Some((*number, name.clone(), lines.end as u64));
     }
-    let tail = last.zip(chain).map(|((number, path, end), chain)| Tail { number, path, end, chain });
+    let tail = last.zip(chain).map(|((number, name, end), chain)| Tail { number, name, end, chain });
     Ok((found, tail))
 }
 
 /// The tree over all lines of a ledger, none of which is checked; `None` if its first line is not there.
-pub(super) fn tree(dir: &Path) -> Result<Option<Log>, Error> {
-    let files = files(dir)?;
+pub(crate) fn tree(volume: &dyn Volume) -> Result<Option<Log>, Error> {
+    let files = files(volume)?;
     let mut log = Log::default();
-    for (at, (_, path)) in files.iter().enumerate() {
-        let text = load(path)?;
-        let until = files.get(at + 1).and_then(|(_, next)| continues(next));
+    for (at, (_, name)) in files.iter().enumerate() {
+        let text = load(volume, name)?;
+        let until = files.get(at + 1).and_then(|(_, next)| continues(&head(volume, next)));
         for line in Lines::of(&text).whole {
             let Ok(line) = std::str::from_utf8(line) else { return Ok(None) };
             if log.size() == 0 && !line.contains(receipt::GENESIS) {
@@ -101,9 +99,9 @@ pub(super) fn tree(dir: &Path) -> Result<Option<Log>, Error> {
 }
 
 /// See [`super::Ledger::constants`].
-pub(super) fn constants(dir: &Path, signer: &Signer) -> Result<Option<Constants>, Error> {
-    for (_, path) in files(dir)?.iter().rev() {
-        let text = match load(path) {
+pub(super) fn constants(volume: &dyn Volume, signer: &Signer) -> Result<Option<Constants>, Error> {
+    for (_, name) in files(volume)?.iter().rev() {
+        let text = match load(volume, name) {
             Err(Error::Damaged { .. }) => continue,
             text => text?,
         };
@@ -139,58 +137,52 @@ fn take<'l>(line: &'l [u8], signer: &Signer, chain: &mut Option<Chain>) -> Resul
     Ok((receipt, line))
 }
 
-/// The hash of the line that a file goes on behind: what its first line has as `prev`. Lines of the file before that
-/// are behind that one were given up when they could not be made durable, and nobody was told that they were.
-pub(super) fn continues(path: &Path) -> Option<String> {
-    field(&head(path), "prev").map(String::from)
+/// The hash of the line that a file goes on behind, by its head: what its first line has as `prev`. Lines of the file
+/// before that are behind that one were given up when they could not be made durable, and nobody was told that they were.
+pub fn continues(head: &str) -> Option<String> {
+    field(head, "prev").map(String::from)
 }
 
 /// Whether the file begins before `since`: older ones need not be read.
-fn reaches_back(path: &Path, since: Time) -> bool {
-    field(&head(path), "produced_at").and_then(Time::parse).is_some_and(|date| date < since)
+fn reaches_back(volume: &dyn Volume, name: &str, since: Time) -> bool {
+    field(&head(volume, name), "produced_at").and_then(Time::parse).is_some_and(|date| date < since)
 }
 
 /// The first lines of a file, as far as they can be read.
-pub(super) fn head(path: &Path) -> String {
-    let head = File::open(path).and_then(|file| {
-        let mut head = Vec::new();
-        file.take(HEAD_BYTES).read_to_end(&mut head)?;
-        Ok(head)
-    });
-    String::from_utf8_lossy(&head.unwrap_or_default()).into_owned()
+fn head(volume: &dyn Volume, name: &str) -> String {
+    String::from_utf8_lossy(&volume.read(name, HEAD_BYTES).unwrap_or_default()).into_owned()
 }
 
 /// The first text under this key, as it stands there.
-pub(super) fn field<'t>(text: &'t str, key: &str) -> Option<&'t str> {
+pub fn field<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     let (_, rest) = text.split_once(&format!("\"{key}\":\""))?;
     rest.split_once('"').map(|(value, _)| value)
 }
 
 /// A whole file.
-pub(super) fn load(path: &Path) -> Result<Vec<u8>, Error> {
-    let mut text = Vec::new();
-    let file = File::open(path).map_err(io_error(path))?;
-    file.take(READ_BYTES_MAX + 1).read_to_end(&mut text).map_err(io_error(path))?;
-    if text.len() as u64 > READ_BYTES_MAX {
-        return Err(damaged(path, 1, format!("the file is larger than {READ_BYTES_MAX} bytes")));
-    }
+fn load(volume: &dyn Volume, name: &str) -> Result<Vec<u8>, Error> {
+    let text = volume.read(name, READ_BYTES_MAX + 1).map_err(refused(volume, name))?;
+    within(&text).map_err(|reason| Error::Damaged { path: volume.path(name), line: 1, reason })?;
     Ok(text)
 }
 
-/// The ledger's files by number.
-pub(super) fn files(dir: &Path) -> Result<Vec<(u32, PathBuf)>, Error> {
-    let entries = match fs::read_dir(dir) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
-        entries => entries.map_err(io_error(dir))?,
-    };
-    let mut files = Vec::new();
-    for entry in entries {
-        let path = entry.map_err(io_error(dir))?.path();
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-        if let Some(number) = name.strip_suffix(".jsonl").and_then(|stem| stem.parse().ok()) {
-            files.push((number, path));
-        }
+/// Says in words that a file is larger than one of a ledger can be.
+pub fn within(text: &[u8]) -> Result<(), String> {
+    if text.len() as u64 > READ_BYTES_MAX {
+        return Err(format!("the file is larger than {READ_BYTES_MAX} bytes"));
     }
+    Ok(())
+}
+
+/// The ledger's files by number.
+pub fn files(volume: &dyn Volume) -> Result<Vec<(u32, String)>, Error> {
+    let names = volume.list().map_err(refused(volume, ""))?;
+    let mut files: Vec<_> = names.into_iter().filter_map(|name| Some((number(&name)?, name))).collect();
     files.sort();
     Ok(files)
+}
+
+/// The number of a file of the ledger by its name.
+pub fn number(name: &str) -> Option<u32> {
+    name.strip_suffix(".jsonl").and_then(|stem| stem.parse().ok())
 }
