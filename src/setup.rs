@@ -71,6 +71,8 @@ pub struct Options {
     pub dry_run: bool,
     /// Verify every segment first and make anew what is damaged.
     pub repair: bool,
+    /// Ids of items of which every segment is verified first, and that are made anew if they are damaged.
+    pub suspects: Vec<String>,
     /// How much audio makes the first publishable result, in samples per channel: look-ahead and 60 s.
     pub first_samples: u64,
     /// Segment duration in seconds and sample rate of a station that has been on air.

@@ -5,21 +5,29 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use tokio::{
     sync::{Notify, mpsc, watch},
     task, time,
 };
 use tokio_util::sync::CancellationToken;
 
-use self::{air::Shown, catalog::Catalog, child::Rendering, notes::Notes, shelf::Shelf, writer::Writer};
+use self::{
+    ahead::{Seen, look_ahead},
+    air::Shown,
+    catalog::Catalog,
+    child::Rendering,
+    notes::Notes,
+    shelf::Shelf,
+    supply::{Soundness, Supply},
+    writer::Writer,
+};
 use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records, Store},
     radio::{
         programme::{Order, Slot},
-        receipt::{Body, CidText},
-        segment::{Item, Segment},
+        receipt::Body,
+        segment::Item,
         status::OnAir,
         time::{Span, Time},
         timeline::{Action, Event, Timeline, Why},
@@ -27,22 +35,27 @@ use crate::{
     watch::Watch,
 };
 
+mod ahead;
 mod air;
 mod catalog;
 mod checkpoints;
 mod child;
 pub mod identity;
+mod keeper;
 mod lanes;
 mod notes;
 mod offer;
 pub mod preview;
 mod publisher;
+mod repairs;
 mod shelf;
 mod start;
+mod supply;
 mod witness;
 mod writer;
 
 pub use identity::Identity;
+pub use keeper::Tended;
 pub use start::{Settings, start};
 
 /// Events that may wait for the loop; each action ends as one, so there are never more than a few.
@@ -62,7 +75,7 @@ const HEAD_START: Span = Span::seconds(60);
 #[derive(Debug)]
 pub struct Station {
     /// The blocks that may be served.
-    pub store: Store,
+    pub store: Tended,
     /// The peer.
     pub node: Node,
     /// The air; `None` before the first list.
@@ -73,6 +86,14 @@ pub struct Station {
     pub running: task::JoinHandle<anyhow::Result<()>>,
 }
 
+/// What is wrong with an entry.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Ill {
+    /// Whether something of it airs all the same.
+    airs: bool,
+    why: String,
+}
+
 /// The loop and what it works with.
 struct Streamer {
     clock: clock::System,
@@ -80,15 +101,14 @@ struct Streamer {
     timeline: Option<Timeline>,
     /// How to begin one.
     fresh: start::Fresh,
-    rate: u32,
     head_start: u64,
-    processed: Catalog,
-    generated: Catalog,
+    supply: Supply,
     accepted_order: PathBuf,
+    /// Whether an order was ever accepted.
+    had_order: bool,
     sequence_state: PathBuf,
     order: Option<Arc<Order>>,
     filler: Option<Arc<Order>>,
-    store: Store,
     shelf: Shelf,
     /// How long blocks are kept from being stored until it is known how long they are to be kept.
     keep_lists: Span,
@@ -97,18 +117,20 @@ struct Streamer {
     shows: watch::Sender<Option<Shown>>,
     rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
-    /// Entries that could not air when it was their turn, and why.
-    failing: BTreeMap<String, String>,
+    /// Entries of which something is wrong, and what.
+    failing: BTreeMap<String, Ill>,
+    /// What is to be looked at before it is its turn.
+    upcoming: watch::Sender<Vec<Slot>>,
 }
 
 impl Streamer {
     /// Runs until `stop`.
     async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let (events, mut happened) = mpsc::channel(EVENTS_MAX);
-        let mut watch = Watch::new(&[(self.processed.root(), false), (self.generated.root(), false)], SETTLE);
+        let catalogs = [self.supply.processed.clone(), self.supply.generated.clone()];
+        let mut watch = Watch::new(&catalogs.each_ref().map(|catalog| (catalog.root(), false)), SETTLE);
         let written = self.written.clone();
         let (found, mut orders) = mpsc::channel(1);
-        let catalogs = [self.processed.clone(), self.generated.clone()];
         let (accepted, rendering) = (self.accepted_order.clone(), self.rendering.clone());
         let _reading = AbortOnDrop(task::spawn(read_orders(catalogs, accepted, written.clone(), rendering, found)));
         let _watching = AbortOnDrop(task::spawn(async move {
@@ -117,19 +139,27 @@ impl Streamer {
                 written.notify_one();
             }
         }));
+        let (seeing, mut seen) = mpsc::channel(1);
+        let _looking = AbortOnDrop(task::spawn(look_ahead(
+            self.supply.clone(),
+            self.clock,
+            self.upcoming.subscribe(),
+            seeing.clone(),
+        )));
         loop {
-            let nap = self.drain(&events);
+            let nap = self.drain(&events, &seeing);
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 Some(event) = happened.recv() => self.handle(event),
                 () = time::sleep(nap) => {}
                 Some(read) = orders.recv() => self.take(read),
+                Some(seen) = seen.recv() => self.seen(seen),
             }
         }
     }
 
     /// Does what the timeline asks for until it waits. Gives the time to wait.
-    fn drain(&mut self, events: &mpsc::Sender<Event>) -> Duration {
+    fn drain(&mut self, events: &mpsc::Sender<Event>, seeing: &mpsc::Sender<Seen>) -> Duration {
         let Some(timeline) = &mut self.timeline else { return Duration::from_micros(NAP_MAX.0) };
         loop {
             let now = self.clock.now();
@@ -154,20 +184,26 @@ impl Streamer {
                     }
                 }
                 Action::Fetch(slot) => {
-                    let catalogs = [self.processed.clone(), self.generated.clone()];
-                    let (events, rate) = (events.clone(), self.rate);
-                    task::spawn_blocking(move || {
-                        let _ = events.blocking_send(fetch(&catalogs, slot, rate));
+                    let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
+                    let ahead = timeline.ahead(ahead::ENTRIES);
+                    self.upcoming.send_if_modified(|told| {
+                        let other = *told != ahead;
+                        *told = ahead;
+                        other
+                    });
+                    task::spawn(async move {
+                        let (event, seen) = supply.fetch(slot).await;
+                        let _ = events.send(event).await;
+                        let _ = seeing.send(seen).await;
                     });
                 }
                 Action::Store(segments, lists) => {
-                    let catalogs = [self.processed.clone(), self.generated.clone()];
-                    let (store, events, shelf) = (self.store.clone(), events.clone(), self.shelf.clone());
+                    let (supply, events, shelf) = (self.supply.clone(), events.clone(), self.shelf.clone());
                     let until = now.station.plus(self.keep_lists);
                     task::spawn(async move {
                         let cids = segments.iter().map(|segment| segment.cid).chain(lists.iter().map(|(cid, _)| cid.0));
                         shelf.keep(cids, until).await;
-                        let event = put(store, catalogs, segments, lists).await;
+                        let event = supply.put(segments, lists).await;
                         let _ = events.send(event).await;
                     });
                 }
@@ -184,36 +220,49 @@ impl Streamer {
 
     fn handle(&mut self, event: Event) {
         match &event {
-            Event::NotFetched(slot, why) => self.fails(&slot.entry.path.clone(), why.clone()),
             Event::Missing(index, why) => {
-                let path = self.timeline.as_ref().and_then(|timeline| timeline.planned_entry(*index)).map(String::from);
-                self.fails(&path.unwrap_or_default(), format!("it breaks off, {why}"));
+                let entry = self.timeline.as_ref().and_then(|timeline| timeline.planned_entry(*index)).cloned();
+                if let Some(entry) = entry {
+                    let hint = self.supply.repairs.want(Supply::place(&entry), &entry.id);
+                    self.fails(&entry.path, Ill { airs: true, why: format!("breaks off: {why}; {hint}") });
+                }
             }
             Event::NotStored(why) => self.notes.raise("repo", format!("segments cannot be stored: {why}")),
             Event::Stored => self.notes.clear("repo"),
             Event::NotRecorded(why) => self.notes.raise("ledger", why.clone()),
             Event::Recorded => self.notes.clear("ledger"),
-            Event::Fetched(slot, item) => match self.timeline.as_ref().and_then(|timeline| timeline.refusal(item)) {
-                Some(why) => self.fails(&slot.entry.path.clone(), why.into()),
-                None => {
-                    tracing::info!(entry = %slot.entry.path, title = %item.title, "next");
-                    if self.failing.remove(&slot.entry.path).is_some() {
-                        self.tell_failing();
-                    }
-                }
-            },
-            Event::Order(_) | Event::Filler(_) => {}
+            Event::Fetched(slot, item) => tracing::info!(entry = %slot.entry.path, title = %item.title, "fetched"),
+            Event::NotFetched(..) | Event::Order(_) | Event::Filler(_) => {}
         }
         if let Some(timeline) = &mut self.timeline {
             timeline.handle(event, self.clock.now());
         }
     }
 
-    fn fails(&mut self, path: &str, why: String) {
+    fn fails(&mut self, path: &str, ill: Ill) {
         if self.failing.len() < FAILING_MAX || self.failing.contains_key(path) {
-            self.failing.insert(path.to_owned(), why);
+            self.failing.insert(path.to_owned(), ill);
         }
         self.tell_failing();
+    }
+
+    /// What was found of an entry when its turn came or before.
+    fn seen(&mut self, seen: Seen) {
+        let refusal = seen.item.as_ref().zip(self.timeline.as_ref());
+        let refusal = refusal.and_then(|(item, timeline)| timeline.refusal(item));
+        let cannot = |why: &str| Ill { airs: false, why: format!("cannot air: {why}") };
+        let ill = match (refusal, seen.soundness) {
+            (Some(why), _) => cannot(why),
+            (None, Soundness::Lost(why)) => cannot(&why),
+            (None, Soundness::Ailing(why)) => Ill { airs: true, why: format!("is damaged: {why}") },
+            (None, Soundness::Whole) => {
+                if self.failing.remove(&seen.path).is_some() {
+                    self.tell_failing();
+                }
+                return;
+            }
+        };
+        self.fails(&seen.path, ill);
     }
 
     /// Hands on what is new. A bad edit changes nothing but the health.
@@ -228,6 +277,7 @@ impl Streamer {
             self.failing.retain(|path, _| order.entries.iter().any(|entry| entry.path == *path));
             self.tell_failing();
             self.order = Some(order.clone());
+            self.had_order = true;
             if !self.begin() {
                 self.handle(Event::Order(order));
             }
@@ -248,32 +298,40 @@ impl Streamer {
     fn accepted(&mut self, order: Result<catalog::Loaded, catalog::Error>) -> Option<Arc<Order>> {
         match order {
             Ok(loaded) => {
+                self.supply.repairs.index_mended();
                 if loaded.skipped.is_empty() {
                     self.notes.clear("order");
                 } else {
-                    let file = self.processed.root().join("playlist.m3u");
+                    let file = self.supply.processed.root().join("playlist.m3u");
                     self.notes.raise("order", format!("{}: {}", file.display(), loaded.skipped.join("; ")));
                 }
                 Some(Arc::new(loaded.order))
             }
-            Err(catalog::Error::Nothing) => None,
+            // A station that never had an order airs its filler, and all is well.
+            Err(catalog::Error::Nothing(_)) if !self.had_order => None,
             Err(error) => {
                 let airs = if self.order.is_some() { "the last accepted order plays on" } else { "the filler airs" };
-                self.notes.raise("order", format!("{error}; {airs}"));
+                let mends = matches!(error, catalog::Error::Nothing(_) | catalog::Error::Manifest(..));
+                let hint = if mends { self.supply.repairs.want_index() } else { "" };
+                self.notes.raise("order", [&*format!("{error}; {airs}"), hint].join("; ").trim_end_matches("; "));
                 None
             }
         }
     }
 
-    /// Says which entries cannot air at present.
+    /// Says with which entries something is wrong at present.
     fn tell_failing(&self) {
         if self.failing.is_empty() {
             return self.notes.clear("programme");
         }
         let shown = self.failing.iter().take(FAILING_SHOWN);
-        let mut lines: Vec<String> = shown.map(|(path, why)| format!("{path} cannot air: {why}")).collect();
+        let mut lines: Vec<String> = shown.map(|(path, ill)| format!("{path} {}", ill.why)).collect();
         if self.failing.len() > FAILING_SHOWN {
             lines.push(format!("and {} more", self.failing.len() - FAILING_SHOWN));
+        }
+        let fails = |path: &String| self.failing.get(path).is_some_and(|ill| !ill.airs);
+        if self.order.as_ref().is_some_and(|order| order.entries.iter().all(|entry| fails(&entry.path))) {
+            lines.push("nothing of the order can air: the filler airs until something can".into());
         }
         self.notes.raise("programme", lines.join("; "));
     }
@@ -349,38 +407,6 @@ struct AbortOnDrop(task::JoinHandle<()>);
 impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
-    }
-}
-
-fn fetch(catalogs: &[Catalog; 2], slot: Slot, rate: u32) -> Event {
-    let [processed, generated] = catalogs;
-    let filler = slot.entry.kind == crate::radio::segment::Kind::Filler;
-    let catalog = if filler { generated } else { processed };
-    match catalog.item(&slot, rate) {
-        Ok(item) => Event::Fetched(slot, item),
-        Err(why) => Event::NotFetched(slot, why),
-    }
-}
-
-/// Stores, pins and verifies segments and lists: from `processed/`, from the generator's folder, or if they are gone
-/// from there, as they lie in the repo.
-async fn put(store: Store, catalogs: [Catalog; 2], segments: Vec<Segment>, lists: Vec<(CidText, String)>) -> Event {
-    let mut blocks: Vec<(cid::Cid, Bytes)> = lists.into_iter().map(|(cid, text)| (cid.0, text.into())).collect();
-    for (index, segment) in segments.into_iter().enumerate() {
-        let places = catalogs.clone();
-        let read = move || places.iter().find_map(|catalog| catalog.chunk(&segment));
-        let found = match task::spawn_blocking(read).await {
-            Ok(Some(bytes)) => Some(bytes),
-            _ => store.get(segment.cid).await.ok().flatten(),
-        };
-        let Some(bytes) = found else {
-            return Event::Missing(index, format!("the chunk of {} is missing or damaged", segment.cid));
-        };
-        blocks.push((segment.cid, bytes));
-    }
-    match store.put(blocks).await {
-        Ok(()) => Event::Stored,
-        Err(error) => Event::NotStored(error.to_string()),
     }
 }
 

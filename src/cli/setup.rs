@@ -52,6 +52,9 @@ pub(super) struct Options {
     /// Write what a recording is before and after its level is set, as WAV into audition/; encode nothing.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "reorder", "prune", "dry_run", "repair", "new_epoch", "report"])]
     audition: Option<PathBuf>,
+    /// Verify the segments of this item, and encode it anew if it is damaged.
+    #[arg(long, hide = true, value_name = "ID")]
+    suspect: Vec<String>,
     /// Render the built-in pieces instead.
     #[arg(long, hide = true)]
     generated: bool,
@@ -92,6 +95,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         prune: options.prune,
         dry_run: options.dry_run,
         repair: options.repair,
+        suspects: options.suspect,
         first_samples,
         station_constants: constants(&layout, &job.settings)?,
         new_epoch: options.new_epoch,

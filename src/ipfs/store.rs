@@ -18,9 +18,11 @@ use tokio::{
 use super::{Blocks, Error};
 use crate::radio::segment::is_of;
 
+pub mod care;
 mod files;
 mod writer;
 
+use care::Care;
 use writer::{Held, Job};
 
 /// Jobs that may wait for the writer; whoever brings more waits with them.
@@ -38,6 +40,7 @@ pub struct Store {
     repo: Repo<DefaultStorage>,
     jobs: mpsc::Sender<Job>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
+    care: Care,
 }
 
 /// How much a [`Store`] holds.
@@ -65,7 +68,7 @@ impl Store {
         }
         let (jobs, waiting) = mpsc::channel(WAITING_JOBS);
         let writer = tokio::spawn(writer::run(repo.clone(), folder, waiting));
-        Ok(Self { repo, jobs, writer: Arc::new(Mutex::new(Some(writer))) })
+        Ok(Self { repo, jobs, writer: Arc::new(Mutex::new(Some(writer))), care: Care::new() })
     }
 
     /// Every block that is here, pinned or not: what is to be swept is among them.
@@ -76,6 +79,20 @@ impl Store {
     /// Every block that is pinned.
     pub async fn pinned(&self) -> Result<Vec<Cid>, Error> {
         self.repo.list_pins(None).await.map_ok(|(cid, _)| cid).try_collect().await.map_err(failed)
+    }
+
+    /// Whether a block is here, hashes to its name, and is pinned. One that no longer hashes to its name is deleted.
+    pub async fn is_kept(&self, cid: &Cid) -> Result<bool, Error> {
+        match writer::read(&self.repo, cid).await? {
+            Held::Whole(_) => self.repo.is_pinned(cid).await.map_err(failed),
+            Held::Not => Ok(false),
+            Held::Broken => self.ask(|reply| Job::Heal(*cid, reply)).await.map(|()| false),
+        }
+    }
+
+    /// What must be here, and what of it was missed by whoever asked for it.
+    pub const fn care(&self) -> &Care {
+        &self.care
     }
 
     /// How much is here. Looks at every block: not for a hot path.
@@ -122,10 +139,14 @@ impl Blocks for Store {
     async fn get(&self, cid: Cid) -> Result<Option<Bytes>, Error> {
         match writer::read(&self.repo, &cid).await? {
             Held::Whole(bytes) => Ok(Some(bytes)),
-            Held::Not => Ok(None),
+            Held::Not => {
+                self.care.missed(&cid);
+                Ok(None)
+            }
             Held::Broken => {
                 tracing::warn!(%cid, "a block on disk no longer hashes to its name; it is deleted");
                 self.ask(|reply| Job::Heal(cid, reply)).await?;
+                self.care.missed(&cid);
                 Err(Error::Corrupt(cid))
             }
         }
@@ -230,6 +251,26 @@ mod tests {
         store.put(vec![block.clone()]).await.unwrap();
         assert_eq!(store.get(block.0).await.unwrap(), Some(block.1));
         assert_eq!(store.pinned().await.unwrap(), [block.0]);
+    }
+
+    #[tokio::test]
+    async fn a_block_that_must_be_here_and_is_not_is_told_of() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let blocks = blocks(2, 100);
+        let (one, two) = (blocks[0].0, blocks[1].0);
+        store.put(blocks).await.unwrap();
+        assert!(store.is_kept(&one).await.unwrap());
+        store.care().want([one].into());
+        for cid in [one, two] {
+            fs::write(block_file(folder.path(), &cid), b"broken").unwrap();
+            assert!(store.get(cid).await.is_err());
+        }
+        assert_eq!(store.care().next().await, one);
+        store.care().ended(&one);
+        assert_eq!(store.get(one).await.unwrap(), None);
+        assert_eq!(store.care().next().await, one);
+        assert!(!store.is_kept(&one).await.unwrap() && !store.is_kept(&two).await.unwrap());
     }
 
     #[tokio::test]

@@ -109,6 +109,17 @@ impl Programme {
         }
     }
 
+    /// What may come next: so many entries of the order, and of the filler a quarter as many, each from its place on.
+    pub(super) fn ahead(&self, count: usize) -> Vec<Slot> {
+        let from = |order: &Option<Arc<Order>>, next: usize, count: usize, filler| {
+            let order = order.iter().flat_map(|order| std::iter::repeat_n(order, count.min(order.entries.len())));
+            order.enumerate().map(|(step, order)| slot(order, next + step, filler)).collect::<Vec<_>>()
+        };
+        let mut slots = from(&self.order, self.next, count, false);
+        slots.extend(from(&self.filler, self.next_filler, count / 4, true));
+        slots
+    }
+
     /// Where the programme stands.
     pub(super) fn place(&self) -> Place {
         let name = |order: &Option<Arc<Order>>| order.as_ref().map(|order| order.sha256.clone());
@@ -249,6 +260,18 @@ mod tests {
             let new_order = order(&paths.iter().map(String::as_str).collect::<Vec<_>>());
             assert_eq!(new_order.resume(&old[at..=at], at), next, "{old} at {at} becomes {new}");
         }
+    }
+
+    #[test]
+    fn what_may_come_next_is_told_once_around_at_most() {
+        let mut programme = Programme::default();
+        assert_eq!(programme.ahead(8), []);
+        programme.accept(order(&["a", "b", "c"]));
+        programme.fill_with(order(&["f", "g", "h"]));
+        assert_eq!(played(&mut programme, 2), "ab");
+        let ahead = |count| programme.ahead(count).into_iter().map(|slot| slot.entry.path).collect::<String>();
+        assert_eq!([ahead(2), ahead(4), ahead(8)], ["ca", "cabf", "cabfg"]);
+        assert!(programme.ahead(8).iter().all(|slot| (slot.entry.kind == Kind::Filler) == ("f" <= &*slot.entry.path)));
     }
 
     #[test]

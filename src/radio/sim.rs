@@ -13,5 +13,6 @@ mod follow;
 pub(super) mod list;
 mod names;
 mod observer;
+mod recovery;
 mod runs;
 mod world;

@@ -12,7 +12,7 @@ use std::{collections::VecDeque, sync::Arc};
 use super::{
     aired::{Aired, Axis, Run},
     coarse::{self, Groups},
-    programme::{Order, Place, Programme, Slot},
+    programme::{Entry, Order, Place, Programme, Slot},
     receipt::{Body, CidText},
     rules::Rules,
     segment::{Item, Kind, Segment},
@@ -246,9 +246,14 @@ impl Timeline {
         &self.rules
     }
 
-    /// The path of the entry that the planned segment at `index` is of: the one that [`Event::Missing`] names.
-    pub fn planned_entry(&self, index: usize) -> Option<&str> {
-        self.planned_from.get(index).map(|(slot, _)| slot.entry.path.as_str())
+    /// The entry that the planned segment at `index` is of: the one that [`Event::Missing`] names.
+    pub fn planned_entry(&self, index: usize) -> Option<&Entry> {
+        self.planned_from.get(index).map(|(slot, _)| &slot.entry)
+    }
+
+    /// What may be fetched next: so many entries of the order, and a quarter as many of the filler.
+    pub fn ahead(&self, count: usize) -> Vec<Slot> {
+        self.programme.ahead(count)
     }
 
     /// The last segment that is frozen.

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
-    Error,
+    Error, Options,
     item::{LONGEST_EXTRA, examine, read_meta},
     publish::read_manifest,
 };
@@ -30,23 +30,25 @@ pub struct Damage {
 ///
 /// An empty answer means that all is well, or that there is no manifest yet.
 pub fn check(layout: &Layout) -> Result<Vec<Damage>, Error> {
-    examine_store(&layout.processed())
-}
-
-/// The ids of the items that are damaged.
-pub(super) fn suspects(store: &Store) -> Result<HashSet<String>, Error> {
-    Ok(examine_store(store)?.into_iter().map(|damage| damage.id).collect())
-}
-
-fn examine_store(store: &Store) -> Result<Vec<Damage>, Error> {
-    let Some(manifest) = read_manifest(store) else { return Ok(Vec::new()) };
+    let store = layout.processed();
+    let Some(manifest) = read_manifest(&store) else { return Ok(Vec::new()) };
     let mut damages = Vec::new();
     for line in manifest.items() {
         let paths = || manifest.entries().iter().filter(|entry| entry.id == line.id).map(|entry| entry.path.clone());
-        let wrong = examine_item(store, line);
+        let wrong = examine_item(&store, line);
         damages.extend(wrong.into_iter().map(|what| Damage { id: line.id.clone(), paths: paths().collect(), what }));
     }
     Ok(damages)
+}
+
+/// The ids of the items that are damaged, of those that are to be verified.
+pub(super) fn suspects(store: &Store, options: &Options) -> HashSet<String> {
+    let Some(manifest) = read_manifest(store).filter(|_| options.repair || !options.suspects.is_empty()) else {
+        return HashSet::new();
+    };
+    let named: HashSet<&String> = options.suspects.iter().collect();
+    let looked_at = manifest.items().iter().filter(|line| options.repair || named.contains(&line.id));
+    looked_at.filter(|line| !examine_item(store, line).is_empty()).map(|line| line.id.clone()).collect()
 }
 
 fn examine_item(store: &Store, line: &ItemLine) -> Vec<String> {

@@ -38,7 +38,7 @@ pub(super) fn make(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = suspects(&store, options)?;
+    let suspects = check::suspects(&store, options);
     let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
@@ -63,7 +63,7 @@ pub(super) fn plan(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = suspects(&store, options)?;
+    let suspects = check::suspects(&store, options);
     let bench = Bench::looking(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, false);
     let mut run = Run::new(layout, job, options, tools, &store)?;
@@ -71,10 +71,6 @@ pub(super) fn plan(
     run.report.stopped = stopped(stop);
     run.tell_leaving();
     Ok(run.report)
-}
-
-fn suspects(store: &Store, options: &Options) -> Result<HashSet<String>, Error> {
-    if options.repair { check::suspects(store) } else { Ok(HashSet::new()) }
 }
 
 /// One run: what was there, what is found, what becomes of it.

@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::ControlFlow, sync::atomic::AtomicBool};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Error, Job, Options, Progress, Report, Skipped, Tools, audio,
+    Error, Job, Options, Progress, Report, Skipped, Tools, audio, check,
     item::{Bench, Failure, Work},
     listing::Listing,
     pool::each,
@@ -46,7 +46,8 @@ pub fn generated(
     tools.disk.create_folder(&store.items())?;
     let _lock = Lock::take(&store.lock())?;
     disk::sweep(store.root())?;
-    let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, HashSet::new())?;
+    let suspects = check::suspects(&store, options);
+    let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, suspects)?;
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
 

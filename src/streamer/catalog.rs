@@ -40,9 +40,9 @@ pub(super) struct Loaded {
 /// Why there is no order.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Error {
-    /// There is nothing to read yet.
-    #[error("no manifest and no order yet")]
-    Nothing,
+    /// There is nothing to read.
+    #[error("{0} is not there")]
+    Nothing(PathBuf),
     /// A file cannot be read.
     #[error("{0}")]
     Disk(#[from] disk::Error),
@@ -52,6 +52,15 @@ pub(super) enum Error {
     /// No line of the order can air.
     #[error(transparent)]
     Refused(#[from] playlist::Refused),
+}
+
+/// Why an item cannot air.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Unfit {
+    /// Its file is missing or damaged: it can be made anew from its recording.
+    Damaged(String),
+    /// It is not for this station.
+    Other(String),
 }
 
 impl Catalog {
@@ -66,8 +75,8 @@ impl Catalog {
     /// Reads manifest and order. Blocking.
     pub(super) fn load(&self) -> Result<Loaded, Error> {
         let (manifest_path, order_path) = (self.store.manifest(), self.store.playlist());
-        let manifest = disk::read_if_there(&manifest_path, manifest::LONGEST)?.ok_or(Error::Nothing)?;
-        let text = disk::read_if_there(&order_path, playlist::LONGEST)?.ok_or(Error::Nothing)?;
+        let manifest = disk::read_if_there(&manifest_path, manifest::LONGEST)?.ok_or_else(|| Error::Nothing(manifest_path.clone()))?;
+        let text = disk::read_if_there(&order_path, playlist::LONGEST)?.ok_or(Error::Nothing(order_path.clone()))?;
         let manifest = Manifest::parse(&manifest).map_err(|error| Error::Manifest(manifest_path, error))?;
         let parsed = playlist::parse(&order_path.display().to_string(), &text, &manifest)?;
         let entries: Vec<Entry> = parsed.paths.iter().filter_map(|path| manifest.entry(path).cloned()).collect();
@@ -82,28 +91,36 @@ impl Catalog {
     }
 
     /// Reads the item of a slot; it must have been encoded at `rate`. Blocking.
-    pub(super) fn item(&self, slot: &Slot, rate: u32) -> Result<Arc<Item>, String> {
+    pub(super) fn item(&self, slot: &Slot, rate: u32) -> Result<Arc<Item>, Unfit> {
         let id = &slot.entry.id;
         let plain = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
         if !plain {
-            return Err(format!("{id:?} is not the id of an item"));
+            return Err(Unfit::Other(format!("{id:?} is not the id of an item")));
         }
         let path = self.store.meta(id);
-        let bytes = disk::read_if_there(&path, meta::LONGEST).map_err(|error| error.to_string())?;
-        let bytes = bytes.ok_or_else(|| format!("{} is missing", path.display()))?;
-        let meta = meta::Meta::parse(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
+        let bytes = disk::read_if_there(&path, meta::LONGEST).map_err(|error| Unfit::Damaged(error.to_string()))?;
+        let bytes = bytes.ok_or_else(|| Unfit::Damaged(format!("{} is missing", path.display())))?;
+        let meta = meta::Meta::parse(&bytes);
+        let meta = meta.map_err(|error| Unfit::Damaged(format!("{} is damaged: {error}", path.display())))?;
         if meta.rate != rate {
-            return Err(format!("it was encoded at {} Hz, the station runs at {rate} Hz", meta.rate));
+            let what = format!("it was encoded at {} Hz, the station runs at {rate} Hz", meta.rate);
+            return Err(Unfit::Other(what));
         }
         let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let line = manifest.and_then(|manifest| manifest.item(id).cloned()).unwrap_or_else(|| meta.line());
         Ok(Arc::new(meta.item(&line)))
     }
 
-    /// Reads the chunk of a segment; `None` if it is not here or not what its name says. Blocking.
-    pub(super) fn chunk(&self, segment: &Segment) -> Option<Bytes> {
+    /// Reads the chunk of a segment. An error names its file: it is not here, or not what its name says. Blocking.
+    pub(super) fn chunk(&self, segment: &Segment) -> Result<Bytes, String> {
         let path = self.store.chunk(&chunk_name(&segment.cid));
-        let bytes = disk::read_if_there(&path, u64::from(segment.bytes)).ok().flatten()?;
-        is_of(&segment.cid, &bytes).then(|| bytes.into())
+        let wrong = |what: &str| format!("{} {what}", path.display());
+        match disk::read_if_there(&path, u64::from(segment.bytes)) {
+            Ok(Some(bytes)) if is_of(&segment.cid, &bytes) => Ok(bytes.into()),
+            Ok(Some(_)) => Err(wrong("is damaged")),
+            Ok(None) => Err(wrong("is missing")),
+            // Longer than it may be, or the disk refuses.
+            Err(error) => Err(error.to_string()),
+        }
     }
 }

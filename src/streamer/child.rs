@@ -15,7 +15,10 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::notes::Notes;
+use super::{
+    notes::Notes,
+    repairs::{Place, Repairs},
+};
 use crate::{radio::status::SetupProgress, watch::Watch};
 
 /// How long files must lie still before setup looks at them.
@@ -59,6 +62,8 @@ pub(super) struct Children {
     /// Whether the children stand back: not before there is something on air.
     pub(super) nice: bool,
     pub(super) notes: Notes,
+    /// What is to be made anew.
+    pub(super) repairs: Repairs,
     pub(super) progress: Arc<watch::Sender<SetupProgress>>,
     pub(super) rendering: watch::Sender<Rendering>,
     /// Raised when setup has something to air.
@@ -81,7 +86,8 @@ impl Children {
 
     async fn work(mut self, silent: bool, expects_music: bool) {
         if !self.setup {
-            return self.generate().await;
+            self.generate().await;
+            return self.mend_only().await;
         }
         let generator_first = silent && !expects_music;
         if generator_first {
@@ -93,31 +99,49 @@ impl Children {
         places.push((&self.setup_toml, false));
         let mut watch = Watch::new(&places, SETTLE);
         let mut well = if generator_first {
-            self.set_up().await
+            self.set_up(true).await
         } else if silent {
             self.set_up_or_fill().await
         } else {
-            let well = self.set_up().await;
+            let well = self.set_up(true).await;
             self.generate().await;
             well
         };
         self.nice = true;
         if !self.auto_setup {
-            return;
+            return self.mend_only().await;
         }
         loop {
-            if well {
-                watch.changed().await;
-            } else {
-                let _ = time::timeout(RETRY, watch.changed()).await;
+            let changed = async {
+                if well {
+                    watch.changed().await;
+                } else {
+                    let _ = time::timeout(RETRY, watch.changed()).await;
+                }
+            };
+            tokio::select! {
+                () = changed => well = self.set_up(true).await,
+                place = self.repairs.due() => match place {
+                    Place::Processed => well = self.set_up(false).await,
+                    Place::Generated => self.generate().await,
+                },
             }
-            well = self.set_up().await;
+        }
+    }
+
+    /// Without setup only the pieces of the generator are made anew.
+    async fn mend_only(&self) {
+        loop {
+            match self.repairs.due().await {
+                Place::Generated => self.generate().await,
+                Place::Processed => drop(self.repairs.take(Place::Processed, false)),
+            }
         }
     }
 
     /// Runs setup and then the generator, or the generator beside it if there is still nothing to air.
     async fn set_up_or_fill(&self) -> bool {
-        let making = self.set_up();
+        let making = self.set_up(true);
         tokio::pin!(making);
         let silence = async {
             if time::timeout(PATIENCE, self.published.notified()).await.is_ok() {
@@ -133,10 +157,18 @@ impl Children {
         }
     }
 
-    /// Runs setup until it has not been kept out by another process. False if it is to be tried again.
-    async fn set_up(&self) -> bool {
+    /// Runs setup until it has not been kept out by another process, with what is to be made anew. False if it is to be
+    /// tried again. `changed`: for recordings that may have changed.
+    async fn set_up(&self, changed: bool) -> bool {
+        let suspects = self.repairs.take(Place::Processed, changed);
+        let well = self.set_up_with(&suspects).await;
+        self.repairs.ended();
+        well
+    }
+
+    async fn set_up_with(&self, suspects: &[String]) -> bool {
         loop {
-            let Some(status) = self.child(&["setup"], true).await else { return false };
+            let Some(status) = self.child("setup", suspects, true).await else { return false };
             let (word, well) = match status.code() {
                 Some(0) => {
                     self.notes.clear("setup");
@@ -167,9 +199,11 @@ impl Children {
     }
 
     async fn generate(&self) {
+        let suspects = self.repairs.take(Place::Generated, false);
         self.rendering.send_replace(Rendering::Begun);
-        let status = self.child(&["setup", "--generated"], false).await;
+        let status = self.child("setup --generated", &suspects, false).await;
         self.rendering.send_replace(Rendering::Over);
+        self.repairs.ended();
         let Some(status) = status else { return };
         if status.success() {
             self.notes.clear("generator");
@@ -178,10 +212,14 @@ impl Children {
         }
     }
 
-    /// Runs a child to its end. `sets_up`: it works on the sources, and its progress is that of setup.
-    async fn child(&self, arguments: &[&str], sets_up: bool) -> Option<ExitStatus> {
+    /// Runs a child to its end, which verifies the items `suspects`. `sets_up`: it works on the sources, and its progress
+    /// is that of setup.
+    async fn child(&self, words: &str, suspects: &[String], sets_up: bool) -> Option<ExitStatus> {
         let mut command = Command::new(&self.binary);
-        command.arg("--dir").arg(&self.dir).args(arguments).arg("--child");
+        command.arg("--dir").arg(&self.dir).args(words.split(' ')).arg("--child");
+        suspects.iter().for_each(|id| {
+            command.arg("--suspect").arg(id);
+        });
         command.args(self.nice.then_some("--nice"));
         command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = match command.spawn() {

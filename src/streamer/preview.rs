@@ -5,7 +5,10 @@ use std::sync::Arc;
 use anyhow::Context;
 use serde::Serialize;
 
-use super::{catalog::Catalog, identity::Identity};
+use super::{
+    catalog::{Catalog, Unfit},
+    identity::Identity,
+};
 use crate::{
     clock,
     disk::{Layout, ledger::Folder},
@@ -13,6 +16,7 @@ use crate::{
         aired::{Axis, Run},
         history::{History, Position},
         ledger::{Ledger, Signer},
+        programme::Slot,
         receipt::Body,
         rules::Rules,
         segment::Kind,
@@ -91,7 +95,7 @@ fn ahead(
                 clocks = Clocks { station: until, wall: until };
                 continue;
             }
-            Action::Fetch(slot) => super::fetch(catalogs, slot, rate),
+            Action::Fetch(slot) => fetched(catalogs, slot, rate),
             Action::Store(..) => Event::Stored,
             Action::Record(bodies) => {
                 let axis = *timeline.axis();
@@ -104,6 +108,15 @@ fn ahead(
             }
         };
         timeline.handle(event, clocks);
+    }
+}
+
+/// The item of a slot, whatever its chunks are like.
+fn fetched([processed, generated]: &[Catalog; 2], slot: Slot, rate: u32) -> Event {
+    let catalog = if slot.entry.kind == Kind::Filler { generated } else { processed };
+    match catalog.item(&slot, rate) {
+        Ok(item) => Event::Fetched(slot, item),
+        Err(Unfit::Damaged(why) | Unfit::Other(why)) => Event::NotFetched(slot, why),
     }
 }
 

@@ -21,9 +21,12 @@ use super::{
     catalog::Catalog,
     child::{Children, Rendering},
     identity::Identity,
+    keeper::{Keeper, Tended},
     notes::Notes,
     publisher::{Held, Named, Publisher, Which},
+    repairs::Repairs,
     shelf::Shelf,
+    supply::Supply,
     unfinished,
     witness::{self, Pace, Sequences, Witness},
     writer::{Desk, Writer},
@@ -152,6 +155,7 @@ struct Past {
 struct Base {
     clock: clock::System,
     notes: Notes,
+    repairs: Repairs,
     store: Store,
     node: Node,
     writer: Writer,
@@ -186,6 +190,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         auto_setup: settings.auto_setup,
         nice: base.timeline.is_some(),
         notes: base.notes.clone(),
+        repairs: base.repairs.clone(),
         progress: Arc::new(progress),
         written: written.clone(),
         rendering,
@@ -198,7 +203,15 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let (reporting, reports) = mpsc::channel(REPORTS_MAX);
     let put = watch::Sender::new(Sequences::default());
     let (store, node) = (base.store.clone(), base.node.clone());
+    let keeping = shown.clone();
     let streamer = streamer(&settings.layout, &mut base, settings.keep_lists, shows, rendered, written);
+    let keeper = Keeper {
+        clock: base.clock,
+        store: store.clone(),
+        node: node.clone(),
+        supply: streamer.supply.clone(),
+        notes: base.notes.clone(),
+    };
     let publisher = publisher(settings, base, progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
@@ -207,15 +220,17 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
             let publishing = publisher.run(shown, floor, reports, stop.clone());
             let making = children.run(silent, expects_music, stop.clone());
             let asking = seen_on_network(&witness, floors, stop.clone());
+            let keeping = keeper.run(keeping, stop.clone());
             let watching = witness.clone().run(put.subscribe(), reporting, stop);
-            let (outcome, (), (), (), ()) = tokio::join!(streaming, publishing, making, asking, watching);
+            let (outcome, (), (), (), (), ()) =
+                tokio::join!(streaming, publishing, making, asking, keeping, watching);
             node.stop().await;
             store.close().await;
             drop(lock);
             outcome
         }
     });
-    Ok(Station { store, node, on_air: heard, records: signed, running })
+    Ok(Station { store: Tended(store), node, on_air: heard, records: signed, running })
 }
 
 /// Reads the past, and starts the peer meanwhile.
@@ -251,7 +266,8 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
     let shelf = Shelf::new(store.clone(), past.retention);
     let held = past.held;
-    Ok(Base { clock, notes, store, node, writer, told, rules, epoch, timeline, fresh, reserved, shelf, held })
+    let repairs = Repairs::new(clock, settings.setup && settings.auto_setup);
+    Ok(Base { clock, notes, repairs, store, node, writer, told, rules, epoch, timeline, fresh, reserved, shelf, held })
 }
 
 fn streamer(
@@ -265,16 +281,20 @@ fn streamer(
     Streamer {
         clock: base.clock,
         timeline: base.timeline.take(),
-        rate: base.rules.rate,
         head_start: base.rules.look_ahead() + HEAD_START.to_samples(base.rules.rate),
         fresh: base.fresh.clone(),
-        processed: Catalog::new(layout.processed()),
-        generated: Catalog::new(layout.generated()),
+        supply: Supply {
+            processed: Catalog::new(layout.processed()),
+            generated: Catalog::new(layout.generated()),
+            store: base.store.clone(),
+            rate: base.rules.rate,
+            repairs: base.repairs.clone(),
+        },
         accepted_order: layout.accepted_order(),
+        had_order: layout.accepted_order().exists(),
         sequence_state: layout.sequence_state(),
         order: None,
         filler: None,
-        store: base.store.clone(),
         shelf: base.shelf.clone(),
         keep_lists,
         writer: base.writer.clone(),
@@ -283,6 +303,7 @@ fn streamer(
         rendering,
         written,
         failing: BTreeMap::new(),
+        upcoming: watch::Sender::new(Vec::new()),
     }
 }
 

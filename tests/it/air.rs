@@ -10,12 +10,16 @@ pub(crate) fn with_music() -> Station {
 
 /// Three short tracks and a jingle, encoded.
 pub(crate) fn furnished(station: Station) -> Station {
+    furnish(&station);
+    station
+}
+
+pub(crate) fn furnish(station: &Station) {
     station.tone("music/a.wav", 300, 2_600);
     station.tone("music/b.wav", 400, 3_300);
     station.tone("music/c.wav", 500, 700);
     station.tone("jingles/j.wav", 900, 1_200);
     station.set_up();
-    station
 }
 
 /// Everything that was ever seen: a segment keeps its number, date, title and URI for ever.

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// A station whose generator has a few short pieces and renders no others while the lock is held.
-fn with_short_filler() -> (Station, Lock) {
+pub(crate) fn with_short_filler() -> (Station, Lock) {
     let pieces = Station::new(6, 4);
     pieces.tone("music/f1.wav", 250, 1_600);
     pieces.tone("music/f2.wav", 350, 2_300);
@@ -25,7 +25,7 @@ fn with_short_filler() -> (Station, Lock) {
     (station, lock)
 }
 
-fn title(entry: &Entry) -> &str {
+pub(crate) fn title(entry: &Entry) -> &str {
     entry.title.split_once(',').unwrap().1
 }
 
@@ -39,7 +39,7 @@ fn until_heard(station: &Station, observer: &mut Observer, wanted: &str) {
 }
 
 /// Each segment begins when the one before it ends, and another item begins with a discontinuity.
-fn nothing_is_missing(observer: &Observer) {
+pub(crate) fn nothing_is_missing(observer: &Observer) {
     let entries: Vec<&Entry> = observer.seen.values().collect();
     for pair in entries.windows(2) {
         let starts = |entry: &Entry| Time::parse(&entry.date).unwrap();

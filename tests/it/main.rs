@@ -8,6 +8,7 @@ mod config;
 mod ledger;
 mod mirror;
 mod peer;
+mod recovery;
 mod setup;
 mod start;
 mod station;

@@ -34,6 +34,7 @@ use tokio::{
 };
 
 use super::limits;
+use crate::ipfs::store::care::Care;
 
 mod fetches;
 mod guests;
@@ -103,6 +104,8 @@ struct Common {
 
 pub(in crate::ipfs) struct Behaviour {
     repo: Repo<DefaultStorage>,
+    /// Hears of blocks that peers want and that are not here as they should be.
+    care: Option<Care>,
     common: Common,
     peers: HashMap<PeerId, Peer>,
     guests: Guests,
@@ -141,6 +144,7 @@ impl Behaviour {
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
             repo: repo.clone(),
+            care: None,
             common: Common::new(),
             peers: HashMap::new(),
             guests: Guests::new(MAX_GUESTS),
@@ -152,6 +156,11 @@ impl Behaviour {
             to_do: VecDeque::new(),
             tick,
         }
+    }
+
+    /// From now on `care` hears of what peers want and is not here.
+    pub(in crate::ipfs) fn tell(&mut self, care: Care) {
+        self.care = Some(care);
     }
 
     /// Fetches a block into the repo, from whom of the connected peers has it. The block is raw or dag-pb under a CIDv1
@@ -209,6 +218,11 @@ impl Behaviour {
     }
 
     fn looked_up(&mut self, done: LookUp, now: Instant) {
+        if !done.here
+            && let Some(care) = &self.care
+        {
+            care.missed(&done.want.cid);
+        }
         let Some(peer) = self.peers.get_mut(&done.peer) else { return };
         peer.looked_up(done.want, done.here);
         if let Some(answer) = done.answer

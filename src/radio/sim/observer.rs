@@ -213,6 +213,12 @@ impl Observer {
         self.frozen.get(index as usize).unwrap_or_else(|| panic!("{seq} was never frozen"))
     }
 
+    /// What the segments from `seq` on are of: the number of their run, and its receipt.
+    pub(super) fn runs_from(&self, seq: u64) -> impl Iterator<Item = (u64, &StartedBody)> {
+        let from = seq.saturating_sub(self.base) as usize;
+        self.frozen[from.min(self.frozen.len())..].iter().map(|one| (one.run, &self.runs[&one.run]))
+    }
+
     /// What the index forgets when a crash takes it: nothing that was visible may be among it.
     pub(super) fn lost_beyond(&mut self, durable: u64) -> bool {
         let visible = self.visible.is_some_and(|visible| visible.last >= durable);

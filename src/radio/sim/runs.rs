@@ -13,7 +13,7 @@ use super::{
 const RULES: Rules =
     Rules { rate: 44_100, segment_seconds: 6, window_size: 50, look_ahead: 50, receipts_required: true };
 
-const CALM: Config = Config {
+pub(super) const CALM: Config = Config {
     seed: 1,
     rules: RULES,
     shape: Shape::Songs,
@@ -26,7 +26,7 @@ const CALM: Config = Config {
     filler: true,
 };
 
-const HOUR: u64 = 3_600;
+pub(super) const HOUR: u64 = 3_600;
 
 /// Runs a world and tells its seed if it fails.
 fn run(config: Config, seconds: u64) -> World {

@@ -14,6 +14,7 @@ const REPAIR: Options = Options {
     prune: false,
     dry_run: false,
     repair: true,
+    suspects: Vec::new(),
     first_samples: 0,
     station_constants: None,
     new_epoch: false,

@@ -78,6 +78,23 @@ impl World {
         self.ledger_down_until = self.now + seconds * SECOND;
     }
 
+    /// Items cannot be read for so many seconds from now on.
+    pub(in super::super) fn fetch_down(&mut self, seconds: u64) {
+        self.fetch_down_until = self.now + seconds * SECOND;
+    }
+
+    /// The blocks of all items are gone, or come back.
+    pub(in super::super) fn turn_all(&mut self) {
+        self.turn_all_blocks();
+    }
+
+    /// The operator writes an order of the items at these paths.
+    pub(in super::super) fn write_order(&mut self, paths: &[usize]) {
+        self.paths = paths.to_vec();
+        self.order = self.catalogue.order(&self.paths);
+        self.accept();
+    }
+
     /// The process is killed here and starts again.
     pub(in super::super) fn crash_now(&mut self) {
         self.crash(None);
@@ -96,9 +113,8 @@ impl World {
     }
 
     fn edit(&mut self) {
-        self.paths = self.catalogue.edit(&self.paths, &mut self.chance);
-        self.order = self.catalogue.order(&self.paths);
-        self.accept();
+        let paths = self.catalogue.edit(&self.paths, &mut self.chance);
+        self.write_order(&paths);
     }
 
     /// The timeline is told of the order.

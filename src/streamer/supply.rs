@@ -1,0 +1,169 @@
+//! Where audio comes from: `processed/`, the generator's folder, and what the repo still holds of either. Nothing is
+//! taken that does not hash to its name.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use cid::Cid;
+use tokio::task;
+
+use super::{
+    ahead::Seen,
+    catalog::{Catalog, Unfit},
+    repairs::{Place, Repairs},
+};
+use crate::{
+    ipfs::{Blocks, Store},
+    radio::{
+        aired::{Run, segment_list},
+        programme::{Entry, Slot},
+        receipt::CidText,
+        segment::{Item, Kind, Segment},
+        timeline::Event,
+    },
+};
+
+/// Segments of an item that are verified when it is its turn: all of a song. Of a longer item the rest was verified
+/// ahead of time, and each is once more when it is stored.
+const VERIFIED_MAX: usize = 64;
+
+/// Both folders with items, and the repo. Cheap to clone.
+#[derive(Clone, Debug)]
+pub(super) struct Supply {
+    pub(super) processed: Catalog,
+    pub(super) generated: Catalog,
+    pub(super) store: Store,
+    /// Samples per second of the station.
+    pub(super) rate: u32,
+    pub(super) repairs: Repairs,
+}
+
+/// Whether an item can air, and why not.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Soundness {
+    /// All of it is in its folder.
+    Whole,
+    /// It can air from the repo, and in its folder something is wrong.
+    Ailing(String),
+    /// It cannot air.
+    Lost(String),
+}
+
+impl Supply {
+    /// Where the item of an entry lies.
+    pub(super) const fn place(entry: &Entry) -> Place {
+        if matches!(entry.kind, Kind::Filler) { Place::Generated } else { Place::Processed }
+    }
+
+    fn catalog(&self, place: Place) -> &Catalog {
+        match place {
+            Place::Processed => &self.processed,
+            Place::Generated => &self.generated,
+        }
+    }
+
+    /// Reads the item of a slot. Blocking.
+    fn item(&self, slot: &Slot) -> Result<Arc<Item>, Unfit> {
+        self.catalog(Self::place(&slot.entry)).item(slot, self.rate)
+    }
+
+    /// Reads the item of a slot whose turn it is, and verifies that it can air. Tells what was found of it, too.
+    pub(super) async fn fetch(&self, slot: Slot) -> (Event, Seen) {
+        let (item, soundness) = self.examine(&slot, VERIFIED_MAX).await;
+        let event = match (&item, &soundness) {
+            (Some(item), Soundness::Whole | Soundness::Ailing(_)) => Event::Fetched(slot.clone(), item.clone()),
+            (_, Soundness::Lost(why) | Soundness::Ailing(why)) => Event::NotFetched(slot.clone(), why.clone()),
+            (None, Soundness::Whole) => Event::NotFetched(slot.clone(), "it is not there".into()),
+        };
+        (event, Seen { path: slot.entry.path, item, soundness })
+    }
+
+    /// Reads the item of a slot and verifies its first `count` segments. What is wrong is asked to be mended.
+    pub(super) async fn examine(&self, slot: &Slot, count: usize) -> (Option<Arc<Item>>, Soundness) {
+        let place = Self::place(&slot.entry);
+        let (supply, of) = (self.clone(), slot.clone());
+        let looked = task::spawn_blocking(move || {
+            let item = supply.item(&of)?;
+            let bad = supply.bad_chunks(place, &item.segments[..count.min(item.segments.len())]);
+            Ok((item, bad))
+        });
+        let id = slot.entry.id.as_str();
+        let (item, bad) = match looked.await {
+            Ok(Ok(found)) => found,
+            Ok(Err(Unfit::Damaged(why))) => return (None, Soundness::Lost(self.mend(place, id, why))),
+            Ok(Err(Unfit::Other(why))) => return (None, Soundness::Lost(why)),
+            Err(error) => return (None, Soundness::Lost(error.to_string())),
+        };
+        let Some((_, first)) = bad.first() else {
+            // An item that was only looked at in part may be wrong behind it.
+            if count >= item.segments.len() {
+                self.repairs.mended(place, id);
+            }
+            return (Some(item), Soundness::Whole);
+        };
+        let more = if bad.len() > 1 { format!(", and {} more are", bad.len() - 1) } else { String::new() };
+        let why = format!("{first}{more}");
+        for (cid, _) in &bad {
+            if !matches!(self.store.get(*cid).await, Ok(Some(_))) {
+                return (Some(item), Soundness::Lost(self.mend(place, id, why)));
+            }
+        }
+        (Some(item), Soundness::Ailing(self.mend(place, id, format!("{why}; it airs from the block store"))))
+    }
+
+    fn mend(&self, place: Place, id: &str, why: String) -> String {
+        format!("{why}; {}", self.repairs.want(place, id))
+    }
+
+    /// Which chunks are not in their folder as they should be, and what is wrong with each. Blocking.
+    fn bad_chunks(&self, place: Place, segments: &[Segment]) -> Vec<(Cid, String)> {
+        let look = |segment: &Segment| self.catalog(place).chunk(segment).err().map(|why| (segment.cid, why));
+        segments.iter().filter_map(look).collect()
+    }
+
+    /// The bytes of a segment from one of the folders. An error says what is wrong with its chunk.
+    pub(super) async fn chunk(&self, segment: Segment) -> Result<Bytes, String> {
+        let folders = [self.processed.clone(), self.generated.clone()];
+        let read = task::spawn_blocking(move || {
+            let [processed, generated] = &folders;
+            processed.chunk(&segment).or_else(|why| generated.chunk(&segment).map_err(|_| why))
+        });
+        read.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
+    /// The bytes of a segment, from a folder or, if they are gone from there, as they lie in the repo.
+    async fn bytes(&self, segment: Segment) -> Result<Bytes, String> {
+        match self.chunk(segment).await {
+            Ok(bytes) => Ok(bytes),
+            Err(why) => self.store.get(segment.cid).await.ok().flatten().ok_or(why),
+        }
+    }
+
+    /// The list of the segments of an item that has begun, if the item is still in its folder as it was then.
+    pub(super) async fn segment_list(&self, run: &Run) -> Result<Bytes, String> {
+        let entry = Entry { path: run.entry.clone(), kind: run.kind, id: run.item.clone() };
+        let slot = Slot { order: run.order.clone(), position: run.position as usize, entry };
+        let (supply, list) = (self.clone(), run.list);
+        let read = task::spawn_blocking(move || match supply.item(&slot) {
+            Ok(item) => Ok(segment_list(&item.segments)),
+            Err(Unfit::Damaged(why) | Unfit::Other(why)) => Err(why),
+        });
+        let (cid, text) = read.await.map_err(|error| error.to_string())??;
+        if cid == list { Ok(text.into()) } else { Err("the item is another one by now".into()) }
+    }
+
+    /// Stores, pins and verifies segments and lists.
+    pub(super) async fn put(&self, segments: Vec<Segment>, lists: Vec<(CidText, String)>) -> Event {
+        let mut blocks: Vec<(Cid, Bytes)> = lists.into_iter().map(|(cid, text)| (cid.0, text.into())).collect();
+        for (index, segment) in segments.into_iter().enumerate() {
+            match self.bytes(segment).await {
+                Ok(bytes) => blocks.push((segment.cid, bytes)),
+                Err(why) => return Event::Missing(index, why),
+            }
+        }
+        match self.store.put(blocks).await {
+            Ok(()) => Event::Stored,
+            Err(error) => Event::NotStored(error.to_string()),
+        }
+    }
+}
