@@ -18,6 +18,7 @@ mod preview;
 mod receipts;
 mod run;
 mod setup;
+mod split;
 
 /// Done, green, verified.
 const OK: u8 = 0;
@@ -54,6 +55,12 @@ enum Command {
     },
     /// Encode music and jingles into processed/ and write the running order.
     Setup(setup::Options),
+    /// Put recordings on demand: /audio/…/stream/….m3u8 on the listener port. They never air.
+    Split {
+        /// The recordings.
+        #[arg(required = true, value_name = "FILE")]
+        files: Vec<PathBuf>,
+    },
     /// Say what will air, to the second.
     Preview {
         /// How far ahead.
@@ -116,6 +123,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Run { follow: Some(station), .. } => follow::run(&dir, station),
         Command::Run { no_setup, follow: None } => run::run(&dir, no_setup),
         Command::Setup(options) => setup::run(&dir, options),
+        Command::Split { files } => split::run(&dir, &files),
         Command::Preview { hours, json } => preview::run(&dir, hours, json),
         Command::Receipts(options) => receipts::run(&dir, options),
         Command::Key(KeyArgs { action: KeyAction::Rotate }) => rotate(&dir),

@@ -12,6 +12,7 @@ mod kind;
 pub mod page;
 mod range;
 mod refusal;
+mod vod;
 
 use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
@@ -35,6 +36,7 @@ use tower::ServiceExt;
 use tracing::{debug, warn};
 
 use crate::{
+    disk::Store,
     ipfs::{Blocks, Records},
     radio::{
         segment::{RAW, cid_of},
@@ -76,8 +78,8 @@ pub struct Site<B> {
     pub on_air: watch::Receiver<Option<Arc<OnAir>>>,
     /// The IPNS records.
     pub records: watch::Receiver<Records>,
-    /// Whether the station is another node's: then its recordings are not here.
-    pub mirrors: bool,
+    /// Where the recordings lie that can be had on demand; nowhere for a mirror: they are at the station.
+    pub recordings: Arc<[Store]>,
 }
 
 /// What the port serves when it is known only later whose it is: a mirror's.
@@ -259,20 +261,17 @@ fn router<B: Blocks>(site: Site<B>) -> Router {
         .route("/", get(home))
         .route("/ipfs/{*path}", get(gateway::ipfs))
         .route("/ipns/{*path}", get(gateway::ipns))
+        .route("/audio/{*path}", get(vod::recording))
+        .route("/chunks/{*path}", get(vod::recording))
         .route("/now.json", get(now))
         .route("/status.json", get(status))
         .route("/health", get(health))
-        .fallback(nowhere)
+        .fallback(async || Refusal::NotHere)
         .with_state(Arc::new(site))
 }
 
 fn waiting(meanwhile: watch::Receiver<String>) -> Router {
     Router::new().fallback(async move || Refusal::Waiting(meanwhile.borrow().clone()))
-}
-
-async fn nowhere<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Refusal {
-    let of_a_recording = ["/audio/", "/chunks/"].iter().any(|folder| head.uri.path().starts_with(folder));
-    if site.mirrors && of_a_recording { Refusal::NoRecordings } else { Refusal::NotHere }
 }
 
 async fn home<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Response {

@@ -33,6 +33,7 @@ pub mod segment;
 pub mod status;
 pub mod time;
 pub mod timeline;
+pub mod vod;
 
 #[cfg(test)]
 mod golden;

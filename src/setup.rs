@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     audio::{self, Encoded, Part, Source},
-    disk::{self, Disk, Layout, Lock},
+    disk::{self, Disk, Layout, Lock, Store},
     radio::{
         manifest::{self, Pipeline},
         time::Time,
@@ -24,6 +24,7 @@ pub use generated::generated;
 pub use progress::{Progress, Teller};
 pub use quality::{Quality, qualities};
 pub use report::{OrderFate, Report, Skipped};
+pub use split::{Recorded, Split, split};
 
 mod check;
 mod desk;
@@ -37,6 +38,7 @@ mod prune;
 mod publish;
 mod quality;
 mod report;
+mod split;
 mod stat_cache;
 mod walk;
 
@@ -141,6 +143,12 @@ pub enum Error {
     /// What was made does not make a manifest.
     #[error("the manifest would not be valid: {0}")]
     Manifest(#[source] manifest::Error),
+    /// Recordings cannot be added to a manifest that is not there.
+    #[error("{} is missing or damaged, and the running order goes by it: run `ipfs-radio setup` first", path.display())]
+    NoManifest {
+        /// The manifest.
+        path: PathBuf,
+    },
     /// The generator has nothing for these settings.
     #[error("no music can be generated: {0}")]
     Generator(#[from] audio::synth::Error),
@@ -161,7 +169,7 @@ impl Error {
             Self::Disk(disk::Error::Busy { .. }) => 75,
             Self::Disk(_) => 4,
             Self::Constant { .. } | Self::Generator(_) => 78,
-            Self::TooMany { .. } | Self::Manifest(_) | Self::Collision { .. } => 1,
+            Self::TooMany { .. } | Self::Manifest(_) | Self::NoManifest { .. } | Self::Collision { .. } => 1,
         }
     }
 }
@@ -182,12 +190,18 @@ pub fn run(
     if options.dry_run {
         return files::plan(layout, job, options, tools, stop);
     }
+    let _lock = open_store(layout, &store, tools)?;
+    files::make(layout, job, options, tools, stop)
+}
+
+/// Makes the folders, takes the lock, and clears away what a killed process left half written.
+fn open_store(layout: &Layout, store: &Store, tools: &Tools<'_>) -> Result<Lock, Error> {
     tools.disk.create_folder(&store.chunks())?;
     tools.disk.create_folder(&store.items())?;
     layout.create_state()?;
-    let _lock = Lock::take(&store.lock())?;
+    let lock = Lock::take(&store.lock())?;
     disk::sweep(store.root())?;
-    files::make(layout, job, options, tools, stop)
+    Ok(lock)
 }
 
 fn check_constants(job: &Job, options: &Options) -> Result<(), Error> {

@@ -17,6 +17,7 @@ use symphonia::core::{
             well_known::{CODEC_ID_AAC, CODEC_ID_OPUS},
         },
         registry::CodecRegistry,
+        video::{CODEC_ID_NULL_VIDEO, well_known::CODEC_ID_MJPEG},
     },
     errors::Error as Fault,
     formats::{
@@ -78,6 +79,8 @@ pub struct Probe {
     pub channels: Option<u16>,
     /// Samples per channel the container declares; an estimate in some formats (MP3 without a header, ADTS).
     pub declared_samples: Option<u64>,
+    /// Whether there are moving pictures in it. A cover is none, also where it is a video track.
+    pub is_video: bool,
     /// Title, artist, cover and so on.
     pub tags: Tags,
 }
@@ -96,6 +99,7 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
             rate: parameters.sample_rate,
             channels: parameters.channels.as_ref().map(|channels| channels.count() as u16),
             declared_samples: track.num_frames,
+            is_video: format.tracks().iter().any(moves),
             tags,
         })
     })
@@ -325,6 +329,13 @@ fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
 
 fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
     format.default_track(TrackType::Audio).ok_or_else(|| Error::Format("there is no audio in it".to_owned()))
+}
+
+/// Whether a track has moving pictures, by its codec: covers are still ones, and players that show them as a video call them
+/// MJPEG.
+fn moves(track: &Track) -> bool {
+    let video = track.codec_params.as_ref().and_then(CodecParameters::video);
+    video.is_some_and(|video| ![CODEC_ID_NULL_VIDEO, CODEC_ID_MJPEG].contains(&video.codec))
 }
 
 fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {

@@ -6,7 +6,10 @@ pub(super) const START: usize = 16;
 
 /// What the file is, if it is of such a kind.
 pub(super) fn named(start: &[u8]) -> Option<&'static str> {
-    let kinds: [(&[u8], &str); 10] = [
+    if start.starts_with(b"RIFF") && start.get(8..12) == Some(b"AVI ") {
+        return Some("AVI, a video");
+    }
+    let kinds: [(&[u8], &str); 12] = [
         (b"wvpk", "WavPack"),
         (b"RF64", "RF64, the WAV of more than 4 GB"),
         (b"BW64", "BW64, the WAV of more than 4 GB"),
@@ -17,6 +20,8 @@ pub(super) fn named(start: &[u8]) -> Option<&'static str> {
         (b"MP+", "Musepack"),
         (b"TTA1", "True Audio"),
         (b"DSD ", "DSD"),
+        (b"FLV\x01", "Flash video"),
+        (b"\0\0\x01\xba", "an MPEG program stream, a video"),
     ];
     kinds.into_iter().find(|(magic, _)| start.starts_with(magic)).map(|(_, name)| name)
 }

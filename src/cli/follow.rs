@@ -1,6 +1,6 @@
 //! `run --follow`: a mirror, its listener port, and what the operator is told.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, time};
@@ -93,7 +93,7 @@ fn site(mirror: &Mirror, station: Name) -> watch::Receiver<Option<http::Site<mir
                 blocks: blocks.clone(),
                 on_air: on_air.clone(),
                 records: records.clone(),
-                mirrors: true,
+                recordings: Arc::default(),
             });
             known.send_replace(site);
             if told.changed().await.is_err() {

@@ -50,6 +50,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         .await
         .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
     let here = listener.local_addr().unwrap_or(streaming.http_listen);
+    let recordings = [layout.processed(), layout.generated()].into();
     let settings = settings(layout, &streaming, &setup, peer, here, no_setup)?;
     let names = [settings.identity.station.name().to_string(), settings.identity.stream.name().to_string()];
     let peer_id = settings.identity.peer.peer_id();
@@ -67,7 +68,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         blocks: station.store.clone(),
         on_air: station.on_air.clone(),
         records: station.records.clone(),
-        mirrors: false,
+        recordings,
     };
     let (listener, ending) = (Arc::new(listener), stop.clone());
     let serve = move || http::serve(listener.clone(), site.clone(), ending.clone());

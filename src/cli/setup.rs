@@ -140,7 +140,7 @@ const SEED: u64 = 808;
 
 /// Segment duration and rate by which a station that has been on air goes on: those of its ledger, or `wanted` where
 /// `setup --new-epoch` has asked for them and the next start will begin with them.
-fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Result<Option<(u32, u32)>> {
+pub(super) fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Result<Option<(u32, u32)>> {
     if !layout.ledger().exists() {
         return Ok(None);
     }

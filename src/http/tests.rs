@@ -3,6 +3,7 @@
 mod car;
 mod connections;
 mod gateway;
+mod vod;
 
 use std::collections::BTreeMap;
 
@@ -36,6 +37,7 @@ struct Node {
     root: Cid,
     file: Cid,
     site: Site<Memory>,
+    recordings: tempfile::TempDir,
     stop: CancellationToken,
     ended: tokio::task::JoinHandle<()>,
 }
@@ -125,6 +127,7 @@ async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce
     let (air, on_air) = watch::channel(Some(air(root_cid, "ok")));
     let signed = Records { station: Some("record of the station".into()), stream: None };
     let (records, record_changes) = watch::channel(signed);
+    let recordings = tempfile::tempdir().unwrap();
     let site = Site {
         station: STATION.into(),
         stream: STREAM.into(),
@@ -133,14 +136,14 @@ async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce
         blocks,
         on_air,
         records: record_changes,
-        mirrors: false,
+        recordings: ["processed", "generated"].map(|name| Store::new(recordings.path().join(name))).into(),
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
     let routes = watch::channel(router(site.clone())).1;
     let (door, stopped) = (door(listener), stop.clone());
     let ended = tokio::spawn(async move { serve_within(limits, &door, routes, stopped).await });
-    Node { address, air, records, blocks: held, segment, root: root_cid, file: file_cid, site, stop, ended }
+    Node { address, air, records, blocks: held, segment, root: root_cid, file: file_cid, site, recordings, stop, ended }
 }
 
 impl Node {

@@ -8,7 +8,10 @@ use serde::{Deserialize, Serialize};
 
 pub use meta::Meta;
 
-use super::{playlist, segment::Kind};
+use super::{
+    playlist,
+    segment::{Kind, is_short_name},
+};
 
 pub mod meta;
 
@@ -45,7 +48,7 @@ pub struct Pipeline {
 pub struct Entry {
     /// The path relative to the station's folder, spelled as in `playlist.m3u` (see [`playlist::spell`]).
     pub path: String,
-    /// Track or jingle.
+    /// Track, jingle, or on demand only.
     pub kind: Kind,
     /// The id of the item that plays.
     pub id: String,
@@ -245,11 +248,6 @@ fn to_json<T: Serialize>(value: &T) -> Vec<u8> {
     let mut bytes = serde_json::to_vec_pretty(value).expect("text keys and finite numbers are always JSON");
     bytes.push(b'\n');
     bytes
-}
-
-/// Whether it can be the short name of a file: see [`super::segment::short_name`].
-fn is_short_name(text: &str) -> bool {
-    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
 }
 
 /// A CID as its text, nothing as an empty text.

@@ -4,6 +4,7 @@
 
 use super::{
     manifest::{Entry, Manifest},
+    segment::Kind,
     time::Span,
 };
 
@@ -25,9 +26,9 @@ pub struct Order {
     pub skipped_count: usize,
 }
 
-/// A line that names no entry.
+/// A line that names no entry, or one that is there on demand only.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("line {line}: `{text}` names no entry of the manifest")]
+#[error("line {line}: `{text}` names no entry of the manifest that airs")]
 pub struct Skipped {
     /// The line, from 1.
     pub line: usize,
@@ -47,7 +48,7 @@ pub enum Refused {
     },
     /// Not one line names an entry.
     #[error(
-        "{file}:{line}: `{text}` names no entry of the manifest, nor does any other line; see playlist.generated.m3u"
+        "{file}:{line}: `{text}` names no entry of the manifest that airs, nor does any other line; see playlist.generated.m3u"
     )]
     NothingUsable {
         /// The file.
@@ -162,7 +163,7 @@ fn hex(digit: u8) -> Option<u8> {
 }
 
 fn entry_named<'a>(line: &[u8], manifest: &'a Manifest) -> Option<&'a Entry> {
-    let known = |line: &[u8]| manifest.entry(&spell(&unescape(line)));
+    let known = |line: &[u8]| manifest.entry(&spell(&unescape(line))).filter(|entry| entry.kind != Kind::Vod);
     let bare = line.trim_ascii();
     known(line).or_else(|| known(bare.strip_prefix(b"./").unwrap_or(bare)))
 }

@@ -34,6 +34,11 @@ pub fn chunk_name(cid: &Cid) -> String {
     data_encoding::HEXLOWER.encode(&digest[..digest.len().min(16)])
 }
 
+/// Whether it can be the short name of a file: 32 hex digits in lower case.
+pub fn is_short_name(text: &str) -> bool {
+    text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+}
+
 /// One encoded segment: about six seconds of AAC in MPEG-TS, one raw block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Segment {
@@ -55,6 +60,8 @@ pub enum Kind {
     Jingle,
     /// What the built-in generator made; airs when nothing else can.
     Filler,
+    /// A recording that is there on demand and never airs.
+    Vod,
 }
 
 impl Kind {
@@ -64,6 +71,7 @@ impl Kind {
             Self::Track => "track",
             Self::Jingle => "jingle",
             Self::Filler => "filler",
+            Self::Vod => "vod",
         }
     }
 }

@@ -79,6 +79,11 @@ impl<'a> Desk<'a> {
         locked(&self.jingles).extend(ids);
     }
 
+    /// The same for items that are known already.
+    pub(super) fn note_jingle_ids(&self, ids: impl Iterator<Item = String>) {
+        locked(&self.jingles).extend(ids);
+    }
+
     fn kind_of(&self, id: &str) -> Kind {
         if locked(&self.jingles).contains(id) { Kind::Jingle } else { Kind::Track }
     }
@@ -153,14 +158,18 @@ impl<'a> Desk<'a> {
         Ok(self.bench.make(work, self.stop)?.line())
     }
 
-    /// Remembers what was read of these files.
-    pub(super) fn save(&self, layout: &Layout, files: &[Found]) -> Result<(), Error> {
-        let mut cache = locked(&self.cache);
+    /// Remembers what was read of these files, and nothing of others.
+    pub(super) fn remember_only(&self, layout: &Layout, files: &[Found]) -> Result<(), Error> {
         let paths: HashSet<&str> = files.iter().map(|found| found.path.as_str()).collect();
         if !paths.is_empty() {
-            cache.retain(|path| paths.contains(path));
+            locked(&self.cache).retain(|path| paths.contains(path));
         }
-        Ok(cache.save(&self.tools.disk, &layout.stat_cache())?)
+        self.remember(layout)
+    }
+
+    /// Remembers what was read.
+    pub(super) fn remember(&self, layout: &Layout) -> Result<(), Error> {
+        Ok(locked(&self.cache).save(&self.tools.disk, &layout.stat_cache())?)
     }
 }
 

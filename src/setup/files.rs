@@ -2,7 +2,10 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    ffi::OsStr,
     ops::ControlFlow,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
     sync::atomic::AtomicBool,
 };
 
@@ -20,6 +23,7 @@ use crate::{
     disk::{self, Layout, Store},
     radio::{
         manifest::{Entry, ItemLine, Manifest},
+        playlist::unspell,
         rotation::rotate,
         segment::Kind,
         time::{Span, Time},
@@ -44,7 +48,7 @@ pub(super) fn make(
     disk::sweep_beside(&layout.stat_cache())?;
     let mut run = Run::new(layout, job, options, tools, &store)?;
     run.work(&desk, job.jobs)?;
-    if let Err(error) = desk.save(layout, run.files()) {
+    if let Err(error) = desk.remember_only(layout, run.files()) {
         tracing::warn!(%error, "what was read is not remembered; the next run reads it again");
     }
     if stopped(stop) {
@@ -75,6 +79,7 @@ pub(super) fn plan(
 
 /// One run: what was there, what is found, what becomes of it.
 struct Run<'a> {
+    dir: &'a Path,
     job: &'a Job,
     options: &'a Options,
     tools: &'a Tools<'a>,
@@ -96,7 +101,7 @@ struct Run<'a> {
 
 impl<'a> Run<'a> {
     fn new(
-        layout: &Layout,
+        layout: &'a Layout,
         job: &'a Job,
         options: &'a Options,
         tools: &'a Tools<'a>,
@@ -115,6 +120,7 @@ impl<'a> Run<'a> {
         let pipeline = super::pipeline(&job.settings);
         let publisher = Publisher { store, disk: &tools.disk, pipeline, cycle: job.cycle, reorder: options.reorder };
         let mut run = Self {
+            dir: layout.dir(),
             job,
             options,
             tools,
@@ -132,6 +138,7 @@ impl<'a> Run<'a> {
         };
         run.only_at_end = options.dry_run || (run.old.is_none() && store.playlist().exists());
         run.add_idle_jingles();
+        run.add_suspects_on_demand();
         let skipped = [&run.tracks.skipped, &run.jingles.skipped];
         run.report.skipped = skipped.into_iter().flatten().cloned().collect();
         Ok(run)
@@ -142,6 +149,18 @@ impl<'a> Run<'a> {
         let seen: HashSet<&str> = self.files.iter().map(|found| found.path.as_str()).collect();
         let idle: Vec<_> = self.jingles.found.iter().filter(|f| !seen.contains(f.path.as_str())).cloned().collect();
         self.files.extend(idle);
+    }
+
+    /// A repair makes what is there on demand as well, as long as its recording is there.
+    fn add_suspects_on_demand(&mut self) {
+        if !self.options.repair {
+            return;
+        }
+        let on_demand = self.old.iter().flat_map(Manifest::entries).filter(|entry| entry.kind == Kind::Vod);
+        let found =
+            on_demand.map(|entry| Found { file: self.recording_of(entry), path: entry.path.clone(), kind: entry.kind });
+        let found: Vec<_> = found.filter(|found| found.file.is_file()).collect();
+        self.files.extend(found);
     }
 
     fn files(&self) -> &[Found] {
@@ -223,7 +242,7 @@ impl<'a> Run<'a> {
         }
         let mut listing = self.listing.clone().playable();
         for entry in self.old.iter().flat_map(Manifest::entries) {
-            self.keep_old(&mut listing, entry, |line| fits(line, &self.job.settings));
+            self.keep_old(&mut listing, entry, |line| entry.kind == Kind::Vod || fits(line, &self.job.settings));
         }
         self.published = Some(now);
         let entries = listing.len();
@@ -284,6 +303,9 @@ impl<'a> Run<'a> {
         let mut listing = self.listing.clone().playable();
         let Some(old) = self.old.clone() else { return listing };
         old.entries().iter().filter(|entry| self.is_held(&entry.path)).for_each(|entry| listing.keep(entry, &old));
+        let on_demand = old.entries().iter().filter(|entry| entry.kind == Kind::Vod);
+        let stays = |entry: &&Entry| !self.options.prune || self.recording_of(entry).exists();
+        on_demand.filter(stays).for_each(|entry| listing.keep(entry, &old));
         if self.options.prune {
             return listing;
         }
@@ -300,9 +322,10 @@ impl<'a> Run<'a> {
                 ));
             }
         }
-        let no_jingles: &[Kind] = if self.job.jingles.is_none() { &[Kind::Jingle] } else { &[] };
-        let leaving = leaving(&old, &listing, no_jingles);
-        let kept = leaving.entries.iter().filter(|entry| !no_jingles.contains(&entry.kind));
+        let no_jingles = self.job.jingles.is_none();
+        let missed = |entry: &Entry| !(no_jingles && entry.kind == Kind::Jingle);
+        let leaving = leaving(&old, &listing, missed);
+        let kept = leaving.entries.iter().filter(|entry| missed(entry));
         if leaving.too_many {
             let kept: Vec<_> = kept.collect();
             kept.iter().for_each(|entry| listing.keep(entry, &old));
@@ -313,6 +336,11 @@ impl<'a> Run<'a> {
             ));
         }
         listing
+    }
+
+    /// Where the recording of an entry lies, or lay.
+    fn recording_of(&self, entry: &Entry) -> PathBuf {
+        self.dir.join(OsStr::from_bytes(&unspell(&entry.path)))
     }
 
     /// Whether nobody could see what is at this path now.
@@ -338,7 +366,7 @@ impl<'a> Run<'a> {
         let listing = self.settle();
         (self.report.entries, self.report.items) = (listing.len(), listing.clone().into_parts().1.len());
         let Some(old) = &self.old else { return };
-        let gone = leaving(old, &listing, &[]).entries;
+        let gone = leaving(old, &listing, |_| true).entries;
         self.report.notices.extend(gone.iter().map(|entry| format!("`{}` would leave the programme", entry.path)));
     }
 }

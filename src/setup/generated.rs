@@ -8,13 +8,14 @@ use super::{
     Error, Job, Options, Progress, Report, Skipped, Tools, audio, check,
     item::{Bench, Failure, Work},
     listing::Listing,
+    open_store,
     pool::each,
     publish::{Publisher, read_manifest},
     stopped,
 };
 use crate::{
     audio::synth::{Piece, PieceKind, programme},
-    disk::{self, Layout, Lock},
+    disk::Layout,
     radio::{
         manifest::{
             Entry, Meta,
@@ -42,10 +43,7 @@ pub fn generated(
     let pieces = named(programme(seed, settings.rate)?);
     let store = layout.generated();
     layout.create_state()?;
-    tools.disk.create_folder(&store.chunks())?;
-    tools.disk.create_folder(&store.items())?;
-    let _lock = Lock::take(&store.lock())?;
-    disk::sweep(store.root())?;
+    let _lock = open_store(layout, &store, tools)?;
     let suspects = check::suspects(&store, options);
     let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, suspects)?;
     let pipeline = super::pipeline(settings);

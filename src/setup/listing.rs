@@ -57,7 +57,13 @@ impl Listing {
 
     /// The length of one round in samples per channel, were every entry on once.
     pub(super) fn samples(&self) -> u64 {
-        self.entries.values().filter_map(|entry| self.items.get(&entry.id)).map(|line| line.samples).sum()
+        let on_air = self.entries.values().filter(|entry| entry.kind != Kind::Vod);
+        on_air.filter_map(|entry| self.items.get(&entry.id)).map(|line| line.samples).sum()
+    }
+
+    /// Whether there is anything that can air.
+    pub(super) fn airs(&self) -> bool {
+        self.entries.values().any(|entry| entry.kind != Kind::Vod)
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -78,11 +84,12 @@ impl Listing {
         rotate(&of(Kind::Track), &of(Kind::Jingle), cycle).into_iter().cloned().collect()
     }
 
-    /// The entries and exactly the items they play; what has no title is called like its file.
+    /// The entries and exactly the items they play; what has no title is called like its file, the one that airs first.
     pub(super) fn into_parts(self) -> (Vec<Entry>, Vec<ItemLine>) {
         let mut items = self.items;
         let mut played = Vec::new();
-        for entry in self.entries.values() {
+        let (on_demand, on_air): (Vec<_>, Vec<_>) = self.entries.values().partition(|entry| entry.kind == Kind::Vod);
+        for entry in on_air.into_iter().chain(on_demand) {
             let Some(mut line) = items.remove(&entry.id) else { continue };
             if line.title.is_empty() {
                 line.title = stem(&entry.path);
@@ -115,11 +122,11 @@ pub(super) struct Leaving {
     pub(super) too_many: bool,
 }
 
-/// Compares: an item leaves when neither it nor any file in its place is listed any more. Kinds in `wanted_gone` do
-/// not count.
-pub(super) fn leaving(old: &Manifest, new: &Listing, wanted_gone: &[Kind]) -> Leaving {
+/// Compares: an item leaves when neither it nor any file in its place is listed any more. Entries that are not `missed`
+/// do not count.
+pub(super) fn leaving(old: &Manifest, new: &Listing, missed: impl Fn(&Entry) -> bool) -> Leaving {
     let gone = |entry: &&Entry| new.entry(&entry.path).is_none();
-    let counts = |entry: &&Entry| !wanted_gone.contains(&entry.kind);
+    let counts = |entry: &&Entry| entry.kind != Kind::Vod && missed(entry);
     let entries: Vec<Entry> = old.entries().iter().filter(gone).cloned().collect();
     let all: HashSet<&str> = old.entries().iter().filter(counts).map(|entry| entry.id.as_str()).collect();
     let replaced: HashSet<&str> =

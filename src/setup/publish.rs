@@ -1,6 +1,6 @@
 //! Manifest first, then the running order, and never over somebody's edit (contract §1).
 
-use std::collections::HashSet;
+use std::{collections::HashSet, path::Path};
 
 use super::{Error, listing::Listing, report::OrderFate};
 use crate::{
@@ -8,6 +8,7 @@ use crate::{
     radio::{
         manifest::{self, Entry, Manifest, Pipeline},
         playlist,
+        segment::Kind,
     },
 };
 
@@ -30,9 +31,14 @@ impl Publisher<'_> {
     /// from which on entries count as new.
     pub(super) fn publish(&self, listing: Listing, before: Option<&Manifest>) -> Result<OrderFate, Error> {
         let current = read_manifest(self.store);
+        let nothing_airs = !listing.airs();
         let (manifest, order) = self.compose(listing.clone())?;
         let on_air = disk::read_if_there(&self.store.playlist(), playlist::LONGEST)?;
         let generated = disk::read_if_there(&self.store.generated_order(), playlist::LONGEST)?;
+        if nothing_airs && on_air.is_none() {
+            self.write(&self.store.manifest(), &manifest.to_bytes())?;
+            return Ok(OrderFate::None);
+        }
         let edited = !self.reorder && is_edited(on_air.as_deref(), generated.as_deref(), current.as_ref());
 
         let fate = match on_air {
@@ -60,14 +66,18 @@ impl Publisher<'_> {
         Ok((manifest.with_order_sha256(sha256), text))
     }
 
-    /// Writes only what is not there already, so that a run without changes wakes nobody.
-    fn write(&self, path: &std::path::Path, bytes: &[u8]) -> Result<(), Error> {
-        let there = disk::read_if_there(path, manifest::LONGEST).ok().flatten();
-        if there.is_some_and(|there| there == bytes) {
-            return Ok(());
-        }
-        Ok(self.disk.replace(path, bytes)?)
+    fn write(&self, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+        write_changed(self.disk, path, bytes)
     }
+}
+
+/// Writes only what is not there already, so that a run without changes wakes nobody.
+pub(super) fn write_changed(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let there = disk::read_if_there(path, manifest::LONGEST).ok().flatten();
+    if there.is_some_and(|there| there == bytes) {
+        return Ok(());
+    }
+    Ok(disk.replace(path, bytes)?)
 }
 
 /// The manifest of a store; nothing if it is missing or damaged.
@@ -108,7 +118,8 @@ fn compared(on_air: &[u8], manifest: &Manifest, before: Option<&Manifest>) -> Or
     };
     let named: HashSet<&str> = named.iter().map(String::as_str).collect();
     let was_there = |path: &str| before.is_some_and(|before| before.entry(path).is_some());
-    let is_new = |entry: &&Entry| !named.contains(entry.path.as_str()) && !was_there(&entry.path);
+    let is_new =
+        |entry: &&Entry| entry.kind != Kind::Vod && !named.contains(entry.path.as_str()) && !was_there(&entry.path);
     OrderFate::Edited { new: manifest.entries().iter().filter(is_new).map(|entry| entry.path.clone()).collect(), gone }
 }
 

@@ -16,6 +16,7 @@ mod keeping;
 mod order;
 mod quality;
 mod size;
+mod split;
 mod world;
 
 #[test]

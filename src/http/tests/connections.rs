@@ -160,7 +160,7 @@ async fn until_it_is_known_what_is_served_the_port_says_why_and_then_serves_on_t
     }
     words.send("no peer".into()).unwrap();
     assert_eq!(ask(&mut stream, "/").await.text(), "not on air yet: no peer\n");
-    turn.send(Some(Site { mirrors: true, ..node.site.clone() })).unwrap();
+    turn.send(Some(Site { recordings: Arc::default(), ..node.site.clone() })).unwrap();
     while ask(&mut stream, "/health").await.status != 200 {
         tokio::task::yield_now().await;
     }

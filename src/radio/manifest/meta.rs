@@ -3,8 +3,8 @@
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
-use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, is_short_name, read, to_json};
-use crate::radio::segment::{Item, Segment, chunk_name, short_name};
+use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, read, to_json};
+use crate::radio::segment::{Item, Segment, chunk_name, is_short_name, short_name};
 
 /// Longest `meta.json` that is read, in bytes.
 pub const LONGEST: u64 = 64 << 20;

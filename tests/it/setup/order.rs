@@ -21,7 +21,7 @@ fn an_edited_order_is_never_overwritten() {
     assert_eq!(fs::read_to_string(&playlist).unwrap(), EDITED);
     let OrderFate::Edited { new, gone } = report.order else { panic!("{:?}", report.order) };
     assert_eq!(new, ["music/3.wav"]);
-    assert_eq!(gone, ["line 3: `music/1.wav` names no entry of the manifest"]);
+    assert_eq!(gone, ["line 3: `music/1.wav` names no entry of the manifest that airs"]);
     let generated = fs::read_to_string(station.layout.processed().generated_order()).unwrap();
     assert!(generated.contains("music/3.wav"));
 

@@ -127,6 +127,12 @@ impl Station {
         self.with_tools(Disk::default(), |tools| setup::run(&self.layout, job, options, tools, &self.stop))
     }
 
+    /// Puts files on demand.
+    pub(crate) fn split(&self, job: &Job, files: &[PathBuf]) -> Result<setup::Split, Error> {
+        let options = Options::default();
+        self.with_tools(Disk::default(), |tools| setup::split(&self.layout, job, &options, files, tools, &self.stop))
+    }
+
     /// A run that goes through `fuse`, jobs one by one.
     pub(crate) fn run_with_fuse(&self, fuse: &Arc<Fuse>, job: &Job) -> Result<Report, Error> {
         let (disk, options) = (Disk::with_fuse(Arc::clone(fuse)), Options::default());

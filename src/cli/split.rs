@@ -1,0 +1,37 @@
+//! `split`: recordings that are there on demand only.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::Mutex,
+};
+
+use super::{FAILED, STOP, say, setup::constants, stop_on_signal};
+use crate::{
+    audio, clock, config,
+    disk::{self, Layout},
+    setup::{self, Progress, Teller, Tools},
+};
+
+/// Splits files to their end or until a signal.
+pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
+    let _runtime = stop_on_signal()?;
+    let layout = Layout::new(std::path::absolute(dir)?);
+    let config = config::Setup::load(&layout.setup_toml())?;
+    let job = config.job();
+    let options = setup::Options { station_constants: constants(&layout, &job.settings)?, ..setup::Options::default() };
+    let teller = Mutex::new(Teller::new());
+    let tell = |progress: &Progress<'_>| {
+        if let Ok(teller) = teller.lock() {
+            teller.tell(progress);
+        }
+    };
+    let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
+    let split = setup::split(&layout, &job, &options, files, &tools, &STOP)?;
+    drop(teller);
+    for recorded in &split.recorded {
+        recorded.lists.iter().for_each(|list| say(&format!("{}: {list}", recorded.path)));
+    }
+    split.skipped.iter().for_each(|skipped| say(&format!("skipped {}: {}", skipped.path, skipped.why)));
+    split.unsettled.iter().for_each(|path| say(&format!("not settled yet: {path}")));
+    Ok(if split.stopped { FAILED } else { split.exit_code() })
+}
