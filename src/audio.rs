@@ -23,6 +23,7 @@ mod audition;
 mod cut;
 pub mod decode;
 mod encode;
+pub mod excerpt;
 mod flaws;
 mod foreign;
 mod level;

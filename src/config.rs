@@ -11,11 +11,13 @@ use std::{
 
 pub use fault::Fault;
 pub use key::{Key, Takes};
+pub use overrides::{KEYS as OVERRIDE_KEYS, overrides};
 pub use setup::{KEYS as SETUP_KEYS, Setup};
 pub use streaming::{KEYS as STREAMING_KEYS, Receipts, Streaming};
 
 mod fault;
 mod key;
+mod overrides;
 mod setup;
 mod streaming;
 mod sums;

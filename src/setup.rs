@@ -6,12 +6,12 @@
 
 use std::{
     io,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicBool, Ordering},
 };
 
 use crate::{
-    audio::{self, Encoded, Part, Source},
+    audio::{self, Encoded, Part, Source, excerpt},
     disk::{self, Disk, Layout, Lock, Store},
     radio::{
         manifest::{self, Pipeline},
@@ -21,6 +21,7 @@ use crate::{
 
 pub use check::{Damage, check};
 pub use generated::generated;
+pub use overrides::Overrides;
 pub use progress::{Progress, Teller};
 pub use quality::{Quality, qualities};
 pub use report::{OrderFate, Report, Skipped};
@@ -32,6 +33,7 @@ mod files;
 mod generated;
 mod item;
 mod listing;
+mod overrides;
 mod pool;
 mod progress;
 mod prune;
@@ -100,6 +102,8 @@ pub struct Tools<'a> {
     pub disk: Disk,
     /// The encoder.
     pub encode: &'a Encode<'a>,
+    /// Reads the file beside a recording; the error says in words what cannot stand there.
+    pub overrides: &'a (dyn Fn(&Path) -> Result<Overrides, String> + Sync),
     /// The wall clock.
     pub now: &'a (dyn Fn() -> Time + Sync),
     /// Is told what happens, on the threads on which it happens.
@@ -215,6 +219,11 @@ fn check_constants(job: &Job, options: &Options) -> Result<(), Error> {
 
 /// What makes the segments: encoder, version, and a fingerprint of all settings that shape bytes.
 pub fn pipeline(settings: &audio::Settings) -> Pipeline {
+    pipeline_of(settings, &excerpt::Part::default())
+}
+
+/// The same for a part of a recording.
+fn pipeline_of(settings: &audio::Settings, part: &excerpt::Part) -> Pipeline {
     let audio::Settings {
         segment_seconds,
         rate,
@@ -226,10 +235,14 @@ pub fn pipeline(settings: &audio::Settings) -> Pipeline {
         trim_silence,
         fade_ms,
     } = settings;
-    let text = format!(
+    let mut text = format!(
         "segment_seconds={segment_seconds} rate={rate} channels={channels} bitrates={bitrates:?} \
          loudness_target={loudness_target:?} reference={reference:?} peak_ceiling={peak_ceiling:?} trim_silence={trim_silence} fade_ms={fade_ms}"
     );
+    if *part != excerpt::Part::default() {
+        let excerpt::Part { from, until, gain_db } = part;
+        text.push_str(&format!(" from={from:?} until={until:?} gain_db={gain_db:?}"));
+    }
     Pipeline {
         encoder: "fdk-aac".into(),
         version: PIPELINE_VERSION,

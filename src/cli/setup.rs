@@ -112,7 +112,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         Progress::Published { .. } => say("written"),
         Progress::Found { .. } | Progress::Encoding { .. } => {}
     };
-    let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
+    let tools = tools(&tell);
     let report = if options.generated {
         setup::generated(&layout, &job, &how, SEED, &tools, &STOP)?
     } else {
@@ -133,6 +133,12 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         summary(&report, options.dry_run);
     }
     Ok(if report.stopped { FAILED } else { report.exit_code() })
+}
+
+/// The disk, the encoder, the configuration and the clock.
+pub(super) fn tools<'a>(tell: &'a (dyn Fn(&Progress<'_>) + Sync)) -> Tools<'a> {
+    let overrides = &|file: &Path| config::overrides(file).map_err(|error| error.to_string());
+    Tools { disk: disk::Disk::default(), encode: &audio::encode, overrides, now: &clock::wall, tell }
 }
 
 /// The seed of the built-in programme: the same pieces on every station.

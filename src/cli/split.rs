@@ -5,11 +5,15 @@ use std::{
     sync::Mutex,
 };
 
-use super::{FAILED, STOP, say, setup::constants, stop_on_signal};
+use super::{
+    FAILED, STOP, say,
+    setup::{constants, tools},
+    stop_on_signal,
+};
 use crate::{
-    audio, clock, config,
-    disk::{self, Layout},
-    setup::{self, Progress, Teller, Tools},
+    config,
+    disk::Layout,
+    setup::{self, Progress, Teller},
 };
 
 /// Splits files to their end or until a signal.
@@ -25,8 +29,7 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
             teller.tell(progress);
         }
     };
-    let tools = Tools { disk: disk::Disk::default(), encode: &audio::encode, now: &clock::wall, tell: &tell };
-    let split = setup::split(&layout, &job, &options, files, &tools, &STOP)?;
+    let split = setup::split(&layout, &job, &options, files, &tools(&tell), &STOP)?;
     drop(teller);
     for recorded in &split.recorded {
         recorded.lists.iter().for_each(|list| say(&format!("{}: {list}", recorded.path)));

@@ -1,7 +1,7 @@
 //! Where one file is dealt with: named by its bytes, and made into an item unless it is one.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     thread,
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 use super::{
     Error, Progress, Tools,
     item::{Bench, Failure, Work, described},
+    overrides::{ByItem, Overrides},
     stat_cache::{Stamp, StatCache, sha256_of},
     stopped,
     walk::Found,
@@ -34,6 +35,8 @@ pub(super) enum Outcome {
     Item { line: ItemLine, encoded: bool },
     /// It has the same bytes as a file that another thread deals with.
     Same { id: String },
+    /// It is left out: so it is written beside it.
+    Excluded,
     /// It cannot become an item.
     Failed { id: Option<String>, failure: Failure },
 }
@@ -46,6 +49,12 @@ pub(super) struct Desk<'a> {
     claimed: Mutex<HashSet<String>>,
     /// The items that jingles play, where these are made otherwise than tracks.
     jingles: Mutex<HashSet<String>>,
+    /// What is written beside recordings.
+    overrides: Mutex<ByItem>,
+    /// By path, what is wrong with what is written beside it, in words.
+    mistaken: Mutex<HashMap<String, String>>,
+    /// The paths that are left out.
+    excluded: Mutex<HashSet<String>>,
     tools: &'a Tools<'a>,
     stop: &'a AtomicBool,
     /// Whether items are made or only counted.
@@ -61,7 +70,18 @@ impl<'a> Desk<'a> {
         encode: bool,
     ) -> Self {
         let cache = Mutex::new(StatCache::load(&layout.stat_cache()));
-        Self { bench, cache, claimed: Mutex::default(), jingles: Mutex::default(), tools, stop, encode }
+        Self {
+            bench,
+            cache,
+            claimed: Mutex::default(),
+            jingles: Mutex::default(),
+            overrides: Mutex::default(),
+            mistaken: Mutex::default(),
+            excluded: Mutex::default(),
+            tools,
+            stop,
+            encode,
+        }
     }
 
     pub(super) fn is_stopped(&self) -> bool {
@@ -84,6 +104,28 @@ impl<'a> Desk<'a> {
         locked(&self.jingles).extend(ids);
     }
 
+    /// Reads what is written beside these files. Bytes that are there several times are one item, for which the first
+    /// file's words hold, whichever file comes first.
+    pub(super) fn note_overrides(&self, files: &[Found]) {
+        for found in files {
+            let Some(beside) = &found.overrides else { continue };
+            let noted = match (self.tools.overrides)(beside) {
+                Ok(overrides) if overrides.exclude => {
+                    locked(&self.excluded).insert(found.path.clone());
+                    Ok(())
+                }
+                Ok(overrides) => match self.name(found) {
+                    Ok((_, sha256)) => locked(&self.overrides).note(&sha256[..32], &found.path, overrides),
+                    Err(_) => Ok(()), // It is told when its turn comes.
+                },
+                Err(words) => Err(words),
+            };
+            if let Err(words) = noted {
+                locked(&self.mistaken).insert(found.path.clone(), words);
+            }
+        }
+    }
+
     fn kind_of(&self, id: &str) -> Kind {
         if locked(&self.jingles).contains(id) { Kind::Jingle } else { Kind::Track }
     }
@@ -93,6 +135,13 @@ impl<'a> Desk<'a> {
         if self.is_stopped() {
             return Outcome::Failed { id: None, failure: Failure::Stopped };
         }
+        if locked(&self.excluded).contains(&found.path) {
+            return Outcome::Excluded;
+        }
+        // What is there of it stays as it is: nobody knows what was meant.
+        if let Some(words) = locked(&self.mistaken).get(&found.path) {
+            return Outcome::Failed { id: None, failure: Failure::Unreadable(words.clone()) };
+        }
         let (stamp, sha256) = match self.name(found) {
             Ok(named) => named,
             Err(failure) => return Outcome::Failed { id: None, failure },
@@ -101,11 +150,16 @@ impl<'a> Desk<'a> {
         if !locked(&self.claimed).insert(id.clone()) {
             return Outcome::Same { id };
         }
-        if let Some(meta) = self.bench.ready(&id, self.kind_of(&id)) {
-            return Outcome::Item { line: meta.line(), encoded: false };
+        let overrides = locked(&self.overrides).of(&id);
+        let renamed = |mut line: ItemLine| {
+            overrides.rename(&mut line);
+            line
+        };
+        if let Some(meta) = self.bench.ready(&id, self.kind_of(&id), &overrides) {
+            return Outcome::Item { line: renamed(meta.line()), encoded: false };
         }
-        match self.encode_file(found, &id, sha256, stamp) {
-            Ok(line) => Outcome::Item { line, encoded: true },
+        match self.encode_file(found, &id, sha256, stamp, &overrides) {
+            Ok(line) => Outcome::Item { line: renamed(line), encoded: true },
             Err(failure) => Outcome::Failed { id: Some(id), failure },
         }
     }
@@ -144,7 +198,14 @@ impl<'a> Desk<'a> {
         }
     }
 
-    fn encode_file(&self, found: &Found, id: &str, sha256: String, stamp: Stamp) -> Result<ItemLine, Failure> {
+    fn encode_file(
+        &self,
+        found: &Found,
+        id: &str,
+        sha256: String,
+        stamp: Stamp,
+        overrides: &Overrides,
+    ) -> Result<ItemLine, Failure> {
         let probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
         let (tags, cover, origin) = described(probe, sha256, stamp.size());
         if !self.encode {
@@ -154,8 +215,15 @@ impl<'a> Desk<'a> {
         let source = decode::File { path: found.file.clone() };
         let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
         let kind = self.kind_of(id);
-        let work = Work { id: id.to_owned(), kind, source: &source, tags, cover, origin, unchanged: &unchanged };
-        Ok(self.bench.make(work, self.stop)?.line())
+        let unchanged: &dyn Fn() -> bool = &unchanged;
+        let work = Work { id: id.to_owned(), kind, overrides, source: &source, tags, cover, origin, unchanged };
+        let made = self.bench.make(work, self.stop).map_err(|failure| match failure {
+            Failure::Bad(why) if overrides.is_part() => {
+                Failure::Bad(format!("{why} (between the cues that are written beside it)"))
+            }
+            other => other,
+        })?;
+        Ok(made.line())
     }
 
     /// Remembers what was read of these files, and nothing of others.

@@ -93,6 +93,8 @@ struct Run<'a> {
     failed: HashMap<String, String>,
     /// Paths whose old entry stays: what is there now cannot be read, or is being written.
     held: HashSet<String>,
+    /// Paths that are left out because it is written beside them.
+    excluded: HashSet<String>,
     published: Option<Time>,
     report: Report,
     /// Nothing is published before the end: an order airs of which the manifest does not tell, or nothing is written.
@@ -132,6 +134,7 @@ impl<'a> Run<'a> {
             listing: Listing::default(),
             failed: HashMap::new(),
             held: HashSet::new(),
+            excluded: HashSet::new(),
             published: None,
             report: Report::default(),
             only_at_end: false,
@@ -157,8 +160,7 @@ impl<'a> Run<'a> {
             return;
         }
         let on_demand = self.old.iter().flat_map(Manifest::entries).filter(|entry| entry.kind == Kind::Vod);
-        let found =
-            on_demand.map(|entry| Found { file: self.recording_of(entry), path: entry.path.clone(), kind: entry.kind });
+        let found = on_demand.map(|entry| Found::named(self.recording_of(entry), entry.path.clone(), entry.kind));
         let found: Vec<_> = found.filter(|found| found.file.is_file()).collect();
         self.files.extend(found);
     }
@@ -171,6 +173,7 @@ impl<'a> Run<'a> {
         (self.tools.tell)(&Progress::Found { files: self.files.len() });
         let files = std::mem::take(&mut self.files);
         desk.note_jingles(&files);
+        desk.note_overrides(&files);
         let mut fatal = None;
         let mut done = 0;
         pool::each(
@@ -205,6 +208,7 @@ impl<'a> Run<'a> {
                 self.listing.add_item(line);
             }
             Outcome::Same { id } => self.listing.add_entry(entry(&id)),
+            Outcome::Excluded => _ = self.excluded.insert(found.path.clone()),
             Outcome::Failed { failure: Failure::Fatal(error), .. } => return Err(error),
             Outcome::Failed { failure: Failure::Stopped, .. } => return Ok(()),
             Outcome::Failed { failure: Failure::Changing, .. } => {
@@ -278,6 +282,10 @@ impl<'a> Run<'a> {
     fn sorted_report(mut self) -> Report {
         self.report.skipped.sort_by(|a, b| a.path.cmp(&b.path));
         self.report.unsettled.sort();
+        if !self.excluded.is_empty() {
+            let count = self.excluded.len();
+            self.report.notices.push(format!("recordings that are left out, as is written beside them: {count}"));
+        }
         self.report
     }
 
@@ -323,7 +331,8 @@ impl<'a> Run<'a> {
             }
         }
         let no_jingles = self.job.jingles.is_none();
-        let missed = |entry: &Entry| !(no_jingles && entry.kind == Kind::Jingle);
+        let missed =
+            |entry: &Entry| !(no_jingles && entry.kind == Kind::Jingle) && !self.excluded.contains(&entry.path);
         let leaving = leaving(&old, &listing, missed);
         let kept = leaving.entries.iter().filter(|entry| missed(entry));
         if leaving.too_many {

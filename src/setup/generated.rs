@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::ControlFlow, sync::atomic::AtomicBool};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Error, Job, Options, Progress, Report, Skipped, Tools, audio, check,
+    Error, Job, Options, Overrides, Progress, Report, Skipped, Tools, audio, check,
     item::{Bench, Failure, Work},
     listing::Listing,
     open_store,
@@ -49,10 +49,10 @@ pub fn generated(
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
 
-    let old = read_manifest(&store);
+    let (old, alone) = (read_manifest(&store), Overrides::default());
     let (mut report, mut listing, mut missing) = (Report::default(), Listing::default(), Vec::new());
     for piece in in_rotation(&pieces, cycle) {
-        match bench.ready(&piece.id(), piece.kind) {
+        match bench.ready(&piece.id(), piece.kind, &alone) {
             Some(meta) => list(&mut listing, piece, &meta),
             None => missing.push(piece),
         }
@@ -61,7 +61,7 @@ pub fn generated(
     let mut failed = None;
     let make = |piece: &&Named| {
         (tools.tell)(&Progress::Encoding { path: &piece.path });
-        bench.make(piece.work(), stop)
+        bench.make(piece.work(&alone), stop)
     };
     each(&missing, jobs, make, |piece, made| {
         match made {
@@ -138,7 +138,7 @@ impl Named {
         self.sha256()[..32].to_owned()
     }
 
-    fn work(&self) -> Work<'_> {
+    fn work<'a>(&'a self, overrides: &'a Overrides) -> Work<'a> {
         let tags = Tags { title: self.piece.title.clone(), artist: self.piece.artist.clone(), ..Tags::default() };
         let origin = Origin {
             sha256: self.sha256(),
@@ -148,7 +148,16 @@ impl Named {
             rate: Some(self.piece.rate()),
             channels: Some(2),
         };
-        Work { id: self.id(), kind: self.kind, source: &self.piece, tags, cover: None, origin, unchanged: &|| true }
+        Work {
+            id: self.id(),
+            kind: self.kind,
+            overrides,
+            source: &self.piece,
+            tags,
+            cover: None,
+            origin,
+            unchanged: &|| true,
+        }
     }
 }
 

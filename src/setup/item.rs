@@ -5,11 +5,15 @@ use std::{collections::HashSet, fs, io, sync::atomic::AtomicBool};
 use cid::Cid;
 
 use super::{
-    Encode, Error, audio, pipeline,
+    Encode, Error, Overrides, audio, pipeline, pipeline_of,
     quality::{flaws, loudness},
 };
 use crate::{
-    audio::{Encoded, Part, Source, decode::Probe},
+    audio::{
+        Encoded, Part, Source,
+        decode::Probe,
+        excerpt::{self, Excerpt},
+    },
     disk::{self, Disk, Store},
     radio::{
         manifest::{
@@ -33,6 +37,8 @@ pub(super) struct Work<'a> {
     pub(super) id: String,
     /// Whether it is at the level of tracks or of jingles.
     pub(super) kind: Kind,
+    /// What holds for it alone.
+    pub(super) overrides: &'a Overrides,
     pub(super) source: &'a dyn Source,
     pub(super) tags: Tags,
     pub(super) cover: Option<Vec<u8>>,
@@ -62,9 +68,10 @@ impl From<disk::Error> for Failure {
     }
 }
 
-/// How the items of a kind are made.
+/// How items are made.
 struct Recipe {
     settings: audio::Settings,
+    part: excerpt::Part,
     pipeline: Pipeline,
 }
 
@@ -73,7 +80,13 @@ impl Recipe {
     fn new(settings: &audio::Settings, offset: f64) -> Self {
         let loudness_target = settings.loudness_target.map(|target| target + offset);
         let settings = audio::Settings { loudness_target, ..settings.clone() };
-        Self { pipeline: pipeline(&settings), settings }
+        Self { pipeline: pipeline(&settings), part: excerpt::Part::default(), settings }
+    }
+
+    /// The same for one recording alone.
+    fn with(&self, overrides: &Overrides) -> Self {
+        let (settings, part) = (overrides.settings(&self.settings), overrides.part(&self.settings));
+        Self { pipeline: pipeline_of(&settings, &part), part, settings }
     }
 }
 
@@ -123,16 +136,16 @@ impl<'a> Bench<'a> {
         self.tracks.pipeline == self.jingles.pipeline
     }
 
-    fn recipe(&self, kind: Kind) -> &Recipe {
-        if kind == Kind::Jingle { &self.jingles } else { &self.tracks }
+    fn recipe(&self, kind: Kind, overrides: &Overrides) -> Recipe {
+        if kind == Kind::Jingle { &self.jingles } else { &self.tracks }.with(overrides)
     }
 
     /// The item, if it was made with these settings and nothing of it is missing.
-    pub(super) fn ready(&self, id: &str, kind: Kind) -> Option<Meta> {
+    pub(super) fn ready(&self, id: &str, kind: Kind, overrides: &Overrides) -> Option<Meta> {
         if self.suspects.contains(id) {
             return None;
         }
-        let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind).pipeline)?;
+        let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind, overrides).pipeline)?;
         let has = |segment: &Segment| self.chunks.contains(&chunk_name(&segment.cid));
         let listed = |stream: &String| self.store.stream(id, stream).is_file();
         let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
@@ -146,8 +159,9 @@ impl<'a> Bench<'a> {
         self.disk.create_folder(&self.store.streams(&work.id))?;
         disk::sweep(&self.store.item(&work.id))?;
         disk::sweep(&self.store.streams(&work.id))?;
-        let Recipe { settings, pipeline } = self.recipe(work.kind);
-        let (Encoded { mastered, .. }, renditions) = self.encode(work.source, settings, stop)?;
+        let Recipe { settings, part, pipeline } = self.recipe(work.kind, work.overrides);
+        let source = Excerpt { source: work.source, part };
+        let (Encoded { mastered, .. }, renditions) = self.encode(&source, &settings, stop)?;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -161,7 +175,7 @@ impl<'a> Bench<'a> {
         self.disk.sync_folder(&self.store.streams(&work.id))?;
         let meta = Meta::new(
             work.id,
-            pipeline.clone(),
+            pipeline,
             settings.rate,
             settings.channels,
             tags,

@@ -79,6 +79,7 @@ pub fn split(
 
     let mut result = Split::default();
     let found = result.choose(layout, job, files);
+    desk.note_overrides(&found);
     let made = result.make(&desk, &found, job.jobs, tools)?;
     if let Err(error) = desk.remember(layout) {
         tracing::warn!(%error, "what was read is not remembered; the next run reads it again");
@@ -121,7 +122,7 @@ impl Split {
             }
             match unfit(layout, job, &file) {
                 Some(why) => self.skipped.push(Skipped { path, why }),
-                None => found.push(Found { file, path, kind: Kind::Vod }),
+                None => found.push(Found::named(file, path, Kind::Vod)),
             }
         }
         found
@@ -138,6 +139,7 @@ impl Split {
                     made.ids.insert(found.path.clone(), line.id.clone());
                     made.listing.add_item(line);
                 }
+                Outcome::Excluded => skipped = Some("what is written beside it leaves it out".to_owned()),
                 Outcome::Same { id } => _ = made.ids.insert(found.path.clone(), id),
                 Outcome::Failed { failure: Failure::Fatal(error), .. } => {
                     fatal = Some(error);

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Error, report::Skipped};
+use super::{Error, overrides::ENDING, report::Skipped};
 use crate::radio::{manifest::MOST, playlist::spell, rotation::natural, segment::Kind};
 
 /// Files with these endings are taken for recordings; all others are passed over without a word.
@@ -26,6 +26,23 @@ pub(super) struct Found {
     /// Its path in the manifest.
     pub(super) path: String,
     pub(super) kind: Kind,
+    /// The file beside it that holds for it alone, if there is one.
+    pub(super) overrides: Option<PathBuf>,
+}
+
+impl Found {
+    /// A file that was named, not found in a folder.
+    pub(super) fn named(file: PathBuf, path: String, kind: Kind) -> Self {
+        let overrides = Some(beside(&file)).filter(|beside| beside.is_file());
+        Self { file, path, kind, overrides }
+    }
+}
+
+/// Where what holds for a recording alone would be written.
+fn beside(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(ENDING);
+    name.into()
 }
 
 /// What a folder holds.
@@ -81,15 +98,33 @@ impl Walk<'_> {
             Ok(children) => children,
             Err(error) => return self.skip(folder, error.to_string()),
         };
+        let overrides = self.overrides(&children);
         for child in children {
             if self.result.found.len() > MOST {
                 return;
             }
-            self.look_at(child, depth);
+            self.look_at(child, depth, &overrides);
         }
     }
 
-    fn look_at(&mut self, child: PathBuf, depth: usize) {
+    /// The files in a folder that could hold for a recording alone. One that is called almost like that is told.
+    fn overrides(&mut self, children: &[PathBuf]) -> HashSet<PathBuf> {
+        let ends = |child: &&PathBuf| child.as_os_str().as_bytes().ends_with(ENDING.as_bytes());
+        let all: HashSet<PathBuf> = children.iter().filter(ends).cloned().collect();
+        if all.is_empty() {
+            return all;
+        }
+        for recording in children.iter().filter(|child| is_recording(child)) {
+            let (almost, meant) = (recording.with_extension(&ENDING[1..]), beside(recording));
+            if all.contains(&almost) && !all.contains(&meant) {
+                let name = meant.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                self.skip(&almost, format!("it belongs to no recording; call it `{name}` to make it hold"));
+            }
+        }
+        all
+    }
+
+    fn look_at(&mut self, child: PathBuf, depth: usize, overrides: &HashSet<PathBuf>) {
         let hidden = child.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
         if hidden {
             return;
@@ -98,7 +133,8 @@ impl Walk<'_> {
             Ok(found) if found.is_dir() => self.enter(&child, depth + 1),
             Ok(found) if found.is_file() && is_recording(&child) => {
                 let path = spelled(self.dir, &child);
-                self.result.found.push(Found { file: child, path, kind: self.kind });
+                let overrides = Some(beside(&child)).filter(|beside| overrides.contains(beside));
+                self.result.found.push(Found { file: child, path, kind: self.kind, overrides });
             }
             Err(error) if is_recording(&child) => self.skip(&child, error.to_string()),
             _ => {}
@@ -160,6 +196,24 @@ mod tests {
         let skipped = walk(dir.path(), Path::new("music"), Kind::Track).unwrap().skipped;
         assert_eq!(skipped.len(), 1);
         assert_eq!(skipped[0].path, "music/broken.mp3");
+    }
+
+    #[test]
+    fn knows_which_file_holds_for_which_recording() {
+        let dir = tempfile::tempdir().unwrap();
+        let music = dir.path().join("music");
+        fs::create_dir_all(&music).unwrap();
+        for name in ["a.mp3", "a.mp3.toml", "b.flac", "b.mp3", "b.mp3.toml", "b.toml", "c.wav", "c.toml", "setup.toml"]
+        {
+            fs::write(music.join(name), b"").unwrap();
+        }
+        let folder = walk(dir.path(), Path::new("music"), Kind::Track).unwrap();
+        let beside: Vec<_> = folder.found.iter().map(|found| found.overrides.clone()).collect();
+        assert_eq!(beside, [Some(music.join("a.mp3.toml")), None, Some(music.join("b.mp3.toml")), None]);
+        let told: Vec<_> = folder.skipped.iter().map(|skipped| (skipped.path.as_str(), skipped.why.as_str())).collect();
+        let words = |name| format!("it belongs to no recording; call it `{name}` to make it hold");
+        let [flac, wav] = ["b.flac.toml", "c.wav.toml"].map(words);
+        assert_eq!(told, [("music/b.toml", flac.as_str()), ("music/c.toml", wav.as_str())]);
     }
 
     #[test]

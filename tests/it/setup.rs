@@ -14,6 +14,7 @@ mod damage;
 mod generator;
 mod keeping;
 mod order;
+mod overrides;
 mod quality;
 mod size;
 mod split;

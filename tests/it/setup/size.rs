@@ -14,7 +14,7 @@ use ipfs_radio::{
         segment::{Kind, short_name},
         time::Time,
     },
-    setup::{self, Job, Options, Tools},
+    setup::{self, Job, Options, Overrides, Tools},
 };
 
 use super::world::{Station, job, wav};
@@ -77,7 +77,13 @@ fn a_big_library_is_found_again() {
     let job = Job { jobs: 1, ..job() };
     for round in 0..=rounds() {
         let disk = Disk::with_fuse(Arc::new(Fuse::never()));
-        let tools = Tools { disk, encode: &encode, now: &|| Time(u64::MAX / 2), tell: &|_| {} };
+        let tools = Tools {
+            disk,
+            encode: &encode,
+            overrides: &|_| Ok(Overrides::default()),
+            now: &|| Time(u64::MAX / 2),
+            tell: &|_| {},
+        };
         let options = Options { first_samples: u64::MAX, ..Options::default() };
         let report = setup::run(&station.layout, &job, &options, &tools, &station.stop).unwrap();
         assert_eq!(report.encoded, if round == 0 { files as usize } else { 0 });

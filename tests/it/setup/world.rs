@@ -14,6 +14,7 @@ use std::{
 
 use ipfs_radio::{
     audio::{self, Block, Encoded, Part, Settings, Source, Stream},
+    config,
     disk::{Disk, Fuse, Layout},
     radio::{
         manifest::{Manifest, Meta},
@@ -159,7 +160,8 @@ impl Station {
             audio::encode(&Beginning(source), settings, stop, sink)
         };
         let tell = |progress: &setup::Progress<'_>| self.told.lock().unwrap().push(format!("{progress:?}"));
-        let tools = Tools { disk, encode: &encode, now: &self.now, tell: &tell };
+        let overrides = |file: &Path| config::overrides(file).map_err(|error| error.to_string());
+        let tools = Tools { disk, encode: &encode, overrides: &overrides, now: &self.now, tell: &tell };
         work(&tools)
     }
 
