@@ -148,6 +148,8 @@ pub struct Part {
 pub struct Encoded {
     /// Length of the output in samples per channel: the sum over its parts.
     pub samples: u64,
+    /// How much silence was cut off its beginning, in samples per channel of the output.
+    pub lead: u64,
     /// Its levels, and what is wrong with its source.
     pub mastered: Mastered,
 }
@@ -256,7 +258,7 @@ fn encode_keeping(
     }
     feed(level.finish())?;
     rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
-    Ok(Encoded { samples: cut.samples(), mastered: mastered(&survey, &master) })
+    Ok(Encoded { samples: cut.samples(), lead: survey.lead(), mastered: mastered(&survey, &master) })
 }
 
 fn mastered(survey: &Survey<'_>, master: &Master) -> Mastered {

@@ -14,6 +14,7 @@ pub mod audit;
 pub mod canonical;
 pub mod checkpoint;
 pub mod coarse;
+pub mod cue;
 pub mod echo;
 pub mod follow;
 pub mod history;

@@ -34,7 +34,8 @@ use symphonia::core::{
 };
 
 pub use super::tags::{Cover, Tags};
-use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, mix::Fold, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, mix::Fold, mp4, mp4::Trim, tags};
+use crate::radio::cue::Mark;
 
 /// All codecs, Opus among them.
 static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
@@ -83,6 +84,8 @@ pub struct Probe {
     pub is_video: bool,
     /// Title, artist, cover and so on.
     pub tags: Tags,
+    /// What plays from where on, as its chapters say.
+    pub marks: Vec<Mark>,
 }
 
 /// Reads what a recording says of itself, without decoding it.
@@ -90,6 +93,8 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
     guarded(|| {
         let mut format = open_format(path)?;
         let tags = tags::read(format.as_mut());
+        let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
+        let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref()) };
         let track = audio_track(format.as_ref())?;
         let parameters = audio_parameters(track)?;
         let codec = CODECS.get_audio_decoder(parameters.codec).map(|decoder| decoder.codec.info.short_name);
@@ -101,6 +106,7 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
             declared_samples: track.num_frames,
             is_video: format.tracks().iter().any(moves),
             tags,
+            marks: tags::entitled(marks),
         })
     })
 }

@@ -1,4 +1,5 @@
-//! What an MP4 file says of the samples that only prime and fill the codec: its edit list, or iTunes' comment.
+//! What an MP4 file says of the samples that only prime and fill the codec (its edit list, or iTunes' comment), and of its
+//! chapters.
 
 use std::{
     fs::File,
@@ -10,9 +11,12 @@ use std::{
 use symphonia::core::codecs::audio::AudioCodecParameters;
 
 use super::Error;
+use crate::radio::{cue::Mark, time::Span};
 
 /// No codec primes with more than this; a longer cut is an edit of another kind.
 const LONGEST_PRIMING: u64 = 16_384;
+/// No list of 255 chapters is longer, in bytes.
+const LONGEST_CHAPTERS: u64 = 128 << 10;
 /// Boxes that are looked at before a file is given up.
 const MOST_BOXES: usize = 10_000;
 
@@ -56,6 +60,29 @@ impl Trim {
     }
 }
 
+/// The chapters of an MP4 file as Nero's list has them; none where there is no such list, or where it makes no sense.
+pub(super) fn chapters(path: &Path) -> Vec<Mark> {
+    let read = File::open(path).and_then(|file| Boxes::new(BufReader::new(file))?.chapters());
+    read.unwrap_or_default()
+}
+
+/// Version and flags, four bytes more from version 1 on, a count; then of each chapter its beginning in tenths of a
+/// microsecond and its title (FFmpeg's `mov.c`; no standard has it).
+fn nero(list: &[u8]) -> Option<Vec<Mark>> {
+    let head = if *list.first()? == 0 { 4 } else { 8 };
+    let (count, mut rest) = list.get(head..)?.split_first()?;
+    let mut marks = Vec::new();
+    for _ in 0..*count {
+        let (begins, behind) = rest.split_first_chunk::<8>()?;
+        let (length, behind) = behind.split_first()?;
+        let (title, behind) = behind.split_at_checked(usize::from(*length))?;
+        let title = String::from_utf8_lossy(title).into_owned();
+        marks.push(Mark { at: Span(u64::from_be_bytes(*begins) / 10), title, artist: String::new() });
+        rest = behind;
+    }
+    Some(marks)
+}
+
 /// A reader of boxes: headers and small fields, never whole tables.
 struct Boxes<R> {
     reader: R,
@@ -89,6 +116,16 @@ impl<R: Read + Seek> Boxes<R> {
         let Some(edits) = self.find(track.clone(), b"edts")? else { return Ok(None) };
         let Some(list) = self.find(edits, b"elst")? else { return Ok(None) };
         self.edit(list, rate, movie_scale)
+    }
+
+    fn chapters(&mut self) -> io::Result<Vec<Mark>> {
+        let Some(movie) = self.find(0..self.len, b"moov")? else { return Ok(Vec::new()) };
+        let Some(data) = self.find(movie, b"udta")? else { return Ok(Vec::new()) };
+        let Some(list) = self.find(data, b"chpl")? else { return Ok(Vec::new()) };
+        let mut bytes = Vec::new();
+        self.reader.seek(SeekFrom::Start(list.start))?;
+        (&mut self.reader).take((list.end - list.start).min(LONGEST_CHAPTERS)).read_to_end(&mut bytes)?;
+        nero(&bytes).ok_or_else(invalid)
     }
 
     /// The one edit that shows media, if there is one alone and it starts behind no more than a codec's priming.
@@ -211,6 +248,24 @@ mod tests {
             assert_eq!(trim(whole[..len].to_vec()), None, "cut to {len} bytes");
         }
         assert_eq!(trim(atom(b"free", &[]).repeat(MOST_BOXES + 1)), None);
+    }
+
+    #[test]
+    fn a_list_of_chapters_is_read_as_far_as_it_makes_sense() {
+        let chapter = |begins: u64, title: &[u8]| [&begins.to_be_bytes()[..], &[title.len() as u8], title].concat();
+        let both = [chapter(0, b"One"), chapter(12_500_000, b"")].concat();
+        let listed = |head: &[u8]| atom(b"moov", &atom(b"udta", &atom(b"chpl", &[head, &both].concat())));
+        let read = |file: Vec<u8>| Boxes::new(Cursor::new(file)).and_then(|mut boxes| boxes.chapters()).ok();
+        let mark = |at, title: &str| Mark { at: Span(at), title: title.into(), artist: String::new() };
+        let wanted = Some(vec![mark(0, "One"), mark(1_250_000, "")]);
+        assert_eq!(read(listed(&[0, 0, 0, 0, 2])), wanted);
+        assert_eq!(read(listed(&[1, 0, 0, 0, 0, 0, 0, 0, 2])), wanted);
+        assert_eq!(read(listed(&[0, 0, 0, 0, 3])), None);
+        assert_eq!(read(movie(&[])), Some(vec![]));
+        let whole = listed(&[0, 0, 0, 0, 2]);
+        for len in 0..whole.len() {
+            assert!(read(whole[..len].to_vec()).is_none_or(|marks| marks.is_empty()), "cut to {len} bytes");
+        }
     }
 
     #[test]

@@ -51,6 +51,11 @@ impl<'a> Survey<'a> {
         Ok(Self { measured, warnings: shaper.warnings(), flaws, range, kept })
     }
 
+    /// How many samples of silence are left out in front.
+    pub(super) fn lead(&self) -> u64 {
+        self.range.start
+    }
+
     /// How many samples are encoded.
     pub(super) fn len(&self) -> u64 {
         self.range.end - self.range.start

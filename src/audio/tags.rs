@@ -4,17 +4,25 @@ use symphonia::core::{
     common::Limit,
     formats::FormatReader,
     meta::{
-        MetadataContainer, MetadataOptions, MetadataRevision, RawValue, StandardTag, StandardVisualKey, Tag, Visual,
-        well_known::METADATA_ID_ID3V1,
+        Chapter, ChapterGroup, ChapterGroupItem, MetadataContainer, MetadataOptions, MetadataRevision, RawValue,
+        StandardTag, StandardVisualKey, Tag, Visual, well_known::METADATA_ID_ID3V1,
     },
 };
 
 use super::mp4::Trim;
+use crate::radio::{
+    cue::{self, Mark},
+    time::Span,
+};
 
 /// Pictures larger than this are left out, in bytes.
 const LARGEST_COVER: usize = 4 << 20;
 /// Tags larger than this are left out, in bytes.
 const LARGEST_TAG: usize = 64 << 10;
+/// Groups of chapters in groups that are looked into.
+const GROUPS_DEEP: usize = 8;
+/// No chapter begins later than a year.
+const LATEST_MICROS: i128 = 365 * 86_400 * 1_000_000;
 /// Texts are cut to this, in characters.
 const LONGEST_TEXT: usize = 500;
 
@@ -92,6 +100,51 @@ pub(super) fn itunes_gap(format: &mut dyn FormatReader) -> Option<Trim> {
         RawValue::String(text) => Trim::of_itunes(text),
         _ => None,
     }
+}
+
+/// What plays from where on, as the chapters of a recording say.
+pub(super) fn marks(format: &dyn FormatReader) -> Vec<Mark> {
+    let mut marks = Vec::new();
+    if let Some(group) = format.chapters() {
+        collect(group, GROUPS_DEEP, &mut marks);
+    }
+    marks
+}
+
+/// The same with a title for each; nothing where none of them has one.
+pub(super) fn entitled(mut marks: Vec<Mark>) -> Vec<Mark> {
+    if marks.iter().all(|mark| mark.title.is_empty()) {
+        return Vec::new();
+    }
+    for (number, mark) in (1..).zip(&mut marks) {
+        if mark.title.is_empty() {
+            mark.title = format!("Chapter {number}");
+        }
+    }
+    marks
+}
+
+fn collect(group: &ChapterGroup, deep: usize, marks: &mut Vec<Mark>) {
+    for item in &group.items {
+        match item {
+            ChapterGroupItem::Chapter(chapter) if marks.len() < cue::MOST => marks.push(mark(chapter)),
+            ChapterGroupItem::Group(group) if deep > 0 => collect(group, deep - 1, marks),
+            ChapterGroupItem::Chapter(_) | ChapterGroupItem::Group(_) => {}
+        }
+    }
+}
+
+fn mark(chapter: &Chapter) -> Mark {
+    let (mut title, mut artist) = (None, None);
+    for tag in &chapter.tags {
+        match &tag.std {
+            Some(StandardTag::ChapterTitle(words) | StandardTag::TrackTitle(words)) => title = title.or(text(words)),
+            Some(StandardTag::Artist(words)) => artist = artist.or(text(words)),
+            _ => {}
+        }
+    }
+    let at = Span(chapter.start_time.as_micros().clamp(0, LATEST_MICROS) as u64);
+    Mark { at, title: title.unwrap_or_default(), artist: artist.unwrap_or_default() }
 }
 
 /// All revisions, the newest first.

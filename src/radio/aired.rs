@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::{
+    cue::Chapter,
     receipt::{Body, CidText, Constants, SegmentBody, StartedBody},
     segment::{Item, Kind, RAW, Segment, cid_of},
     time::{Span, Time},
@@ -90,17 +91,55 @@ pub struct Run {
     pub order: Arc<str>,
     /// Its index in that order.
     pub position: u64,
+    /// Where titles change in what there was to air; none where there is one for all of it, else the first is at 0.
+    pub chapters: Vec<Chapter>,
+}
+
+/// What plays in a part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Piece<'r> {
+    /// Its index in the run.
+    pub index: usize,
+    /// Where it begins, in samples since the run began.
+    pub begins: u64,
+    /// Where it ends, likewise.
+    pub ends: u64,
+    /// Title.
+    pub title: &'r str,
+    /// Artist, may be empty.
+    pub artist: &'r str,
+}
+
+impl Piece<'_> {
+    /// `Artist - Title`, or the title alone.
+    pub fn label(&self) -> String {
+        if self.artist.is_empty() { self.title.to_owned() } else { format!("{} - {}", self.artist, self.title) }
+    }
 }
 
 impl Run {
-    /// `Artist - Title`, or the title alone.
-    pub fn label(&self) -> String {
-        if self.artist.is_empty() { self.title.clone() } else { format!("{} - {}", self.artist, self.title) }
+    /// What plays in it: its chapters, or all of it as one. There is at least one, and together they are the run.
+    pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
+        let whole = self.chapters.is_empty().then_some((0, self.title.as_str(), self.artist.as_str()));
+        let parts = self.chapters.iter().map(|chapter| (chapter.at, chapter.title.as_str(), chapter.artist.as_str()));
+        whole.into_iter().chain(parts).enumerate().map(|(index, (begins, title, artist))| {
+            let ends = self.chapters.get(index + 1).map_or(self.samples, |next| next.at);
+            Piece { index, begins, ends, title, artist }
+        })
+    }
+
+    /// What plays `at` so many samples behind its beginning.
+    pub fn piece_at(&self, at: u64) -> Piece<'_> {
+        let whole = Piece { index: 0, begins: 0, ends: self.samples, title: &self.title, artist: &self.artist };
+        self.pieces().take_while(|piece| piece.begins <= at).last().unwrap_or(whole)
     }
 
     /// The item that it plays, with these segments.
     pub fn item(&self, segments: Vec<Segment>) -> Item {
+        let before: u64 = segments.iter().take(self.part as usize).map(|segment| u64::from(segment.samples)).sum();
+        let chapters = self.chapters.iter().map(|chapter| Chapter { at: chapter.at + before, ..chapter.clone() });
         Item {
+            chapters: chapters.collect(),
             id: self.item.clone(),
             title: self.title.clone(),
             artist: self.artist.clone(),
@@ -133,6 +172,7 @@ impl Run {
             samples: self.samples,
             order: self.order.to_string(),
             position: self.position,
+            chapters: self.chapters.clone(),
         }))
     }
 
@@ -154,6 +194,7 @@ impl Run {
             parts: body.parts as u32,
             order: body.order.as_str().into(),
             position: body.position,
+            chapters: body.chapters.clone(),
         }
     }
 }

@@ -10,6 +10,7 @@ use m3u8_rs::MediaPlaylist;
 use super::{
     aired::{Aired, Axis, Run, segment_list},
     coarse::{self, Group, Groups},
+    cue::Chapter,
     hls,
     receipt::CidText,
     segment::{DAG_PB, Kind, RAW, Segment, cid_of},
@@ -59,6 +60,7 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
             parts: all.len() as u32,
             order: "0".repeat(64).into(),
             position: 0,
+            chapters: if part.name == "mix" { mixed() } else { Vec::new() },
         });
         for (at, segment) in all.iter().enumerate().skip(part.from) {
             disc_seq += u64::from(at == 0);
@@ -76,6 +78,12 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
     }
     let hold_back_seconds = (look_ahead + 2) * u64::from(axis.target_seconds);
     Snapshot { axis, hold_back_seconds, segments, groups }
+}
+
+/// Two of them begin in one segment.
+fn mixed() -> Vec<Chapter> {
+    let marks = [(0, "One"), (400_000, "Two"), (700_000, "Three"), (720_000, "Four \"4\""), (1_500_000, "Five")];
+    marks.map(|(at, title)| Chapter { at, title: title.into(), artist: "Somebody".into() }).into()
 }
 
 fn block(name: &str, at: usize, frames: u32) -> Segment {
@@ -109,6 +117,7 @@ fn golden() -> Vec<(&'static str, Snapshot)> {
         ("outage", snapshot(AXIS, 4, &outage)),
         ("shorter_than_a_segment", snapshot(AXIS, 2, &shorts)),
         ("three_hours", snapshot(AXIS, 50, &[Part { from: 1_700, ..part("concert", "Concert", "B", whole(1_803)) }])),
+        ("mix", snapshot(AXIS, 4, &[Part { from: 1, ..part("mix", "The mix", "The DJ", whole(6)) }])),
         ("ten_seconds_at_48_khz", snapshot(high, 4, &[part("item", "Title", "Artist", vec![468; 7])])),
     ]
 }
@@ -196,7 +205,8 @@ fn m3u8_rs_reads_them() {
         }
         let told = list.segments.iter().filter(|segment| segment.daterange.is_some()).count();
         let runs = snapshot.segments.iter().filter(|aired| aired.disc).count();
-        assert_eq!(told, runs + usize::from(!first.disc), "{name}");
+        let chapters = if name == "mix" { 2 } else { 0 };
+        assert_eq!(told, runs + usize::from(!first.disc) + chapters, "{name}");
     }
 }
 

@@ -214,6 +214,7 @@ mod tests {
             parts: 4,
             order: "order".into(),
             position: 0,
+            chapters: Vec::new(),
         })
     }
 

@@ -6,7 +6,7 @@
 use std::fmt::Write;
 
 use super::{
-    aired::{Aired, Axis, Run},
+    aired::{Aired, Axis, Piece, Run},
     receipt::CidText,
     time::Span,
     timeline::Snapshot,
@@ -79,28 +79,39 @@ pub(super) fn entry(axis: &Axis, entry: &Entry<'_>, told: &mut Option<u64>, out:
     if entry.disc {
         out.push_str("#EXT-X-DISCONTINUITY\n");
     }
-    if *told != Some(entry.run.media_seq) {
-        *told = Some(entry.run.media_seq);
-        date_range(axis, entry.run, out);
+    let first = told.replace(entry.run.media_seq) != Some(entry.run.media_seq);
+    let begins = entry.air_samples.saturating_sub(entry.run.air_samples);
+    let ends = begins + entry.samples;
+    for piece in entry.run.pieces() {
+        let goes_on = first && piece.begins <= begins && begins < piece.ends;
+        if goes_on || (begins < piece.begins && piece.begins < ends) {
+            date_range(axis, entry.run, &piece, out);
+        }
     }
     let _ = write!(
         out,
         "#EXT-X-PROGRAM-DATE-TIME:{}\n#EXTINF:{},{}\n{}\n",
         axis.date(entry.air_samples),
         seconds(entry.samples, axis.rate),
-        plain(&entry.run.label()),
+        plain(&entry.run.piece_at(begins).label()),
         segment_uri(entry.cid),
     );
 }
 
-/// One item's `EXT-X-DATERANGE`: its attributes are those that were frozen when it was scheduled.
-fn date_range(axis: &Axis, run: &Run, out: &mut String) {
+/// The `EXT-X-DATERANGE` of an item, or of a chapter of it: its attributes are those that were frozen when the item was
+/// scheduled.
+fn date_range(axis: &Axis, run: &Run, piece: &Piece<'_>, out: &mut String) {
     // From the printed dates, so that an item ends where the next one begins, to the millisecond.
-    let (starts, ends) = (axis.date(run.air_samples), axis.date(run.air_samples + run.samples));
+    let (starts, ends) = (axis.date(run.air_samples + piece.begins), axis.date(run.air_samples + piece.ends));
     let millis = ends.millis() - starts.millis();
+    let number = if piece.index == 0 { String::new() } else { format!("-{}", piece.index) };
+    // A chapter is of the long recording, which has no code for it.
+    let long = !run.chapters.is_empty();
+    let album = if long && run.album.is_empty() { &run.title } else { &run.album };
+    let isrc = if long { "" } else { &run.isrc };
     let _ = write!(
         out,
-        "#EXT-X-DATERANGE:ID=\"{}-{}\",CLASS=\"org.ipfs-radio.{}\",START-DATE=\"{}\",DURATION={}.{:03}",
+        "#EXT-X-DATERANGE:ID=\"{}-{}{number}\",CLASS=\"org.ipfs-radio.{}\",START-DATE=\"{}\",DURATION={}.{:03}",
         axis.epoch,
         run.media_seq,
         run.kind.word(),
@@ -108,9 +119,7 @@ fn date_range(axis: &Axis, run: &Run, out: &mut String) {
         millis / 1_000,
         millis % 1_000,
     );
-    for (key, value) in
-        [("X-TITLE", &run.title), ("X-ARTIST", &run.artist), ("X-ALBUM", &run.album), ("X-ISRC", &run.isrc)]
-    {
+    for (key, value) in [("X-TITLE", piece.title), ("X-ARTIST", piece.artist), ("X-ALBUM", album), ("X-ISRC", isrc)] {
         if !value.is_empty() {
             let _ = write!(out, ",{key}=\"{}\"", quoted(value));
         }

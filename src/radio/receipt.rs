@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 use super::{
     canonical::{self, canonical},
     checkpoint::CheckpointBody,
+    cue::Chapter,
     segment::Kind,
     time::Time,
 };
@@ -145,6 +146,9 @@ pub struct StartedBody {
     pub order: String,
     /// Index of the entry in that order.
     pub position: u64,
+    /// Where titles change in what there is to air; absent where there is one for all of it, else the first is at 0.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chapters: Vec<Chapter>,
 }
 
 /// What a receipt is about.

@@ -5,6 +5,8 @@ use multihash::Multihash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use super::cue::Chapter;
+
 /// The multicodec of raw bytes (`0x55`): a segment or a list is one raw block.
 pub const RAW: u64 = 0x55;
 /// The multicodec of a dag-pb node (`0x70`): a UnixFS directory or file.
@@ -91,6 +93,8 @@ pub struct Item {
     pub isrc: String,
     /// Its segments in order, at least one.
     pub segments: Vec<Segment>,
+    /// Where titles change inside it, in order; none in an item of one piece.
+    pub chapters: Vec<Chapter>,
 }
 
 impl Item {

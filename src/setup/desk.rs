@@ -2,25 +2,27 @@
 
 use std::{
     collections::{HashMap, HashSet},
+    path::Path,
     sync::{Mutex, MutexGuard, PoisonError, atomic::AtomicBool},
     thread,
     time::Duration,
 };
 
 use super::{
-    Error, Progress, Tools,
-    item::{Bench, Failure, Work, described},
+    Error, Progress, Skipped, Tools,
+    item::{Bench, Failure, Titles, Work, described},
     overrides::{ByItem, Overrides},
     stat_cache::{Stamp, StatCache, sha256_of},
     stopped,
-    walk::Found,
+    walk::{Found, spelled},
 };
 use crate::{
     audio::decode,
-    disk::Layout,
+    disk::{self, Layout},
     radio::{
-        manifest::ItemLine,
-        segment::Kind,
+        cue,
+        manifest::{ItemLine, Meta},
+        segment::{Kind, short_name},
         time::{Span, Time},
     },
 };
@@ -55,6 +57,8 @@ pub(super) struct Desk<'a> {
     mistaken: Mutex<HashMap<String, String>>,
     /// The paths that are left out.
     excluded: Mutex<HashSet<String>>,
+    /// By item, what its cue sheet says; nothing where it makes no sense: then all stays as it is.
+    sheets: Mutex<HashMap<String, Option<Titles>>>,
     tools: &'a Tools<'a>,
     stop: &'a AtomicBool,
     /// Whether items are made or only counted.
@@ -78,6 +82,7 @@ impl<'a> Desk<'a> {
             overrides: Mutex::default(),
             mistaken: Mutex::default(),
             excluded: Mutex::default(),
+            sheets: Mutex::default(),
             tools,
             stop,
             encode,
@@ -126,6 +131,21 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// Reads the cue sheets beside these files. Gives those that make no sense.
+    pub(super) fn note_cue_sheets(&self, dir: &Path, files: &[Found]) -> Vec<Skipped> {
+        let mut faults = Vec::new();
+        for found in files {
+            let Some(file) = &found.cue_sheet else { continue };
+            let titles = titles_of(file, &found.file).inspect_err(|why| {
+                faults.push(Skipped { path: spelled(dir, file), why: why.clone() });
+            });
+            if let Ok((_, sha256)) = self.name(found) {
+                locked(&self.sheets).entry(sha256[..32].to_owned()).or_insert(titles.ok());
+            }
+        }
+        faults
+    }
+
     fn kind_of(&self, id: &str) -> Kind {
         if locked(&self.jingles).contains(id) { Kind::Jingle } else { Kind::Track }
     }
@@ -156,7 +176,10 @@ impl<'a> Desk<'a> {
             line
         };
         if let Some(meta) = self.bench.ready(&id, self.kind_of(&id), &overrides) {
-            return Outcome::Item { line: renamed(meta.line()), encoded: false };
+            return match self.retitled(found, meta, &overrides) {
+                Ok(meta) => Outcome::Item { line: renamed(meta.line()), encoded: false },
+                Err(failure) => Outcome::Failed { id: Some(id), failure },
+            };
         }
         match self.encode_file(found, &id, sha256, stamp, &overrides) {
             Ok(line) => Outcome::Item { line: renamed(line), encoded: true },
@@ -198,6 +221,18 @@ impl<'a> Desk<'a> {
         }
     }
 
+    /// The item with the chapters of the cue sheet that is there now, or of the recording where there is none any more.
+    fn retitled(&self, found: &Found, meta: Meta, overrides: &Overrides) -> Result<Meta, Failure> {
+        let titles = match locked(&self.sheets).get(&meta.id) {
+            Some(None) => return Ok(meta),
+            Some(Some(titles)) if titles.sheet == meta.cue_sheet => return Ok(meta),
+            None if meta.cue_sheet.is_empty() => return Ok(meta),
+            Some(Some(titles)) => titles.clone(),
+            None => Titles::of_recording(decode::probe(&found.file).map_or_else(|_| vec![], |probe| probe.marks)),
+        };
+        if self.encode { self.bench.retitle(meta, titles, overrides.cue_in) } else { Ok(meta) }
+    }
+
     fn encode_file(
         &self,
         found: &Found,
@@ -206,7 +241,9 @@ impl<'a> Desk<'a> {
         stamp: Stamp,
         overrides: &Overrides,
     ) -> Result<ItemLine, Failure> {
-        let probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
+        let mut probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
+        let sheet = locked(&self.sheets).get(id).cloned().flatten();
+        let titles = sheet.unwrap_or_else(|| Titles::of_recording(std::mem::take(&mut probe.marks)));
         let (tags, cover, origin) = described(probe, sha256, stamp.size());
         if !self.encode {
             return Ok(unmade(id));
@@ -216,7 +253,8 @@ impl<'a> Desk<'a> {
         let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
         let kind = self.kind_of(id);
         let unchanged: &dyn Fn() -> bool = &unchanged;
-        let work = Work { id: id.to_owned(), kind, overrides, source: &source, tags, cover, origin, unchanged };
+        let (id, source) = (id.to_owned(), &source);
+        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, unchanged };
         let made = self.bench.make(work, self.stop).map_err(|failure| match failure {
             Failure::Bad(why) if overrides.is_part() => {
                 Failure::Bad(format!("{why} (between the cues that are written beside it)"))
@@ -239,6 +277,14 @@ impl<'a> Desk<'a> {
     pub(super) fn remember(&self, layout: &Layout) -> Result<(), Error> {
         Ok(locked(&self.cache).save(&self.tools.disk, &layout.stat_cache())?)
     }
+}
+
+/// What the cue sheet `file` says of `recording`.
+fn titles_of(file: &Path, recording: &Path) -> Result<Titles, String> {
+    let bytes = disk::read(file, cue::LONGEST).map_err(|error| error.to_string())?;
+    let name = recording.file_name().unwrap_or_default().to_string_lossy();
+    let marks = cue::parse(&bytes, &name).map_err(|fault| fault.to_string())?;
+    Ok(Titles { sheet: short_name(&bytes), marks })
 }
 
 fn is_settled(modified: Time, now: Time) -> bool {

@@ -174,6 +174,7 @@ impl<'a> Run<'a> {
         let files = std::mem::take(&mut self.files);
         desk.note_jingles(&files);
         desk.note_overrides(&files);
+        self.report.skipped.extend(desk.note_cue_sheets(self.dir, &files));
         let mut fatal = None;
         let mut done = 0;
         pool::each(

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Error, Job, Options, Overrides, Progress, Report, Skipped, Tools, audio, check,
-    item::{Bench, Failure, Work},
+    item::{Bench, Failure, Titles, Work},
     listing::Listing,
     open_store,
     pool::each,
@@ -153,6 +153,7 @@ impl Named {
             kind: self.kind,
             overrides,
             source: &self.piece,
+            titles: Titles::default(),
             tags,
             cover: None,
             origin,

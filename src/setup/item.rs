@@ -16,11 +16,13 @@ use crate::{
     },
     disk::{self, Disk, Store},
     radio::{
+        cue::{self, Mark},
         manifest::{
             Meta, Pipeline,
             meta::{self, Origin, Rendition, Tags},
         },
         segment::{Kind, RAW, Segment, chunk_name, cid_of, is_of},
+        time::Span,
     },
 };
 
@@ -40,11 +42,26 @@ pub(super) struct Work<'a> {
     /// What holds for it alone.
     pub(super) overrides: &'a Overrides,
     pub(super) source: &'a dyn Source,
+    pub(super) titles: Titles,
     pub(super) tags: Tags,
     pub(super) cover: Option<Vec<u8>>,
     pub(super) origin: Origin,
     /// Whether the recording is still what it was when it was named.
     pub(super) unchanged: &'a dyn Fn() -> bool,
+}
+
+/// What plays from where on in a recording.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Titles {
+    /// The short name of the cue sheet that says so; empty where the recording itself does.
+    pub(super) sheet: String,
+    pub(super) marks: Vec<Mark>,
+}
+
+impl Titles {
+    pub(super) const fn of_recording(marks: Vec<Mark>) -> Self {
+        Self { sheet: String::new(), marks }
+    }
 }
 
 /// Why there is no item.
@@ -161,7 +178,7 @@ impl<'a> Bench<'a> {
         disk::sweep(&self.store.streams(&work.id))?;
         let Recipe { settings, part, pipeline } = self.recipe(work.kind, work.overrides);
         let source = Excerpt { source: work.source, part };
-        let (Encoded { mastered, .. }, renditions) = self.encode(&source, &settings, stop)?;
+        let (Encoded { mastered, lead, .. }, renditions) = self.encode(&source, &settings, stop)?;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -173,7 +190,7 @@ impl<'a> Bench<'a> {
             self.disk.place(&self.store.stream(&work.id, &rendition.stream(settings.rate)), list.as_bytes())?;
         }
         self.disk.sync_folder(&self.store.streams(&work.id))?;
-        let meta = Meta::new(
+        let mut meta = Meta::new(
             work.id,
             pipeline,
             settings.rate,
@@ -186,8 +203,17 @@ impl<'a> Bench<'a> {
             renditions,
         )
         .map_err(|error| Failure::Bad(error.to_string()))?;
+        meta.lead = lead;
+        entitle(&mut meta, work.titles, work.overrides.cue_in);
         self.disk.replace(&self.store.meta(&meta.id), &meta.to_bytes())?;
         self.remove_old_lists(&meta)?;
+        Ok(meta)
+    }
+
+    /// Gives an item that was made of a recording from `from` on other chapters.
+    pub(super) fn retitle(&self, mut meta: Meta, titles: Titles, from: Span) -> Result<Meta, Failure> {
+        entitle(&mut meta, titles, from);
+        self.disk.replace(&self.store.meta(&meta.id), &meta.to_bytes())?;
         Ok(meta)
     }
 
@@ -259,6 +285,11 @@ impl<'a> Bench<'a> {
         }
         Ok(())
     }
+}
+
+fn entitle(meta: &mut Meta, titles: Titles, from: Span) {
+    meta.chapters = cue::chapters(&titles.marks, from, meta.lead, meta.rate, meta.samples);
+    meta.cue_sheet = titles.sheet;
 }
 
 /// What is known of an item; nothing if it is missing, damaged or of another version.

@@ -80,6 +80,7 @@ pub fn split(
     let mut result = Split::default();
     let found = result.choose(layout, job, files);
     desk.note_overrides(&found);
+    result.skipped.extend(desk.note_cue_sheets(layout.dir(), &found));
     let made = result.make(&desk, &found, job.jobs, tools)?;
     if let Err(error) = desk.remember(layout) {
         tracing::warn!(%error, "what was read is not remembered; the next run reads it again");

@@ -2,6 +2,7 @@
 
 use std::{
     collections::HashSet,
+    ffi::OsStr,
     fs, io,
     os::unix::{ffi::OsStrExt, fs::MetadataExt},
     path::{Path, PathBuf},
@@ -15,6 +16,8 @@ const ENDINGS: [&str; 30] = [
     "aac", "ac3", "aif", "aifc", "aiff", "alac", "ape", "caf", "flac", "m4a", "m4b", "m4r", "mka", "mkv", "mov", "mp1",
     "mp2", "mp3", "mp4", "mpc", "oga", "ogg", "ogx", "opus", "spx", "tta", "wav", "webm", "wma", "wv",
 ];
+/// The ending of a cue sheet, in place of the recording's.
+const CUE_ENDINGS: [&str; 2] = ["cue", "CUE"];
 /// Folders in folders that are followed.
 const DEEPEST: usize = 64;
 
@@ -28,13 +31,21 @@ pub(super) struct Found {
     pub(super) kind: Kind,
     /// The file beside it that holds for it alone, if there is one.
     pub(super) overrides: Option<PathBuf>,
+    /// The cue sheet beside it, if there is one.
+    pub(super) cue_sheet: Option<PathBuf>,
 }
 
 impl Found {
     /// A file that was named, not found in a folder.
     pub(super) fn named(file: PathBuf, path: String, kind: Kind) -> Self {
-        let overrides = Some(beside(&file)).filter(|beside| beside.is_file());
-        Self { file, path, kind, overrides }
+        Self::with_beside(file, path, kind, |beside| beside.is_file())
+    }
+
+    /// A file with those beside it that are there.
+    fn with_beside(file: PathBuf, path: String, kind: Kind, is_there: impl Fn(&PathBuf) -> bool) -> Self {
+        let overrides = Some(beside(&file)).filter(&is_there);
+        let cue_sheet = CUE_ENDINGS.map(|ending| file.with_extension(ending)).into_iter().find(is_there);
+        Self { file, path, kind, overrides, cue_sheet }
     }
 }
 
@@ -98,18 +109,19 @@ impl Walk<'_> {
             Ok(children) => children,
             Err(error) => return self.skip(folder, error.to_string()),
         };
-        let overrides = self.overrides(&children);
+        let beside = self.beside(&children);
         for child in children {
             if self.result.found.len() > MOST {
                 return;
             }
-            self.look_at(child, depth, &overrides);
+            self.look_at(child, depth, &beside);
         }
     }
 
-    /// The files in a folder that could hold for a recording alone. One that is called almost like that is told.
-    fn overrides(&mut self, children: &[PathBuf]) -> HashSet<PathBuf> {
-        let ends = |child: &&PathBuf| child.as_os_str().as_bytes().ends_with(ENDING.as_bytes());
+    /// The files in a folder that could be about a recording alone. One that is called almost like that is told.
+    fn beside(&mut self, children: &[PathBuf]) -> HashSet<PathBuf> {
+        let cue = |child: &Path| child.extension().is_some_and(|ending| CUE_ENDINGS.map(OsStr::new).contains(&ending));
+        let ends = |child: &&PathBuf| child.as_os_str().as_bytes().ends_with(ENDING.as_bytes()) || cue(child);
         let all: HashSet<PathBuf> = children.iter().filter(ends).cloned().collect();
         if all.is_empty() {
             return all;
@@ -124,7 +136,7 @@ impl Walk<'_> {
         all
     }
 
-    fn look_at(&mut self, child: PathBuf, depth: usize, overrides: &HashSet<PathBuf>) {
+    fn look_at(&mut self, child: PathBuf, depth: usize, beside: &HashSet<PathBuf>) {
         let hidden = child.file_name().is_some_and(|name| name.as_bytes().starts_with(b"."));
         if hidden {
             return;
@@ -133,8 +145,8 @@ impl Walk<'_> {
             Ok(found) if found.is_dir() => self.enter(&child, depth + 1),
             Ok(found) if found.is_file() && is_recording(&child) => {
                 let path = spelled(self.dir, &child);
-                let overrides = Some(beside(&child)).filter(|beside| overrides.contains(beside));
-                self.result.found.push(Found { file: child, path, kind: self.kind, overrides });
+                let found = Found::with_beside(child, path, self.kind, |file| beside.contains(file));
+                self.result.found.push(found);
             }
             Err(error) if is_recording(&child) => self.skip(&child, error.to_string()),
             _ => {}
@@ -160,7 +172,7 @@ fn is_recording(file: &Path) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::{ffi::OsStr, os::unix::fs::symlink};
+    use std::os::unix::fs::symlink;
 
     use super::*;
 
@@ -203,13 +215,26 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let music = dir.path().join("music");
         fs::create_dir_all(&music).unwrap();
-        for name in ["a.mp3", "a.mp3.toml", "b.flac", "b.mp3", "b.mp3.toml", "b.toml", "c.wav", "c.toml", "setup.toml"]
-        {
+        for name in [
+            "a.mp3",
+            "a.mp3.toml",
+            "a.cue",
+            "b.flac",
+            "b.CUE",
+            "b.mp3",
+            "b.mp3.toml",
+            "b.toml",
+            "c.wav",
+            "c.toml",
+            "setup.toml",
+        ] {
             fs::write(music.join(name), b"").unwrap();
         }
         let folder = walk(dir.path(), Path::new("music"), Kind::Track).unwrap();
         let beside: Vec<_> = folder.found.iter().map(|found| found.overrides.clone()).collect();
         assert_eq!(beside, [Some(music.join("a.mp3.toml")), None, Some(music.join("b.mp3.toml")), None]);
+        let sheets: Vec<_> = folder.found.iter().map(|found| found.cue_sheet.clone()).collect();
+        assert_eq!(sheets, [Some(music.join("a.cue")), Some(music.join("b.CUE")), Some(music.join("b.CUE")), None]);
         let told: Vec<_> = folder.skipped.iter().map(|skipped| (skipped.path.as_str(), skipped.why.as_str())).collect();
         let words = |name| format!("it belongs to no recording; call it `{name}` to make it hold");
         let [flac, wav] = ["b.flac.toml", "c.wav.toml"].map(words);

@@ -6,7 +6,7 @@ use cid::Cid;
 use crate::{
     ipfs::dag::{self, Directory},
     radio::{
-        aired::{Aired, Axis, Run},
+        aired::{Aired, Axis, Piece, Run},
         coarse::{self, Group},
         hls,
         receipt::CidText,
@@ -66,41 +66,63 @@ impl Shown {
     pub(super) fn now_and_next(&self, now: Time) -> (Option<Airing>, Option<Airing>) {
         let rest = self.on_air(now);
         let Some(current) = rest.first() else { return (None, None) };
-        let next = rest.iter().find(|aired| aired.run.media_seq != current.run.media_seq);
-        (Some(self.airing(&current.run)), next.map(|aired| self.airing(&aired.run)))
+        let into = self.into_run(current, now);
+        let over = |(run, piece): &(&Run, Piece<'_>)| run.media_seq == current.run.media_seq && piece.ends <= into;
+        let mut coming = runs(rest.iter()).flat_map(pieces).skip_while(over);
+        let mut airing = || coming.next().map(|(run, piece)| self.airing(run, &piece));
+        (airing(), airing())
     }
 
-    fn airing(&self, run: &Run) -> Airing {
+    /// How far the run of the segment on air is, in samples; less than its length.
+    fn into_run(&self, on_air: &Aired, now: Time) -> u64 {
+        let ends = self.ends().find(|(aired, _)| aired.media_seq == on_air.media_seq).map_or(now, |(_, ends)| ends);
+        let left = ends.since(now).to_samples(self.snapshot.axis.rate).min(u64::from(on_air.segment.samples));
+        let into = (on_air.air_end() - left).saturating_sub(on_air.run.air_samples);
+        into.min(on_air.run.samples.saturating_sub(1))
+    }
+
+    fn airing(&self, run: &Run, piece: &Piece<'_>) -> Airing {
         let axis = &self.snapshot.axis;
         Airing {
-            title: run.title.clone(),
-            artist: run.artist.clone(),
+            title: piece.title.to_owned(),
+            artist: piece.artist.to_owned(),
             kind: run.kind,
-            starts: axis.date(run.air_samples).to_string(),
-            ends: axis.date(run.air_samples + run.samples).to_string(),
+            starts: axis.date(run.air_samples + piece.begins).to_string(),
+            ends: axis.date(run.air_samples + piece.ends).to_string(),
         }
     }
 
     /// The text of `now.json`.
     pub(super) fn now_json(&self, now: Time) -> String {
         let (current, next) = self.now_and_next(now);
-        let recent: Vec<Airing> = self.recent(now).iter().map(|run| self.airing(run)).collect();
-        let value = serde_json::json!({ "now": current, "next": next, "recent": recent });
+        let value = serde_json::json!({ "now": current, "next": next, "recent": self.recent(now) });
         format!("{value}\n")
     }
 
-    fn recent(&self, now: Time) -> Vec<std::sync::Arc<Run>> {
-        let past = self.snapshot.segments.len() - self.on_air(now).len();
-        let current = self.on_air(now).first().map(|aired| aired.run.media_seq);
-        let mut runs: Vec<std::sync::Arc<Run>> = Vec::new();
-        for aired in self.snapshot.segments[..past].iter().rev() {
-            let known = Some(aired.run.media_seq) == current || runs.contains(&aired.run);
-            if !known && runs.len() < RECENT_MAX {
-                runs.push(aired.run.clone());
-            }
-        }
-        runs
+    /// What has aired, the latest first.
+    fn recent(&self, now: Time) -> Vec<Airing> {
+        let (segments, on_air) = (&self.snapshot.segments, self.on_air(now).first());
+        let past = &segments[..segments.len() - self.on_air(now).len()];
+        let into = on_air.map(|current| (current.run.media_seq, self.into_run(current, now)));
+        let over = |(run, piece): &(&Run, Piece<'_>)| {
+            into.is_none_or(|(seq, into)| run.media_seq != seq || piece.ends <= into)
+        };
+        let begun = on_air.into_iter().chain(past.iter().rev());
+        let latest = runs(begun).flat_map(|run| pieces(run).collect::<Vec<_>>().into_iter().rev()).filter(over);
+        latest.take(RECENT_MAX).map(|(run, piece)| self.airing(run, &piece)).collect()
     }
+}
+
+/// The runs of segments that follow one another, each once.
+fn runs<'a>(segments: impl Iterator<Item = &'a Aired>) -> impl Iterator<Item = &'a Run> {
+    let mut last = None;
+    let first = move |aired: &&Aired| last.replace(aired.run.media_seq) != Some(aired.run.media_seq);
+    segments.filter(first).map(|aired| &*aired.run)
+}
+
+/// What plays in a run.
+fn pieces(run: &Run) -> impl Iterator<Item = (&Run, Piece<'_>)> {
+    run.pieces().map(move |piece| (run, piece))
 }
 
 /// How many past items `now.json` tells of.

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, fs};
 
+use ipfs_radio::radio::time::Time;
+
 use crate::station::{Entry, List, Station};
 
 pub(crate) fn with_music() -> Station {
@@ -68,6 +70,47 @@ fn what_was_listed_survives_being_killed() {
     for pair in titles.windows(2) {
         assert!(*pair[1].0 || pair[0].1 == pair[1].1, "{pair:?}");
     }
+}
+
+#[test]
+fn titles_inside_a_mix_are_told_at_their_second_and_survive_being_killed() {
+    let mut station = Station::new(6, 4);
+    station.tone("music/mix.wav", 300, 9_000);
+    let sheet = "TRACK 1 AUDIO\nTITLE \"One\"\nINDEX 01 00:00:00\nTRACK 2 AUDIO\nTITLE \"Two\"\nINDEX 01 00:03:30\n\
+                 TRACK 3 AUDIO\nTITLE \"Three\"\nINDEX 01 00:07:00\n";
+    fs::write(station.path().join("music/mix.cue"), sheet).unwrap();
+    station.set_up();
+    let ranges = |list: &List| -> BTreeMap<String, String> {
+        let lines = list.text.lines().filter_map(|line| line.strip_prefix("#EXT-X-DATERANGE:ID=\""));
+        lines.filter_map(|line| line.split_once('"')).map(|(id, rest)| (id.to_owned(), rest.to_owned())).collect()
+    };
+    let mut seen = BTreeMap::new();
+    for _ in 0..2 {
+        station.run();
+        let wanted = seen.len() + 4;
+        station.wait("titles to be told", |station| {
+            for (id, line) in ranges(&station.list()?) {
+                assert_eq!(*seen.entry(id).or_insert_with(|| line.clone()), line, "a title changed");
+            }
+            (seen.len() >= wanted).then_some(())
+        });
+        station.kill();
+    }
+    let (id, one) = seen.iter().find(|(id, _)| seen.contains_key(&format!("{id}-2"))).unwrap();
+    let (two, three) = (&seen[&format!("{id}-1")], &seen[&format!("{id}-2")]);
+    for (line, length, title) in [(one, "3.400", "One"), (two, "3.600", "Two")] {
+        assert!(line.contains(&format!("DURATION={length}")), "{line}");
+        assert!(line.ends_with(&format!(",X-TITLE=\"{title}\",X-ALBUM=\"mix\"")), "{line}");
+    }
+    assert!(three.contains("X-TITLE=\"Three\""), "{three}");
+    let start =
+        |line: &str| Time::parse(line.split("START-DATE=\"").nth(1).unwrap().split('"').next().unwrap()).unwrap();
+    assert_eq!(start(two).millis() - start(one).millis(), 3_400);
+    station.run();
+    station.wait("the title on air to be told", |station| {
+        let now = station.status()?["now"]["title"].as_str()?.to_owned();
+        ["One", "Two", "Three"].contains(&now.as_str()).then_some(())
+    });
 }
 
 #[test]

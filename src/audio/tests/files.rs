@@ -3,6 +3,7 @@
 use std::{fs, path::Path};
 
 use super::{super::decode::*, *};
+use crate::radio::time::Span;
 
 fn fixture(name: &str) -> File {
     File { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name) }
@@ -109,6 +110,24 @@ fn tags_and_covers_are_read() {
     full("stereo.ogg");
     full("stereo.opus");
     assert_eq!(probe(&fixture("mono.wav").path).unwrap().tags, Tags::default());
+}
+
+#[test]
+fn chapters_say_what_plays_from_where_on() {
+    let marks = |file: &File| {
+        let marks = probe(&file.path).unwrap().marks;
+        marks.into_iter().map(|mark| (mark.at, mark.title)).collect::<Vec<_>>()
+    };
+    let wanted = [(Span(0), "First".to_owned()), (Span::millis(250), "Second".to_owned())];
+    for name in ["chapters.mp3", "chapters.m4a"] {
+        assert_eq!(marks(&fixture(name)), wanted, "{name}");
+    }
+    let comments = ["CHAPTER001=00:00:00.000", "CHAPTER001NAME=First", "CHAPTER002=00:00:00.250"];
+    let (_folder, file) = written(&with_comments(bytes_of("mono.flac"), &comments), "a.flac");
+    assert_eq!(marks(&file), [wanted[0].clone(), (Span::millis(250), "Chapter 2".to_owned())]);
+    let (_folder, untitled) = written(&with_comments(bytes_of("mono.flac"), &comments[2..]), "a.flac");
+    assert_eq!(marks(&untitled), []);
+    assert_eq!(marks(&fixture("stereo.mp3")), []);
 }
 
 #[test]

@@ -48,6 +48,7 @@ impl Studio {
             samples: parts * SAMPLES,
             order: "ab".repeat(32),
             position: self.items,
+            chapters: Vec::new(),
         }
     }
 

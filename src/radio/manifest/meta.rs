@@ -4,7 +4,10 @@ use cid::Cid;
 use serde::{Deserialize, Serialize};
 
 use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, read, to_json};
-use crate::radio::segment::{Item, Segment, chunk_name, is_short_name, short_name};
+use crate::radio::{
+    cue::{self, Chapter},
+    segment::{Item, Segment, chunk_name, is_short_name, short_name},
+};
 
 /// Longest `meta.json` that is read, in bytes.
 pub const LONGEST: u64 = 64 << 20;
@@ -51,6 +54,19 @@ pub struct Meta {
     pub warnings: Vec<String>,
     /// The renditions, the default one first.
     pub renditions: Vec<Rendition>,
+    /// Where titles change inside it, in order; none in a recording of one piece.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub chapters: Vec<Chapter>,
+    /// The short name of the cue sheet that the chapters are from; empty where the recording itself tells them.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cue_sheet: String,
+    /// How much silence was cut off its beginning, in samples per channel.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub lead: u64,
+}
+
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 /// What a recording says of itself.
@@ -207,6 +223,9 @@ impl Meta {
             flaws,
             warnings,
             renditions,
+            chapters: Vec::new(),
+            cue_sheet: String::new(),
+            lead: 0,
         };
         meta.check()?;
         Ok(meta)
@@ -233,6 +252,7 @@ impl Meta {
             album: line.album.clone(),
             isrc: line.isrc.clone(),
             segments: self.renditions[0].segments.clone(),
+            chapters: self.chapters.clone(),
         }
     }
 
@@ -275,6 +295,13 @@ impl Meta {
         }
         if default.samples() != self.samples {
             return wrong("`samples` is not the sum over the segments");
+        }
+        let rising = self.chapters.windows(2).all(|pair| pair[0].at < pair[1].at);
+        if !rising
+            || self.chapters.len() > cue::MOST
+            || self.chapters.last().is_some_and(|last| last.at >= self.samples)
+        {
+            return wrong("`chapters` are not in order within its length, or too many");
         }
         if self.streams.len() != self.renditions.len() || !self.streams.iter().all(|name| is_short_name(name)) {
             return wrong("`streams` names one list of 32 hex digits for each rendition");
@@ -382,6 +409,21 @@ mod tests {
         let name = chunk_name(&cid_of(RAW, &[0]));
         assert!(list.contains(&format!("#EXTINF:5.990748,\n{name}\n")), "{list}");
         assert!(list.contains("#EXT-X-TARGETDURATION:6\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+    }
+
+    #[test]
+    fn chapters_are_kept_and_must_be_in_order() {
+        let chapter = |at, title: &str| Chapter { at, title: title.into(), artist: String::new() };
+        let chapters = vec![chapter(0, "a"), chapter(9_000, "b")];
+        let long = Meta { chapters: chapters.clone(), cue_sheet: short_name(b"sheet"), lead: 7, ..meta() };
+        assert_eq!(Meta::parse(&long.to_bytes()).unwrap(), long);
+        assert_eq!(long.item(&long.line()).chapters, chapters);
+        let plain = String::from_utf8(meta().to_bytes()).unwrap();
+        assert!(!plain.contains("chapters") && !plain.contains("cue_sheet") && !plain.contains("lead"));
+        for wrong in [vec![chapter(5, "a"), chapter(5, "b")], vec![chapter(792_576, "a")]] {
+            let error = Meta::parse(&Meta { chapters: wrong, ..meta() }.to_bytes()).unwrap_err();
+            assert!(error.to_string().contains("`chapters`"), "{error}");
+        }
     }
 
     #[test]

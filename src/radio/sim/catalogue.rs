@@ -6,6 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     super::{
+        cue::Chapter,
         programme::{Entry, Order},
         segment::{Item, Kind, RAW, Segment, cid_of},
     },
@@ -120,6 +121,14 @@ pub(super) fn item(index: usize, frames: usize, longest: usize) -> Item {
         let samples = ((cut(part + 1) - cut(part)) * 1_024) as u32;
         Segment { cid: cid_of(RAW, text.as_bytes()), samples, bytes: samples / 3 }
     };
+    let samples = frames as u64 * 1_024;
+    // Some are long mixes, and some of these begin with what has no title of its own.
+    let chapter = |number: u64| Chapter {
+        at: samples * number / 5 + (index as u64 % 3) * 100,
+        title: format!("Chapter {number} of {index}"),
+        artist: if number.is_multiple_of(2) { String::new() } else { "Somebody".into() },
+    };
+    let chapters = if index % 4 == 2 { (0..5).map(chapter).collect() } else { Vec::new() };
     let odd = ["", "\"quoted\"", "line\nbreak", "naïve ☃ 𝄞", "a, b=c"][index % 5];
     Item {
         id: format!("{index:032x}"),
@@ -128,6 +137,7 @@ pub(super) fn item(index: usize, frames: usize, longest: usize) -> Item {
         album: if index.is_multiple_of(2) { String::new() } else { "Album".into() },
         isrc: String::new(),
         segments: (0..parts).map(segment).collect(),
+        chapters,
     }
 }
 

@@ -15,7 +15,7 @@ pub(in super::super) struct List<'t> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in super::super) struct Part<'t> {
     pub(in super::super) disc: bool,
-    pub(in super::super) range: Option<Range<'t>>,
+    pub(in super::super) ranges: Vec<Range<'t>>,
     pub(in super::super) pdt: &'t str,
     pub(in super::super) pdt_millis: u64,
     pub(in super::super) extinf_micros: u64,
@@ -94,14 +94,17 @@ fn coarse_header<'t>(lines: &mut Lines<'t>) -> Result<List<'t>, String> {
 
 fn part<'t>(lines: &mut Lines<'t>) -> Result<Part<'t>, String> {
     let disc = lines.next_if_eq(&"#EXT-X-DISCONTINUITY").is_some();
-    let range = lines.next_if(|line| line.starts_with("#EXT-X-DATERANGE:")).map(range).transpose()?;
+    let mut ranges = Vec::new();
+    while let Some(line) = lines.next_if(|line| line.starts_with("#EXT-X-DATERANGE:")) {
+        ranges.push(range(line)?);
+    }
     let pdt = after(lines, "#EXT-X-PROGRAM-DATE-TIME:")?;
     let (seconds, title) = after(lines, "#EXTINF:")?.split_once(',').ok_or("EXTINF has no comma")?;
     let uri = lines.next().ok_or("the last segment has no URI")?;
     let cid = uri.strip_prefix("/ipfs/").and_then(|rest| rest.strip_suffix("?filename=s.mpegts"));
     let plain = |cid: &&str| cid.len() == 59 && cid.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit());
     cid.filter(plain).ok_or_else(|| format!("{uri:?} is no segment"))?;
-    Ok(Part { disc, range, pdt, pdt_millis: millis(pdt)?, extinf_micros: fixed(seconds, 6)?, title, uri })
+    Ok(Part { disc, ranges, pdt, pdt_millis: millis(pdt)?, extinf_micros: fixed(seconds, 6)?, title, uri })
 }
 
 fn range(line: &str) -> Result<Range<'_>, String> {

@@ -69,7 +69,7 @@ pub(super) struct Observer {
     frozen: Vec<Frozen>,
     base: u64,
     runs: HashMap<u64, StartedBody>,
-    ranges: HashMap<u64, String>,
+    ranges: HashMap<(u64, usize), String>,
     /// Media position of now: at this station time, this position.
     now: (Time, i64),
     /// First and last number of the list that is visible, its bytes hashed, and its `HOLD-BACK`.
@@ -101,6 +101,7 @@ pub(super) struct Counts {
     pub(super) skews: u64,
     pub(super) runs: u64,
     pub(super) resumed_runs: u64,
+    pub(super) chapters: u64,
     pub(super) broken_off: u64,
 }
 

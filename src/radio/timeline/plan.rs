@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::{
     aired::{Aired, Run, segment_list},
-    coarse,
+    coarse, cue,
     receipt::{Body, CidText},
     segment::Segment,
 };
@@ -110,7 +110,9 @@ impl Timeline {
 
 fn run(current: &Current, list: CidText, media_seq: u64, air_samples: u64, rest: &[Segment]) -> Run {
     let Current { slot, item, next_part, .. } = current;
+    let skipped = item.segments[..*next_part].iter().map(|s| u64::from(s.samples)).sum();
     Run {
+        chapters: cue::behind(&item.chapters, skipped, &item.title, &item.artist),
         media_seq,
         air_samples,
         samples: rest.iter().map(|s| u64::from(s.samples)).sum(),

@@ -21,7 +21,7 @@ fn order() -> Arc<Order> {
 fn item(parts: usize) -> Arc<Item> {
     let segment = Segment { cid: cid_of(RAW, b"a"), samples: 86 * 1_024, bytes: 30_000 };
     let [title, artist, album, isrc] = ["A", "", "", ""].map(String::from);
-    Arc::new(Item { id: "a".into(), title, artist, album, isrc, segments: vec![segment; parts] })
+    Arc::new(Item { id: "a".into(), title, artist, album, isrc, segments: vec![segment; parts], chapters: vec![] })
 }
 
 /// Does what the timeline asks for until it has nothing more to do. Gives the last list, and why it waits.

@@ -188,7 +188,8 @@ impl Observer {
         let mut told = None;
         for (part, wanted) in list.parts.iter().zip(wanted) {
             self.check_coarse_part(part, wanted);
-            self.check_range(self.base + wanted.from as u64, part, &mut told);
+            let samples = self.frozen[wanted.from..wanted.to].iter().map(|one| one.samples).sum();
+            self.check_ranges(self.base + wanted.from as u64, samples, part, &mut told);
         }
         for (before, part) in list.parts.iter().zip(&list.parts[1..]) {
             let off = (part.pdt_millis - before.pdt_millis) as i64 * 1_000 - before.extinf_micros as i64;

@@ -9,7 +9,7 @@ use cid::Cid;
 
 use super::super::{
     super::{hls, time::Time, timeline::Snapshot},
-    list::{self, Part},
+    list::{self, Part, Range},
 };
 use super::{Observer, ROUNDING};
 
@@ -70,7 +70,8 @@ impl Observer {
         for (at, part) in list.parts.iter().enumerate() {
             let seq = list.media_sequence + at as u64;
             self.check_part(seq, part);
-            self.check_range(seq, part, &mut told);
+            let samples = self.at(seq).samples;
+            self.check_ranges(seq, samples, part, &mut told);
             if let Some(before) = at.checked_sub(1).map(|at| &list.parts[at]) {
                 self.check_dates(seq, before, part);
             }
@@ -114,22 +115,41 @@ impl Observer {
         assert!(off.abs() <= 1_001 || (jumps && part.disc && off > 0), "the date of {seq} jumps by {off} µs (5, I4)");
     }
 
-    /// Each item is told once in a list, with its first listed segment, always in the same words.
-    pub(super) fn check_range(&mut self, seq: u64, part: &Part<'_>, told: &mut Option<u64>) {
-        let run = self.at(seq).run;
+    /// What plays is told with the segment in which it begins, and what has begun before with the first listed segment of
+    /// its item; always in the same words. `samples`: how long the segment at `seq`, or the group from there on, is.
+    pub(super) fn check_ranges(&mut self, seq: u64, samples: u64, part: &Part<'_>, told: &mut Option<u64>) {
+        let (run, air) = (self.at(seq).run, self.at(seq).air);
         let first = told.replace(run) != Some(run);
-        assert_eq!(part.range.is_some(), first, "the date range of {run} at {seq} (8)");
-        let Some(range) = &part.range else { return };
-        if let Some(known) = self.ranges.get(&run) {
+        let body = &self.runs[&run];
+        let mut starts: Vec<u64> = body.chapters.iter().map(|chapter| body.air_samples + chapter.at).collect();
+        if starts.is_empty() {
+            starts.push(body.air_samples);
+        }
+        assert_eq!(starts[0], body.air_samples, "the first chapter begins with its item (8)");
+        starts.push(body.air_samples + body.samples);
+        let begins = |index: &usize| (air..air + samples).contains(&starts[*index]);
+        let goes_on = |index: &usize| first && (starts[*index]..starts[*index + 1]).contains(&air);
+        let wanted: Vec<usize> = (0..starts.len() - 1).filter(|index| begins(index) || goes_on(index)).collect();
+        assert_eq!(part.ranges.len(), wanted.len(), "the date ranges of {run} at {seq} (8)");
+        assert!(!first || !wanted.is_empty(), "nothing is told of {run} at {seq} (8)");
+        for (range, index) in part.ranges.iter().zip(wanted) {
+            self.check_range(run, index, &starts, range);
+        }
+    }
+
+    fn check_range(&mut self, run: u64, index: usize, starts: &[u64], range: &Range<'_>) {
+        if let Some(known) = self.ranges.get(&(run, index)) {
             assert_eq!(known, range.line, "a date range changed (8)");
             return;
         }
-        assert_eq!(range.id, format!("{}-{run}", self.epoch), "(8)");
-        self.check_date(self.at(run).air, range.start);
-        let body = &self.runs[&run];
-        let off = range.millis as i64 - (body.samples * 1_000 / u64::from(self.rules.rate)) as i64;
-        assert!((0..=1).contains(&off), "a date range lasts {} ms for {} samples (8)", range.millis, body.samples);
-        self.ranges.insert(run, range.line.into());
+        let number = if index == 0 { String::new() } else { format!("-{index}") };
+        assert_eq!(range.id, format!("{}-{run}{number}", self.epoch), "(8)");
+        self.check_date(starts[index], range.start);
+        let samples = starts[index + 1] - starts[index];
+        let off = range.millis as i64 - (samples * 1_000 / u64::from(self.rules.rate)) as i64;
+        assert!((0..=1).contains(&off), "a date range lasts {} ms for {samples} samples (8)", range.millis);
+        self.ranges.insert((run, index), range.line.into());
+        self.counts.chapters += u64::from(index > 0);
     }
 }
 
