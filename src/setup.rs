@@ -15,11 +15,12 @@ use crate::{
     disk::{self, Disk, Layout, Lock, Store},
     radio::{
         manifest::{self, Pipeline},
-        time::Time,
+        time::{Span, Time},
     },
 };
 
 pub use check::{Damage, check};
+pub use garbage::Aired;
 pub use generated::generated;
 pub use overrides::Overrides;
 pub use progress::{Progress, Teller};
@@ -30,13 +31,13 @@ pub use split::{Recorded, Split, split};
 mod check;
 mod desk;
 mod files;
+mod garbage;
 mod generated;
 mod item;
 mod listing;
 mod overrides;
 mod pool;
 mod progress;
-mod prune;
 mod publish;
 mod quality;
 mod report;
@@ -69,7 +70,7 @@ pub struct Job {
 pub struct Options {
     /// Put the generated order on air even if the one that airs was edited.
     pub reorder: bool,
-    /// Let entries go although their folder is missing or empty or most of them would go; remove what nobody needs.
+    /// Let entries go although their folder is missing or empty or most of them would go; remove what nobody needs at once.
     pub prune: bool,
     /// Only tell what would be done. Nothing is written.
     pub dry_run: bool,
@@ -104,6 +105,10 @@ pub struct Tools<'a> {
     pub encode: &'a Encode<'a>,
     /// Reads the file beside a recording; the error says in words what cannot stand there.
     pub overrides: &'a (dyn Fn(&Path) -> Result<Overrides, String> + Sync),
+    /// How long what has aired is kept.
+    pub retention: Span,
+    /// What the end of the ledger names; nothing where it cannot be read.
+    pub aired: &'a (dyn Fn() -> Option<Aired> + Sync),
     /// The wall clock.
     pub now: &'a (dyn Fn() -> Time + Sync),
     /// Is told what happens, on the threads on which it happens.

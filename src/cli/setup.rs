@@ -16,9 +16,11 @@ use crate::{
     disk::{self, Layout, ledger::Folder},
     radio::{
         ledger::{Ledger, Signer},
+        receipt::{Body, Receipt},
+        segment::chunk_name,
         time::Span,
     },
-    setup::{self, OrderFate, Progress, Report, Teller, Tools},
+    setup::{self, Aired, OrderFate, Progress, Report, Teller, Tools},
     streamer::Identity,
 };
 
@@ -112,7 +114,8 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         Progress::Published { .. } => say("written"),
         Progress::Found { .. } | Progress::Encoding { .. } => {}
     };
-    let tools = tools(&tell);
+    let aired = || aired(&layout);
+    let tools = Tools { retention: retention(&streaming, &config), aired: &aired, ..tools(&tell) };
     let report = if options.generated {
         setup::generated(&layout, &job, &how, SEED, &tools, &STOP)?
     } else {
@@ -135,10 +138,49 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     Ok(if report.stopped { FAILED } else { report.exit_code() })
 }
 
-/// The disk, the encoder, the configuration and the clock.
+/// The disk, the encoder, the configuration and the clock; nothing goes until it is said for how long what has aired is kept,
+/// and what that is.
 pub(super) fn tools<'a>(tell: &'a (dyn Fn(&Progress<'_>) + Sync)) -> Tools<'a> {
-    let overrides = &|file: &Path| config::overrides(file).map_err(|error| error.to_string());
-    Tools { disk: disk::Disk::default(), encode: &audio::encode, overrides, now: &clock::wall, tell }
+    Tools {
+        disk: disk::Disk::default(),
+        encode: &audio::encode,
+        overrides: &|file: &Path| config::overrides(file).map_err(|error| error.to_string()),
+        retention: Span(u64::MAX / 2),
+        aired: &|| None,
+        now: &clock::wall,
+        tell,
+    }
+}
+
+/// How long what has aired is kept.
+pub(super) fn retention(streaming: &config::Streaming, setup: &config::Setup) -> Span {
+    Span::seconds(streaming.retention_seconds(setup.audio.segment_seconds))
+}
+
+/// Longer than any window and the longest item before it.
+const BACK: Span = Span::seconds(48 * 3_600);
+
+/// What the end of the ledger names; nothing where it cannot be read.
+pub(super) fn aired(layout: &Layout) -> Option<Aired> {
+    let mut aired = Aired::default();
+    if !layout.ledger().exists() {
+        return Some(aired);
+    }
+    let mut take = |receipt: &Receipt| match &receipt.body {
+        Body::ItemStarted(started) => _ = aired.items.insert(started.item.clone()),
+        Body::Segment(segment) => {
+            aired.items.insert(segment.item.clone());
+            aired.chunks.insert(chunk_name(&segment.cid.0));
+        }
+        _ => {}
+    };
+    let mut read = || -> anyhow::Result<()> {
+        let signer = Signer::reader(Identity::load(&layout.keys(), false)?.receipts);
+        Ledger::read(&Folder::new(layout.ledger()), &signer, clock::wall().minus(BACK), &mut take)?;
+        Ok(())
+    };
+    read().inspect_err(|error| tracing::warn!(%error, "the ledger cannot be read")).ok()?;
+    Some(aired)
 }
 
 /// The seed of the built-in programme: the same pieces on every station.

@@ -7,19 +7,20 @@ use std::{
 
 use super::{
     FAILED, STOP, say,
-    setup::{constants, tools},
+    setup::{aired, constants, retention, tools},
     stop_on_signal,
 };
 use crate::{
     config,
     disk::Layout,
-    setup::{self, Progress, Teller},
+    setup::{self, Progress, Teller, Tools},
 };
 
 /// Splits files to their end or until a signal.
 pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
     let _runtime = stop_on_signal()?;
     let layout = Layout::new(std::path::absolute(dir)?);
+    let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let config = config::Setup::load(&layout.setup_toml())?;
     let job = config.job();
     let options = setup::Options { station_constants: constants(&layout, &job.settings)?, ..setup::Options::default() };
@@ -29,7 +30,9 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
             teller.tell(progress);
         }
     };
-    let split = setup::split(&layout, &job, &options, files, &tools(&tell), &STOP)?;
+    let aired = || aired(&layout);
+    let tools = Tools { retention: retention(&streaming, &config), aired: &aired, ..tools(&tell) };
+    let split = setup::split(&layout, &job, &options, files, &tools, &STOP)?;
     drop(teller);
     for recorded in &split.recorded {
         recorded.lists.iter().for_each(|list| say(&format!("{}: {list}", recorded.path)));

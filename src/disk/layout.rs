@@ -184,6 +184,11 @@ impl Store {
         self.root.join("playlist.generated.m3u")
     }
 
+    /// What is not needed any more, and since when.
+    pub fn retired(&self) -> PathBuf {
+        self.root.join("retired.json")
+    }
+
     /// The folder of the segments.
     pub fn chunks(&self) -> PathBuf {
         self.root.join("chunks")

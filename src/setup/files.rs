@@ -12,9 +12,10 @@ use std::{
 use super::{
     Error, Job, Options, Progress, Report, Skipped, Tools, check,
     desk::{Desk, Outcome},
+    garbage,
     item::{Bench, Failure},
     listing::{Listing, fits, leaving},
-    pool, prune,
+    pool,
     publish::{Publisher, read_manifest},
     stopped,
     walk::{Folder, Found, walk},
@@ -271,13 +272,30 @@ impl<'a> Run<'a> {
             return Ok(self.sorted_report());
         }
         let (entries, items) = listing.clone().into_parts();
+        let stays: HashSet<&str> = items.iter().map(|line| line.id.as_str()).collect();
+        let leaves = self.old.iter().flat_map(Manifest::items).any(|line| !stays.contains(line.id.as_str()));
+        if leaves {
+            garbage::announce(self.publisher.store, &self.tools.disk)?;
+        }
         (self.report.entries, self.report.items) = (entries.len(), items.len());
         self.report.order = self.publisher.publish(listing, self.old.as_ref())?;
         (self.tools.tell)(&Progress::Published { entries: self.report.entries, complete: true });
-        if self.options.prune {
-            prune::prune(self.publisher.store, &self.tools.disk)?;
-        }
+        let keep = if self.options.prune { Span(0) } else { garbage::keep_for(self.tools.retention) };
+        self.tidy_up(keep)?;
         Ok(self.sorted_report())
+    }
+
+    /// Retires what nobody needs any more, and removes what was retired long enough ago.
+    fn tidy_up(&mut self, keep: Span) -> Result<(), Error> {
+        let store = self.publisher.store;
+        if !self.options.prune && !store.retired().exists() {
+            return Ok(());
+        }
+        let Some(manifest) = read_manifest(store) else { return Ok(()) };
+        if self.options.prune || garbage::is_due(store, &manifest, keep, (self.tools.now)()) {
+            self.report.notices.extend(garbage::collect(store, &manifest, self.tools, keep)?);
+        }
+        Ok(())
     }
 
     fn sorted_report(mut self) -> Report {

@@ -5,7 +5,7 @@ use std::{collections::HashSet, ops::ControlFlow, sync::atomic::AtomicBool};
 use sha2::{Digest, Sha256};
 
 use super::{
-    Error, Job, Options, Overrides, Progress, Report, Skipped, Tools, audio, check,
+    Error, Job, Options, Overrides, Progress, Report, Skipped, Tools, audio, check, garbage,
     item::{Bench, Failure, Titles, Work},
     listing::Listing,
     open_store,
@@ -18,7 +18,7 @@ use crate::{
     disk::Layout,
     radio::{
         manifest::{
-            Entry, Meta,
+            Entry, Manifest, Meta,
             meta::{Origin, Tags},
         },
         playlist::spell,
@@ -96,6 +96,11 @@ pub fn generated(
     (report.entries, report.items) = (entries.len(), items.len());
     if report.encoded == 0 && !listing.is_empty() && !report.stopped {
         report.order = publisher.publish(listing, old.as_ref())?;
+    }
+    let (keep, manifest) = (garbage::keep_for(tools.retention), read_manifest(&store));
+    let due = |manifest: &Manifest| garbage::is_due(&store, manifest, keep, (tools.now)());
+    if let Some(manifest) = manifest.filter(|manifest| !report.stopped && store.retired().exists() && due(manifest)) {
+        report.notices.extend(garbage::collect(&store, &manifest, tools, keep)?);
     }
     Ok(report)
 }

@@ -1,11 +1,15 @@
 //! One item: encoded, cut, stored, and marked as done.
 
-use std::{collections::HashSet, fs, io, sync::atomic::AtomicBool};
+use std::{
+    collections::HashSet,
+    fs, io,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use cid::Cid;
 
 use super::{
-    Encode, Error, Overrides, audio, pipeline, pipeline_of,
+    Encode, Error, Overrides, audio, garbage, pipeline, pipeline_of,
     quality::{flaws, loudness},
 };
 use crate::{
@@ -118,6 +122,8 @@ pub(super) struct Bench<'a> {
     chunks: HashSet<String>,
     /// Items that were found damaged and are made anew.
     suspects: HashSet<String>,
+    /// Whether anything was made.
+    makes: AtomicBool,
 }
 
 impl<'a> Bench<'a> {
@@ -145,7 +151,7 @@ impl<'a> Bench<'a> {
     ) -> Result<Self, Error> {
         let chunks = chunk_names(store)?;
         let (tracks, jingles) = (Recipe::new(settings, 0.0), Recipe::new(settings, jingle_offset));
-        Ok(Self { store, disk, tracks, jingles, encode, chunks, suspects })
+        Ok(Self { store, disk, tracks, jingles, encode, chunks, suspects, makes: AtomicBool::new(false) })
     }
 
     /// Whether a jingle is made like a track.
@@ -173,6 +179,9 @@ impl<'a> Bench<'a> {
 
     /// Makes the item. `meta.json` is written last: what has none is not an item.
     pub(super) fn make(&self, work: Work<'_>, stop: &AtomicBool) -> Result<Meta, Failure> {
+        if !self.makes.swap(true, Ordering::Relaxed) {
+            garbage::announce(self.store, self.disk).map_err(Failure::Fatal)?;
+        }
         self.disk.create_folder(&self.store.streams(&work.id))?;
         disk::sweep(&self.store.item(&work.id))?;
         disk::sweep(&self.store.streams(&work.id))?;
@@ -206,7 +215,6 @@ impl<'a> Bench<'a> {
         meta.lead = lead;
         entitle(&mut meta, work.titles, work.overrides.cue_in);
         self.disk.replace(&self.store.meta(&meta.id), &meta.to_bytes())?;
-        self.remove_old_lists(&meta)?;
         Ok(meta)
     }
 
@@ -271,19 +279,6 @@ impl<'a> Bench<'a> {
         };
         self.disk.place(&self.store.cover(id), &bytes)?;
         Ok(Some(cid_of(RAW, &bytes)))
-    }
-
-    fn remove_old_lists(&self, meta: &Meta) -> Result<(), Failure> {
-        let folder = self.store.streams(&meta.id);
-        let listing = fs::read_dir(&folder).map_err(|error| Failure::Unreadable(error.to_string()))?;
-        for entry in listing.flatten() {
-            let path = entry.path();
-            let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-            if !meta.streams.contains(&stem) {
-                self.disk.remove(&path)?;
-            }
-        }
-        Ok(())
     }
 }
 

@@ -11,6 +11,7 @@ use std::{
 use super::{
     Error, Job, Options, Progress, Skipped, Tools, check_constants,
     desk::{Desk, Outcome},
+    garbage,
     item::{Bench, Failure},
     listing::Listing,
     open_store, pipeline, pool,
@@ -89,6 +90,12 @@ pub fn split(
     if !result.stopped {
         let manifest = result.list(made, old.as_ref(), job)?;
         write_changed(&tools.disk, &store.manifest(), &manifest.to_bytes())?;
+        let keep = garbage::keep_for(tools.retention);
+        if store.retired().exists() && garbage::is_due(&store, &manifest, keep, (tools.now)()) {
+            if let Some(told) = garbage::collect(&store, &manifest, tools, keep)? {
+                tracing::warn!(told);
+            }
+        }
     }
     Ok(result)
 }

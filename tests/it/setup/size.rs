@@ -12,7 +12,7 @@ use ipfs_radio::{
         manifest::{Entry, ItemLine, Manifest, Pipeline, RenditionLine},
         playlist,
         segment::{Kind, short_name},
-        time::Time,
+        time::{Span, Time},
     },
     setup::{self, Job, Options, Overrides, Tools},
 };
@@ -81,6 +81,8 @@ fn a_big_library_is_found_again() {
             disk,
             encode: &encode,
             overrides: &|_| Ok(Overrides::default()),
+            retention: Span(0),
+            aired: &|| None,
             now: &|| Time(u64::MAX / 2),
             tell: &|_| {},
         };

@@ -19,13 +19,13 @@ use ipfs_radio::{
     radio::{
         manifest::{Manifest, Meta},
         playlist,
-        time::Time,
+        time::{Span, Time},
     },
-    setup::{self, Error, Job, Options, Report, Tools},
+    setup::{self, Aired, Error, Job, Options, Report, Tools},
 };
 
 /// Long after every file was written.
-const LATE: Time = Time(4_102_444_800_000_000);
+pub(crate) const LATE: Time = Time(4_102_444_800_000_000);
 
 /// What the tests want unless they want something else: short segments.
 pub(crate) fn job() -> Job {
@@ -59,6 +59,8 @@ pub(crate) struct Station {
     /// Runs before each encode.
     pub(crate) before_encode: Mutex<Option<Box<dyn Fn() + Send>>>,
     pub(crate) told: Mutex<Vec<String>>,
+    /// What the end of the ledger names, if it can be read.
+    pub(crate) aired: Mutex<Option<Aired>>,
     pub(crate) now: fn() -> Time,
 }
 
@@ -79,6 +81,7 @@ impl Station {
             stop: AtomicBool::new(false),
             before_encode: Mutex::default(),
             told: Mutex::default(),
+            aired: Mutex::new(Some(Aired::default())),
             now: || LATE,
         }
     }
@@ -161,7 +164,10 @@ impl Station {
         };
         let tell = |progress: &setup::Progress<'_>| self.told.lock().unwrap().push(format!("{progress:?}"));
         let overrides = |file: &Path| config::overrides(file).map_err(|error| error.to_string());
-        let tools = Tools { disk, encode: &encode, overrides: &overrides, now: &self.now, tell: &tell };
+        let aired = || self.aired.lock().unwrap().clone();
+        let retention = Span::seconds(3_600);
+        let (encode, overrides, aired) = (&encode, &overrides, &aired);
+        let tools = Tools { disk, encode, overrides, retention, aired, now: &self.now, tell: &tell };
         work(&tools)
     }
 
