@@ -18,6 +18,7 @@ mod keeping;
 mod order;
 mod overrides;
 mod quality;
+mod schema;
 mod size;
 mod split;
 mod world;
