@@ -42,6 +42,10 @@ impl Folder {
         Self { fuse, ..self }
     }
 
+    fn sync_parent(&self) -> io::Result<()> {
+        self.dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+    }
+
     fn opened(&self, file: File) -> Box<dyn volume::File> {
         Box::new(Open { file, fuse: self.fuse.clone() })
     }
@@ -49,7 +53,8 @@ impl Folder {
 
 impl Volume for Folder {
     fn make(&self) -> Result<(), Fault> {
-        Ok(fs::create_dir_all(&self.dir)?)
+        fs::create_dir_all(&self.dir)?;
+        Ok(self.sync_parent()?)
     }
 
     fn list(&self) -> Result<Vec<String>, Fault> {
@@ -67,13 +72,27 @@ impl Volume for Folder {
 
     fn create(&self, name: &str) -> Result<Box<dyn volume::File>, Fault> {
         self.fuse.step()?;
-        let mut options = OpenOptions::new();
-        options.write(true).create(true).truncate(true).mode(0o600);
-        Ok(self.opened(options.open(self.dir.join(name))?))
+        let path = self.dir.join(name);
+        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let created = match create() {
+            Err(known) if known.kind() == io::ErrorKind::AlreadyExists => {
+                fs::remove_file(&path).and_then(|()| create())
+            }
+            created => created,
+        };
+        Ok(self.opened(created?))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn volume::File>, Fault> {
-        Ok(self.opened(OpenOptions::new().write(true).open(self.dir.join(name))?))
+        let path = self.dir.join(name);
+        let open = || OpenOptions::new().write(true).open(&path);
+        let opened = match open() {
+            Err(closed) if closed.kind() == io::ErrorKind::PermissionDenied => {
+                fs::set_permissions(&path, Permissions::from_mode(0o600)).and_then(|()| open())
+            }
+            opened => opened,
+        };
+        Ok(self.opened(opened?))
     }
 
     fn remove(&self, name: &str) -> Result<(), Fault> {
@@ -92,7 +111,17 @@ impl Volume for Folder {
     fn set_aside(&self, name: &str) -> Result<PathBuf, Fault> {
         let aside = self.dir.with_file_name(name);
         fs::rename(&self.dir, &aside)?;
+        // Where this fails, the folder that takes its place is made durable or is not.
+        let _ = self.sync_parent();
         Ok(aside)
+    }
+
+    fn asides(&self) -> Vec<Box<dyn Volume>> {
+        let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let entries = self.dir.parent().and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten().flatten();
+        let aside =
+            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}.damaged-")));
+        aside.map(|entry| Box::new(Self::new(entry.path())) as Box<dyn Volume>).collect()
     }
 
     fn path(&self, name: &str) -> PathBuf {

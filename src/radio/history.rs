@@ -9,7 +9,12 @@ use super::{
     receipt::{Body, Receipt, SegmentBody},
     segment::{Item, Kind, Segment},
     time::Time,
+    timeline::{self, First},
 };
+
+/// How far a new chain of numbers begins above the last one that is known of the old one: a list has fewer segments, and
+/// so many are not on air while the ledger cannot be written.
+pub const ABOVE: u64 = 10_000;
 
 /// Where a timeline ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +37,11 @@ impl Position {
     /// The item that had begun and not ended: the run whose list of segments tells how it goes on.
     pub fn unfinished(&self) -> Option<&Arc<Run>> {
         self.listed.last().filter(|last| last.part + 1 < last.run.parts).map(|last| &last.run)
+    }
+
+    /// Whether a timeline can go on from here: says in words what no list may have (docs: hls §9).
+    pub fn check(&self) -> Result<(), String> {
+        timeline::check_listed(self.listed.iter(), &self.axis)
     }
 
     /// The item of [`Position::unfinished`] with segments whose lengths add up to what its receipt says. When things air
@@ -78,6 +88,7 @@ pub struct Kept {
 impl History {
     /// Takes the next receipt. Gives the blocks that it keeps, if any.
     pub fn take(&mut self, receipt: &Receipt) -> Option<Kept> {
+        self.saw(&receipt.body);
         match &receipt.body {
             Body::LedgerOpen(constants) => {
                 let axis = Axis::from_constants(constants).or(self.axis);
@@ -98,8 +109,6 @@ impl History {
             Body::Segment(body) => {
                 let axis = self.axis?;
                 let until = axis.date(body.air_samples + body.samples);
-                self.last_seq = self.last_seq.max(Some(body.media_seq));
-                self.last_disc = self.last_disc.max(Some(body.disc_seq));
                 // An item has begun when a segment of it is durable: a crash may come before that.
                 let begun = Some((body.entry.clone(), body.position as usize));
                 if body.item_kind == Kind::Filler {
@@ -114,20 +123,41 @@ impl History {
                 aired.into_iter().for_each(|aired| self.list(aired));
                 Some(Kept { cid: body.cid.0, until, group })
             }
-            Body::IpnsReserved { until } => {
-                self.reserved = self.reserved.max(*until);
-                None
-            }
             Body::OrderAccepted { order, .. } => {
                 self.order = Some(order.clone());
                 None
             }
-            Body::ClockStep { .. }
+            Body::IpnsReserved { .. }
+            | Body::ClockStep { .. }
             | Body::CatalogChanged { .. }
             | Body::KeyRotated { .. }
             | Body::Checkpoint(_)
             | Body::Repair { .. } => None,
         }
+    }
+
+    /// Takes note of the numbers that a receipt tells, wherever it stands.
+    pub fn saw(&mut self, body: &Body) {
+        match body {
+            Body::Segment(body) => {
+                self.last_seq = self.last_seq.max(Some(body.media_seq));
+                self.last_disc = self.last_disc.max(Some(body.disc_seq));
+            }
+            Body::IpnsReserved { until } => self.reserved = self.reserved.max(*until),
+            _ => {}
+        }
+    }
+
+    /// Whether a number of each kind was seen.
+    pub const fn knows_numbers(&self) -> bool {
+        self.last_seq.is_some() && self.reserved > 0
+    }
+
+    /// From where a timeline counts that goes on from none of these receipts: above all that they tell, and above what
+    /// was on air without one. Of a ledger without a segment nothing was.
+    pub fn above(&self, now: Time) -> First {
+        let above = |last: Option<u64>| last.map_or(0, |last| last + ABOVE);
+        First { media_seq: above(self.last_seq).max(now.millis() / 1_000), disc_seq: above(self.last_disc) }
     }
 
     /// The run of the next segment. One that was started at a segment that goes on without a discontinuity never came
@@ -160,16 +190,6 @@ impl History {
     /// SHA-256 of the order that was accepted last.
     pub fn order(&self) -> Option<&str> {
         self.order.as_deref()
-    }
-
-    /// The largest media sequence seen, if any segment was.
-    pub const fn last_seq(&self) -> Option<u64> {
-        self.last_seq
-    }
-
-    /// The largest discontinuity sequence seen, if any segment was.
-    pub const fn last_disc(&self) -> Option<u64> {
-        self.last_disc
     }
 
     /// Where the timeline goes on, if there was one.

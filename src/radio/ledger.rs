@@ -11,7 +11,10 @@ use super::{
     time::Time,
 };
 
+pub mod desk;
+mod reach;
 pub mod read;
+pub mod recall;
 pub mod volume;
 
 pub use read::{Found, Tail};
@@ -59,6 +62,15 @@ pub enum Error {
         #[source]
         source: Fault,
     },
+    /// What is there cannot be read.
+    #[error("{path}: {source}")]
+    Unread {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the disk said.
+        #[source]
+        source: Fault,
+    },
     /// A line is not what was written there.
     #[error("{path}:{line}: {reason}")]
     Damaged {
@@ -68,6 +80,20 @@ pub enum Error {
         line: usize,
         /// What is wrong with it.
         reason: String,
+    },
+    /// All lines hold, and they tell of what never was on air.
+    #[error("{path}: {reason}")]
+    Unusable {
+        /// The ledger.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// No station has been on air.
+    #[error("{path}: there is no ledger yet")]
+    NotBegun {
+        /// Where it would be.
+        path: PathBuf,
     },
     /// A receipt has no canonical form.
     #[error("a receipt cannot be signed: {0}")]
@@ -155,18 +181,24 @@ impl Ledger {
                 volume.warn("there are no checkpoints: the first receipts are not here");
             }
         }
-        let Tail { number, name, end, chain } = tail;
+        let Tail { number, name, end, chain, batch, unbegun } = tail;
         let mut ledger = Self { volume, signer, constants, file: None, number, chain, log, checkpoints };
-        if end == 0 {
-            ledger.number -= 1; // A crash came between the file and its first line: it is begun anew.
-            return Ok((Some(ledger), found));
+        if let Some(Err(error)) = unbegun.map(|unbegun| ledger.volume.remove(&unbegun)) {
+            ledger.volume.warn(&format!("an empty file stays until it is begun anew: {error}"));
         }
-        let file = ledger.volume.open(&name).map_err(ledger.refused(&name))?;
-        ledger.file = Some(Current { name, file, end });
-        if found.torn_bytes > 0 {
-            ledger.cut()?;
-        }
+        ledger.take_up(name, end, &batch, found.torn_bytes > 0)?;
         Ok((Some(ledger), found))
+    }
+
+    /// Goes on in a file that was read. What a process left that was killed may be in memory only, and after a sync that
+    /// failed it may be there and taken for durable: the last batch is written once more.
+    fn take_up(&mut self, name: String, end: u64, batch: &[u8], torn: bool) -> Result<(), Error> {
+        let file = self.volume.open(&name).map_err(refused(&*self.volume, &name))?;
+        let written = file.write_at(batch, end - batch.len() as u64).and_then(|()| file.sync_all());
+        written.map_err(refused(&*self.volume, &name))?;
+        self.volume.sync().map_err(refused(&*self.volume, ""))?;
+        self.file = Some(Current { name, file, end });
+        if torn { self.cut() } else { Ok(()) }
     }
 
     /// Reads without touching anything: what [`Ledger::open`] reads, while another process may be writing.
@@ -189,7 +221,8 @@ impl Ledger {
     pub fn create(volume: Arc<dyn Volume>, signer: Signer, constants: Body) -> Result<Self, Error> {
         volume.make().map_err(refused(&*volume, ""))?;
         let chain = Chain { next_seq: 0, prev: GENESIS.into(), key_id: signer.keys[0].id().into() };
-        let number = read::files(&*volume)?.last().map_or(0, |(number, _)| *number);
+        let files = read::begun(&*volume).map(|(files, ..)| files).or_else(|_| read::files(&*volume))?;
+        let number = files.last().map_or(0, |(number, _)| *number);
         let log = signer.notary.is_some().then(Log::default);
         Ok(Self { volume, signer, constants, file: None, number, chain, log, checkpoints: VecDeque::new() })
     }
@@ -273,10 +306,6 @@ impl Ledger {
         self.volume.path(self.file.as_ref().map_or("", |current| &current.name))
     }
 
-    fn refused(&self, name: &str) -> impl FnOnce(Fault) -> Error + use<> {
-        refused(&*self.volume, name)
-    }
-
     /// A batch was not written: nothing behind the last durable line may stay.
     fn failed(&mut self, source: Fault) -> Error {
         let path = self.path();
@@ -296,11 +325,8 @@ impl Ledger {
         }
     }
 
-    /// Seals the file at hand and begins the next one with the station's constants.
+    /// Begins the next file with the station's constants and seals the one at hand.
     pub(crate) fn roll(&mut self, now: Time) -> Result<(), Error> {
-        if let Some(full) = &self.file {
-            self.seal(full);
-        }
         let name = format!("{:06}.jsonl", self.number + 1);
         let mut batch = self.batch(now);
         batch.add(&self.constants)?;
@@ -311,7 +337,8 @@ impl Ledger {
             Error::Io { path: self.volume.path(&name), source }
         })?;
         self.number += 1;
-        self.file = Some(Current { name, file, end: text.len() as u64 });
+        let full = self.file.replace(Current { name, file, end: text.len() as u64 });
+        full.iter().for_each(|full| self.seal(full));
         (self.chain, self.log) = (chain, log);
         Ok(())
     }
@@ -406,7 +433,15 @@ impl Ledger {
         self.chain.next_seq
     }
 
+    /// The number of the next receipt, and the hash of the line before it.
+    pub(crate) fn tail(&self) -> (u64, String) {
+        (self.chain.next_seq, self.chain.prev.clone())
+    }
+
     pub(crate) fn log(&self) -> &Log {
         self.log.as_ref().unwrap()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -75,7 +75,8 @@ fn is_one_batch(lines: &[u8]) -> bool {
 
 fn date(line: &[u8]) -> Option<&[u8]> {
     let at = line.windows(PRODUCED_AT.len()).position(|window| window == PRODUCED_AT)? + PRODUCED_AT.len();
-    line.get(at..at + TIME_BYTES)
+    // A sector that was lost may begin within it.
+    line.get(at..at + TIME_BYTES).filter(|date| !date.contains(&0))
 }
 
 #[cfg(test)]

@@ -42,6 +42,8 @@ enum Out {
 
 /// How many sequences are reserved at once: ten minutes of them, as they count milliseconds.
 const RESERVE: u64 = 600_000;
+/// A reservation is made again after this time, so that a start that reads the newest receipts finds one.
+const RENEW: Span = Span::seconds(12 * 3_600);
 /// A wait when there is nothing to wait for.
 const IDLE: Span = Span::seconds(3_600);
 
@@ -55,6 +57,8 @@ pub struct Naming {
     not_before: Time,
     last_sequence: u64,
     reserved: u64,
+    /// When it was reserved, or asked to be.
+    reserved_at: Option<Time>,
     /// Whether the next put does without a reservation.
     spared: bool,
     halted: bool,
@@ -71,6 +75,7 @@ impl Naming {
             not_before: Time(0),
             last_sequence: used,
             reserved: used,
+            reserved_at: None,
             spared: false,
             halted: false,
         }
@@ -144,8 +149,9 @@ impl Naming {
             return NameAction::Wait(due);
         }
         let sequence = (self.last_sequence + 1).max(now.millis());
-        if sequence > self.reserved && !self.spared {
-            self.out = Out::Reserving;
+        let fresh = self.reserved_at.is_some_and(|at| at <= now && now < at.plus(RENEW));
+        if (sequence > self.reserved || !fresh) && !self.spared {
+            (self.out, self.reserved_at) = (Out::Reserving, Some(now));
             return NameAction::Reserve(sequence + RESERVE);
         }
         (self.last_sequence, self.spared) = (sequence, false);

@@ -15,4 +15,5 @@ mod names;
 mod observer;
 mod recovery;
 mod runs;
+pub(super) mod volume;
 mod world;

@@ -495,22 +495,34 @@ impl Timeline {
         })
     }
 
-    /// The invariants of a list (docs: hls §9), asserted in release: a list that breaks one must never be seen.
+    /// Asserted in release: a list that breaks an invariant must never be seen.
     fn check_listed(&self) {
-        for (one, next) in self.listed.iter().zip(self.listed.iter().skip(1)) {
-            assert_eq!(next.media_seq, one.media_seq + 1, "media sequence has a hole");
-            assert_eq!(next.disc_seq, one.disc_seq + u64::from(next.disc), "discontinuity sequence is off");
-            let contiguous = next.air_samples == one.air_end();
-            assert!(next.air_samples >= one.air_end(), "air time goes backward");
-            assert!(contiguous || next.disc, "a date jumps without a discontinuity");
-            assert_eq!(next.disc, next.run.media_seq == next.media_seq, "a run begins without a discontinuity");
-            assert!(next.first_seq >= one.first_seq, "the list would go back");
-            let group_seq = one.group_seq + u64::from(coarse::begins(next.disc, next.part, &self.axis));
-            assert!(one.group_seq == 0 || next.group_seq == group_seq, "groups of the coarse list are miscounted");
-            assert!(next.group_end >= one.group_end, "the coarse list would go back");
-        }
-        for aired in &self.listed {
-            assert!(u64::from(aired.segment.samples) <= self.rules.longest(), "a segment exceeds the target duration");
-        }
+        let checked = check_listed(self.listed.iter(), &self.axis);
+        assert!(checked.is_ok(), "{checked:?}");
     }
+}
+
+/// The invariants of a list (docs: hls §9). Says in words which of them these segments break.
+pub(super) fn check_listed<'a>(listed: impl Iterator<Item = &'a Aired> + Clone, axis: &Axis) -> Result<(), String> {
+    let holds = |holds: bool, at: &Aired, what: &str| {
+        if holds { Ok(()) } else { Err(format!("segment {}: {what}", at.media_seq)) }
+    };
+    let longest = u64::from(axis.target_seconds) * u64::from(axis.rate);
+    for (one, next) in listed.clone().zip(listed.clone().skip(1)) {
+        holds(next.media_seq == one.media_seq + 1, next, "media sequence has a hole")?;
+        holds(next.disc_seq == one.disc_seq + u64::from(next.disc), next, "discontinuity sequence is off")?;
+        let contiguous = next.air_samples == one.air_end();
+        holds(next.air_samples >= one.air_end(), next, "air time goes backward")?;
+        holds(contiguous || next.disc, next, "a date jumps without a discontinuity")?;
+        holds(next.disc == (next.run.media_seq == next.media_seq), next, "a run begins without a discontinuity")?;
+        holds(next.first_seq >= one.first_seq, next, "the list would go back")?;
+        let group_seq = one.group_seq + u64::from(coarse::begins(next.disc, next.part, axis));
+        let counted = one.group_seq == 0 || next.group_seq == group_seq;
+        holds(counted, next, "groups of the coarse list are miscounted")?;
+        holds(next.group_end >= one.group_end, next, "the coarse list would go back")?;
+    }
+    let mut listed = listed;
+    listed.try_for_each(|aired| {
+        holds(u64::from(aired.segment.samples) <= longest, aired, "it exceeds the target duration")
+    })
 }

@@ -29,26 +29,29 @@ use super::{
     supply::Supply,
     unfinished,
     witness::{self, Pace, Sequences, Witness},
-    writer::{Desk, Writer},
+    writer::{Pen, Writer},
 };
 use crate::{
     clock,
-    disk::{
-        self, Layout, Lock,
-        ledger::Folder,
-    },
+    disk::{self, Layout, Lock, ledger::Folder},
     ipfs::{Key, Node, Options, Records, Router, Store},
     radio::{
+        aired::Axis,
         checkpoint::CheckpointBody,
         echo::Echo,
-        history::History,
-        ledger::{Error as LedgerError, Ledger, Signer},
+        history::{ABOVE, History, Kept},
+        ledger::{
+            Signer,
+            desk::Desk,
+            recall::{Recalled, recall as read_back},
+            volume::Volume,
+        },
         naming::{Naming, NamingRules},
         receipt::{Body, Receipt},
         retention::Retention,
         rules::Rules,
         status::{Network, OnAir, RouterSeen, SetupProgress, Status},
-        time::{Span, Time},
+        time::Span,
         timeline::{Clocks, First, Timeline},
     },
 };
@@ -59,8 +62,6 @@ const LOOKUP: Duration = Duration::from_secs(10);
 const PATIENCE_MIN: Span = Span::seconds(30);
 /// Reports of what others see that may wait for the publisher.
 const REPORTS_MAX: usize = 16;
-/// A list has fewer segments than this: how far above the first number of a lost list a new one begins.
-const LIST_MAX: u64 = 10_000;
 /// Segments of the past that the root's `ipfs/` folder may still hold: far more than a window and ten minutes.
 const HELD_MAX: usize = 8_192;
 /// How far back the ledger is read at least: further than the longest item began.
@@ -141,14 +142,9 @@ impl Fresh {
 /// What the ledger tells at start.
 #[derive(Debug, Default)]
 struct Past {
-    ledger: Option<Ledger>,
-    history: History,
+    found: Recalled,
     retention: Retention,
     held: VecDeque<Held>,
-    /// Why there is a new ledger, if an old one was damaged or cannot be read.
-    damage: Option<String>,
-    /// Why the ledger cannot be written for now, although it was read.
-    unwritable: Option<String>,
 }
 
 /// What everything at work shares.
@@ -246,7 +242,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     };
     let (ledger, keep, signing) = (layout.ledger(), settings.keep_segments, signer.clone());
     let required = settings.rules.receipts_required;
-    let past = task::spawn_blocking(move || recall(&ledger, signing, keep, required));
+    let past = task::spawn_blocking(move || recall(&ledger, &signing, keep, required));
     let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
     let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
     let mut past = past.await.context("reading the ledger")??;
@@ -254,15 +250,15 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
     let first = first_numbers(settings, &past, &node).await;
     // Of a chain that is damaged nobody knows where it ended: another one begins, far above what is known of it.
-    let begins_anew = another_epoch || past.damage.is_some();
+    let begins_anew = another_epoch || past.found.damage.is_some();
     let constants = Arc::new(OnceLock::new());
     let checkpoints = watch::Sender::new(Vec::new());
     let told = checkpoints.subscribe();
-    let writer = Writer::start(desk(&mut past, layout, signer, constants.clone(), checkpoints, &notes))
+    let writer = writer(&mut past, layout, signer, constants.clone(), checkpoints, &notes)
         .context("the ledger's writer cannot be started")?;
-    let reserved = past.history.reserved();
-    let epoch = past.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
-    let timeline = if begins_anew { None } else { resumed(past.history, &rules, &store, clock).await };
+    let reserved = past.found.history.reserved();
+    let epoch = past.found.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
+    let timeline = if begins_anew { None } else { resumed(past.found.history, &rules, &store, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
     let shelf = Shelf::new(store.clone(), past.retention);
     let held = past.held;
@@ -343,47 +339,30 @@ fn publisher(
     }
 }
 
-/// Reads what the ledger tells. A ledger that is damaged or cannot be read is put aside, and what is left of it says
-/// from where to go on. Unless receipts are `required`, no ledger keeps the station off the air.
-fn recall(dir: &Path, signer: Signer, keep: Span, required: bool) -> anyhow::Result<Past> {
+/// Reads what the ledger tells. Unless receipts are `required`, no ledger keeps the station off the air.
+fn recall(dir: &Path, signer: &Signer, keep: Span, required: bool) -> anyhow::Result<Past> {
     let now = clock::wall();
     let since = now.minus(Span(keep.0.max(BACK.0)));
+    let folder: Arc<dyn Volume> = Arc::new(Folder::new(dir));
     let mut past = Past::default();
-    let folder = Arc::new(Folder::new(dir));
-    let opened = Ledger::open(folder.clone(), signer.clone(), since, &mut |receipt| past.take(receipt, keep));
-    match opened {
-        Ok((ledger, found)) => {
-            past.ledger = ledger;
-            if found.torn_bytes > 0 {
-                tracing::warn!(bytes = found.torn_bytes, "a torn receipt was cut off");
-            }
+    let found = read_back(&folder, signer, since, now, required, &mut |receipt, kept| {
+        if let Some((kept, axis)) = kept {
+            past.keep(receipt, kept, &axis, keep);
         }
-        Err(error @ LedgerError::Damaged { .. }) => past.damage = Some(put_aside(&folder, &error, now, required)?),
-        Err(error) if required => return Err(error).context("the ledger cannot be opened, and receipts are required"),
-        Err(error) if Ledger::read(&*folder, &signer, now, &mut |_| {}).is_ok() => past.unwritable = Some(error.to_string()),
-        Err(error) => past.damage = Some(put_aside(&folder, &error, now, required)?),
+    });
+    past.found = found.context("the ledger cannot be used, and receipts are required")?;
+    if past.found.torn_bytes > 0 {
+        tracing::warn!(bytes = past.found.torn_bytes, "a torn receipt was cut off");
     }
     let gone = past.held.iter().take_while(|held| held.until.plus(keep) < now).count();
     past.held.drain(..gone);
     Ok(past)
 }
 
-/// Moves a ledger out of the way. Gives what to say of it.
-fn put_aside(folder: &Folder, error: &LedgerError, now: Time, required: bool) -> anyhow::Result<String> {
-    match Ledger::quarantine(folder, now) {
-        Ok(aside) => Ok(format!("{error}; the old receipts lie in {}", aside.display())),
-        Err(stuck) if required => Err(stuck).context("the damaged ledger cannot be moved, and receipts are required"),
-        Err(stuck) => Ok(format!("{error}; it cannot be moved out of the way: {stuck}")),
-    }
-}
-
 impl Past {
-    fn take(&mut self, receipt: &Receipt, keep: Span) {
-        let Some(kept) = self.history.take(receipt) else { return };
+    fn keep(&mut self, receipt: &Receipt, kept: Kept, axis: &Axis, keep: Span) {
         self.retention.keep(kept.cid, kept.until.plus(keep));
-        if let (Some(group), Some(axis)) = (&kept.group, self.history.axis())
-            && let Ok(file) = group_file(group, axis)
-        {
+        if let Some(Ok(file)) = kept.group.as_ref().map(|group| group_file(group, axis)) {
             self.retention.keep(file.cid, file.until.plus(keep));
         }
         if let Body::Segment(segment) = &receipt.body {
@@ -397,7 +376,7 @@ impl Past {
 
 /// Whether `setup --new-epoch` has made segments of another duration or rate, with which the station begins anew.
 fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result<bool> {
-    let (Some(axis), Some(asked)) = (past.history.axis(), layout.asked_epoch()) else { return Ok(false) };
+    let (Some(axis), Some(asked)) = (past.found.history.axis(), layout.asked_epoch()) else { return Ok(false) };
     if (axis.target_seconds, axis.rate) == asked {
         // The epoch it asked for has begun.
         disk::Disk::default().remove(&layout.new_epoch())?;
@@ -408,7 +387,7 @@ fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result
 
 /// The rules of a station that has a ledger: duration and rate are those it began with.
 fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
-    let Some(axis) = past.history.axis() else { return wanted.clone() };
+    let Some(axis) = past.found.history.axis() else { return wanted.clone() };
     if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
         notes.raise(
             "epoch",
@@ -424,39 +403,36 @@ fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
 
 /// From where a station without a usable ledger counts: above all that was ever seen of it. Nothing of a fresh key was.
 async fn first_numbers(settings: &Settings, past: &Past, node: &Node) -> First {
-    let above = |last: Option<u64>| last.map_or(0, |last| last + LIST_MAX);
-    let media_seq = above(past.history.last_seq()).max(clock::wall().millis() / 1_000);
-    let local = First { media_seq, disc_seq: above(past.history.last_disc()) };
+    let local = past.found.history.above(clock::wall());
     // With a ledger at hand this only counts where another epoch begins.
-    if past.ledger.is_some() || !settings.known {
+    if past.found.ledger.is_some() || !settings.known {
         return local;
     }
     let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
-    let numbers = seen.and_then(|record| record.view().numbers);
+    let Some(numbers) = seen.and_then(|record| record.view().numbers) else { return local };
     First {
-        media_seq: local.media_seq.max(above(numbers.map(|numbers| numbers.media_sequence))),
-        disc_seq: local.disc_seq.max(above(numbers.map(|numbers| numbers.discontinuity_sequence))),
+        media_seq: local.media_seq.max(numbers.media_sequence + ABOVE),
+        disc_seq: local.disc_seq.max(numbers.discontinuity_sequence + ABOVE),
     }
 }
 
-fn desk(
+fn writer(
     past: &mut Past,
     layout: &Layout,
     signer: Signer,
     constants: Arc<OnceLock<Body>>,
     checkpoints: watch::Sender<Vec<CheckpointBody>>,
     notes: &Notes,
-) -> Desk {
-    let damage = past.damage.take();
+) -> std::io::Result<Writer> {
+    let (ledger, damage) = (past.found.ledger.take(), past.found.damage.take());
     if let Some(damage) = &damage {
         notes.raise("receipts", damage.clone());
     }
-    if let Some(why) = past.unwritable.take() {
+    if let Some(why) = past.found.unwritable.take() {
         notes.raise("ledger", why);
     }
-    let preface = damage.into_iter().map(|reason| Body::Repair { reason }).collect();
-    let (ledger, dir, keys) = (past.ledger.take(), layout.ledger(), layout.keys());
-    Desk { ledger, dir, signer, constants, preface, keys, seen: None, checkpoints }
+    let desk = Desk::new(Arc::new(Folder::new(layout.ledger())), signer, ledger, damage);
+    Writer::start(Pen { desk, constants, keys: layout.keys(), seen: None, checkpoints })
 }
 
 /// The timeline where the ledger ends; `None` if it has no segment.

@@ -13,12 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Identity;
 use crate::{
     clock,
-    disk::ledger::Folder,
-    radio::{
-        checkpoint::CheckpointBody,
-        ledger::{Error, Ledger, Signer},
-        receipt::Body,
-    },
+    radio::{checkpoint::CheckpointBody, ledger::desk::Desk, receipt::Body},
 };
 
 /// Batches that may wait to be written.
@@ -36,19 +31,12 @@ struct Job {
     done: oneshot::Sender<Result<(), String>>,
 }
 
-/// The ledger, begun with the first batch if there is none.
+/// Who writes, and what is looked at before.
 #[derive(Debug)]
-pub(super) struct Desk {
-    /// Open, if there was one.
-    pub(super) ledger: Option<Ledger>,
-    /// Where it lies.
-    pub(super) dir: PathBuf,
-    /// By whom it is signed.
-    pub(super) signer: Signer,
+pub(super) struct Pen {
+    pub(super) desk: Desk,
     /// The constants of a timeline that begins now: they go ahead of its first receipts.
     pub(super) constants: Arc<OnceLock<Body>>,
-    /// What is to be said first of all.
-    pub(super) preface: Vec<Body>,
     /// Where the keys are: they may be rotated while the station is on air.
     pub(super) keys: PathBuf,
     /// When their file was written last, and its length.
@@ -57,26 +45,10 @@ pub(super) struct Desk {
     pub(super) checkpoints: watch::Sender<Vec<CheckpointBody>>,
 }
 
-impl Desk {
+impl Pen {
     fn append(&mut self, bodies: &[Body]) -> Result<(), String> {
-        let now = clock::wall();
         self.look_at_keys();
-        let constants = self.constants.get();
-        let fresh = self.ledger.is_none() && constants.is_some();
-        if self.ledger.is_none() {
-            let (folder, signer) = (Arc::new(Folder::new(&self.dir)), self.signer.clone());
-            self.ledger = match constants {
-                Some(constants) => Some(Ledger::create(folder, signer, constants.clone()).map_err(words)?),
-                // It could be read at start and not be written: by now perhaps it can.
-                None => Ledger::open(folder, signer, now, &mut |_| {}).map_err(words)?.0,
-            };
-        }
-        let Some(ledger) = &mut self.ledger else { return Err(format!("{}: no receipts", self.dir.display())) };
-        // A new ledger opens with its constants by itself.
-        let another_epoch = constants.filter(|_| !fresh);
-        let batch: Vec<Body> = another_epoch.into_iter().chain(&self.preface).chain(bodies).cloned().collect();
-        ledger.append(&batch, now).map_err(words)?;
-        self.preface.clear();
+        self.desk.append(self.constants.get(), bodies, clock::wall()).map_err(|error| error.to_string())?;
         self.constants = Arc::default();
         self.tell();
         Ok(())
@@ -91,11 +63,8 @@ impl Desk {
         }
         self.seen = seen;
         let taken = Identity::receipt_keys(&self.keys).map_err(|error| error.to_string()).and_then(|keys| {
-            if !self.ledger.as_mut().is_none_or(|ledger| ledger.set_keys(keys.clone())) {
-                return Err("the key that signs now is not among them".into());
-            }
-            self.signer.keys = keys;
-            Ok(())
+            let known = self.desk.set_keys(keys);
+            if known { Ok(()) } else { Err("the key that signs now is not among them".to_owned()) }
         });
         if let Err(why) = taken {
             tracing::warn!("{}: the keys stay as they are: {why}", file.display());
@@ -104,7 +73,7 @@ impl Desk {
 
     /// Tells of the checkpoints, if there is another one.
     pub(super) fn tell(&self) {
-        let Some(known) = self.ledger.as_ref().map(Ledger::checkpoints) else { return };
+        let Some(known) = self.desk.checkpoints() else { return };
         self.checkpoints.send_if_modified(|told| {
             let other = told.last().map(|last| last.size) != known.back().map(|last| last.size);
             if other {
@@ -115,19 +84,15 @@ impl Desk {
     }
 }
 
-fn words(error: Error) -> String {
-    error.to_string()
-}
-
 impl Writer {
     /// Starts the thread.
-    pub(super) fn start(mut desk: Desk) -> std::io::Result<Self> {
+    pub(super) fn start(mut pen: Pen) -> std::io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE_MAX);
-        desk.tell();
+        pen.tell();
         thread::Builder::new().name("ledger".into()).spawn(move || {
             while let Some(job) = queue.blocking_recv() {
                 // Nobody waits for the answer any more only when the station stops.
-                let _ = job.done.send(desk.append(&job.bodies));
+                let _ = job.done.send(pen.append(&job.bodies));
             }
         })?;
         Ok(Self { jobs })

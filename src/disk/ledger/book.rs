@@ -266,9 +266,6 @@ fn is(line: &[u8], needle: &str) -> bool {
     std::str::from_utf8(line).is_ok_and(|line| line.contains(needle))
 }
 
-/// The number under this key of a receipt: in a canonical line, keys stand nowhere else.
 fn number(line: &[u8], key: &str) -> Option<u64> {
-    let line = std::str::from_utf8(line).ok()?;
-    let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
-    rest.split([',', '}']).next()?.parse().ok()
+    read::number_in(std::str::from_utf8(line).ok()?, key)
 }

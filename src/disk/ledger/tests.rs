@@ -250,7 +250,7 @@ fn behind_a_sync_that_failed_another_file_begins_and_what_is_in_the_old_one_does
         let text = fs::read(copy.path().join("000001.jsonl")).unwrap();
         text[durable.len()..=text.iter().rposition(|b| *b == b'\n').unwrap()].to_vec()
     };
-    let folder = Arc::new(Folder::new(&dir).with_fuse(Arc::new(Fuse::fails_once_after(1, io::ErrorKind::Other))));
+    let folder = Arc::new(Folder::new(&dir).with_fuse(Arc::new(Fuse::fails_once_after(3, io::ErrorKind::Other))));
     let mut ledger = Ledger::open(folder, notarized(), Time(0), &mut |_| {}).unwrap().0.unwrap();
     ledger.append(&[note(2)], Time(2)).unwrap();
     ledger.append(&[note(3)], Time(3)).unwrap();

@@ -2,13 +2,15 @@
 
 use super::{
     super::{
+        audit::airing::Airing,
         checkpoint::Log,
         lines::{Lines, Rest},
         receipt::{self, Body, Constants, Receipt},
         time::Time,
     },
-    Chain, Error, FILE_BYTES_MAX, Signer, refused,
-    volume::Volume,
+    Chain, Error, FILE_BYTES_MAX, Signer,
+    reach::Reach,
+    volume::{Fault, Volume},
 };
 
 /// How a receipt that opens a ledger is told from others without being parsed: within a text these quotes are escaped.
@@ -25,6 +27,10 @@ pub struct Tail {
     pub(super) name: String,
     pub(super) end: u64,
     pub(super) chain: Chain,
+    /// The lines that were appended last, in one go.
+    pub(super) batch: Vec<u8>,
+    /// The file behind it that a crash left without a receipt.
+    pub(super) unbegun: Option<String>,
 }
 
 /// What was found when a ledger was read.
@@ -36,26 +42,26 @@ pub struct Found {
     pub receipts: u64,
 }
 
-/// Shows every receipt, with its line, of the files that reach back to `since`.
+/// Shows every receipt, with its line, of the files that reach back to `since` and further if the last list does.
 pub(super) fn walk(
     volume: &dyn Volume,
     signer: &Signer,
     since: Time,
     visit: &mut dyn FnMut(&Receipt, &str),
 ) -> Result<(Found, Option<Tail>), Error> {
-    let files = files(volume)?;
-    let mut found = Found::default();
-    let mut chain: Option<Chain> = None;
+    let (files, torn_bytes, unbegun) = begun(volume)?;
+    let mut found = Found { torn_bytes, receipts: 0 };
+    let (mut chain, mut airing) = (None, Airing::default());
     let mut last = None;
-    let from = files.iter().rposition(|(_, name)| reaches_back(volume, name, since)).unwrap_or(0);
-    for (at, (number, name)) in files.iter().enumerate().skip(from) {
+    for (at, (number, name)) in files.iter().enumerate().skip(from(volume, &files, since)?) {
         let text = load(volume, name)?;
         let damaged = |line, reason| Error::Damaged { path: volume.path(name), line, reason };
-        let until = files.get(at + 1).and_then(|(_, next)| continues(&head(volume, next)));
+        let until = until(volume, files.get(at + 1))?;
         let lines = Lines::of(&text);
         let mut given_up = false;
         for (index, line) in lines.whole.iter().enumerate() {
-            let (receipt, line) = take(line, signer, &mut chain).map_err(|reason| damaged(index + 1, reason))?;
+            let taken = take(line, signer, &mut chain).and_then(|taken| airing.take(&taken.0.body).map(|_| taken));
+            let (receipt, line) = taken.map_err(|reason| damaged(index + 1, reason))?;
             visit(&receipt, line);
             found.receipts += 1;
             given_up = until.is_some() && until == chain.as_ref().map(|chain| chain.prev.clone());
@@ -64,17 +70,80 @@ pub(super) fn walk(
             }
         }
         let behind = lines.whole.len() + 1;
-        found.torn_bytes = match lines.rest {
+        found.torn_bytes += match lines.rest {
             _ if given_up => 0,
             Rest::Nothing => 0,
             Rest::Torn(bytes) if at + 1 == files.len() => bytes as u64,
             Rest::Torn(_) => return Err(damaged(behind, "the file ends within a line".into())),
             Rest::Damaged => return Err(damaged(behind, "there are zeros in it".into())),
         };
-        last = Some((*number, name.clone(), lines.end as u64));
+        last = Some((*number, name.clone(), lines.end as u64, text[batch(&lines)..lines.end].to_vec()));
     }
-    let tail = last.zip(chain).map(|((number, name, end), chain)| Tail { number, name, end, chain });
+    let tail = last.zip(chain);
+    let tail = tail.map(|((number, name, end, batch), chain)| Tail { number, name, end, chain, batch, unbegun });
     Ok((found, tail))
+}
+
+/// Where the last batch begins: receipts of one batch have one date.
+fn batch(lines: &Lines<'_>) -> usize {
+    let date = |line: &[u8]| field(std::str::from_utf8(line).unwrap_or_default(), "produced_at").map(String::from);
+    let last = lines.whole.last().and_then(|line| date(line));
+    let batch = lines.whole.iter().rev().take_while(|line| date(line) == last);
+    lines.end - batch.map(|line| line.len() + 1).sum::<usize>()
+}
+
+/// The files that hold a receipt, and how many bytes are in one that a crash left without, and its name.
+pub(super) fn begun(volume: &dyn Volume) -> Result<(Vec<(u32, String)>, u64, Option<String>), Error> {
+    let mut files = files(volume)?;
+    let Some((_, name)) = files.last() else { return Ok((files, 0, None)) };
+    let text = load(volume, name)?;
+    let lines = Lines::of(&text);
+    let torn_bytes = match lines.rest {
+        Rest::Damaged => return Ok((files, 0, None)),
+        Rest::Nothing => 0,
+        Rest::Torn(bytes) => bytes as u64,
+    };
+    if !lines.whole.is_empty() {
+        return Ok((files, 0, None));
+    }
+    let unbegun = files.pop().map(|(_, name)| name);
+    Ok((files, torn_bytes, unbegun))
+}
+
+/// The file from which on all are read: it begins before `since`, and before all that a station goes on from.
+fn from(volume: &dyn Volume, files: &[(u32, String)], since: Time) -> Result<usize, Error> {
+    let (mut from, mut reach) = (files.len().saturating_sub(1), Reach::default());
+    while from > 0 {
+        let reaches = reach.is_within(&load(volume, &files[from].1)?);
+        if reaches && begins_before(volume, &files[from].1, since)? {
+            break;
+        }
+        from -= 1;
+    }
+    Ok(from)
+}
+
+fn begins_before(volume: &dyn Volume, name: &str, since: Time) -> Result<bool, Error> {
+    let head = head(volume, name)?;
+    Ok(field(&head, "produced_at").and_then(Time::parse).is_some_and(|date| date < since))
+}
+
+/// Shows the receipts of a ledger that does not hold, newest file first: those whose own signature does, until `visit`
+/// has seen enough of a file that reaches back to `since`. What cannot be read is passed over.
+pub(super) fn strays(volume: &dyn Volume, signer: &Signer, since: Time, visit: &mut dyn FnMut(&Receipt) -> bool) {
+    let Ok(files) = files(volume) else { return };
+    for (_, name) in files.iter().rev() {
+        let text = load(volume, name).unwrap_or_default();
+        let mut enough = false;
+        for line in text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
+            if let Ok(receipt) = Receipt::read(line, |id| signer.key(id)) {
+                enough |= visit(&receipt);
+            }
+        }
+        if enough && begins_before(volume, name, since).unwrap_or(false) {
+            return;
+        }
+    }
 }
 
 /// The tree over all lines of a ledger, none of which is checked; `None` if its first line is not there.
@@ -83,7 +152,7 @@ pub(crate) fn tree(volume: &dyn Volume) -> Result<Option<Log>, Error> {
     let mut log = Log::default();
     for (at, (_, name)) in files.iter().enumerate() {
         let text = load(volume, name)?;
-        let until = files.get(at + 1).and_then(|(_, next)| continues(&head(volume, next)));
+        let until = until(volume, files.get(at + 1))?;
         for line in Lines::of(&text).whole {
             let Ok(line) = std::str::from_utf8(line) else { return Ok(None) };
             if log.size() == 0 && !line.contains(receipt::GENESIS) {
@@ -143,14 +212,24 @@ pub fn continues(head: &str) -> Option<String> {
     field(head, "prev").map(String::from)
 }
 
-/// Whether the file begins before `since`: older ones need not be read.
-fn reaches_back(volume: &dyn Volume, name: &str, since: Time) -> bool {
-    field(&head(volume, name), "produced_at").and_then(Time::parse).is_some_and(|date| date < since)
+/// The hash of the last line of a file that counts, where another one, `next`, follows it.
+fn until(volume: &dyn Volume, next: Option<&(u32, String)>) -> Result<Option<String>, Error> {
+    let head = next.map(|(_, next)| head(volume, next)).transpose()?;
+    Ok(head.as_deref().and_then(continues))
 }
 
-/// The first lines of a file, as far as they can be read.
-fn head(volume: &dyn Volume, name: &str) -> String {
-    String::from_utf8_lossy(&volume.read(name, HEAD_BYTES).unwrap_or_default()).into_owned()
+/// The first lines of a file.
+fn head(volume: &dyn Volume, name: &str) -> Result<String, Error> {
+    read(volume, name, HEAD_BYTES).map(|head| String::from_utf8_lossy(&head).into_owned())
+}
+
+/// The beginning of a file. A process may be short of files for a moment, so there is a second try.
+fn read(volume: &dyn Volume, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
+    let again = |why: Fault| {
+        volume.warn(&format!("{} is read again: {why}", volume.path(name).display()));
+        volume.read(name, limit)
+    };
+    volume.read(name, limit).or_else(again).map_err(unread(volume, name))
 }
 
 /// The first text under this key, as it stands there.
@@ -159,11 +238,22 @@ pub fn field<'t>(text: &'t str, key: &str) -> Option<&'t str> {
     rest.split_once('"').map(|(value, _)| value)
 }
 
+/// The number under this key of a receipt: in a canonical line, keys stand nowhere else.
+pub fn number_in(line: &str, key: &str) -> Option<u64> {
+    let (_, rest) = line.split_once(&format!("\"{key}\":"))?;
+    rest.split([',', '}']).next()?.parse().ok()
+}
+
 /// A whole file.
 fn load(volume: &dyn Volume, name: &str) -> Result<Vec<u8>, Error> {
-    let text = volume.read(name, READ_BYTES_MAX + 1).map_err(refused(volume, name))?;
+    let text = read(volume, name, READ_BYTES_MAX + 1)?;
     within(&text).map_err(|reason| Error::Damaged { path: volume.path(name), line: 1, reason })?;
     Ok(text)
+}
+
+fn unread(volume: &dyn Volume, name: &str) -> impl FnOnce(Fault) -> Error + use<> {
+    let path = volume.path(name);
+    move |source| Error::Unread { path, source }
 }
 
 /// Says in words that a file is larger than one of a ledger can be.
@@ -176,7 +266,11 @@ pub fn within(text: &[u8]) -> Result<(), String> {
 
 /// The ledger's files by number.
 pub fn files(volume: &dyn Volume) -> Result<Vec<(u32, String)>, Error> {
-    let names = volume.list().map_err(refused(volume, ""))?;
+    let again = |why: Fault| {
+        volume.warn(&format!("the folder is read again: {why}"));
+        volume.list()
+    };
+    let names = volume.list().or_else(again).map_err(unread(volume, ""))?;
     let mut files: Vec<_> = names.into_iter().filter_map(|name| Some((number(&name)?, name))).collect();
     files.sort();
     Ok(files)

@@ -9,7 +9,7 @@ pub type Fault = Box<dyn error::Error + Send + Sync>;
 
 /// The folder in which a ledger lies. Durable means: there after the power failed.
 pub trait Volume: fmt::Debug + Send + Sync {
-    /// Makes the folder, if it is not there.
+    /// Makes the folder, durably, if it is not there.
     fn make(&self) -> Result<(), Fault>;
     /// The names of what lies in it, in any order; none where there is no folder.
     fn list(&self) -> Result<Vec<String>, Fault>;
@@ -18,7 +18,7 @@ pub trait Volume: fmt::Debug + Send + Sync {
     /// An empty file for writing, which only its owner may read, in the place of any that has this name. Its name is
     /// durable after [`Volume::sync`].
     fn create(&self, name: &str) -> Result<Box<dyn File>, Fault>;
-    /// A file that is there, for writing.
+    /// A file that is there, for writing; one that was closed to it is opened to it again.
     fn open(&self, name: &str) -> Result<Box<dyn File>, Fault>;
     /// Removes a file.
     fn remove(&self, name: &str) -> Result<(), Fault>;
@@ -28,6 +28,8 @@ pub trait Volume: fmt::Debug + Send + Sync {
     fn sync(&self) -> Result<(), Fault>;
     /// Gives the folder this name beside its place, where no folder remains. Tells where it lies.
     fn set_aside(&self, name: &str) -> Result<PathBuf, Fault>;
+    /// The folders that were set aside, as far as they can be found.
+    fn asides(&self) -> Vec<Box<dyn Volume>>;
     /// What to call a file in messages; the folder itself where `name` is empty.
     fn path(&self, name: &str) -> PathBuf;
     /// Takes note of a trouble that stops nothing.
@@ -39,7 +41,7 @@ pub trait Volume: fmt::Debug + Send + Sync {
 }
 
 /// A file that is open for writing.
-pub trait File: fmt::Debug + Send {
+pub trait File: fmt::Debug + Send + Sync {
     /// Writes all of these bytes at `offset`.
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Fault>;
     /// Sets its length in bytes.

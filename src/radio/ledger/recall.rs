@@ -1,0 +1,89 @@
+//! What a start makes of the ledger that it finds.
+
+use std::sync::Arc;
+
+use super::{
+    super::{
+        aired::Axis,
+        history::{History, Kept},
+        receipt::Receipt,
+        time::Time,
+    },
+    Error, Ledger, Signer, read,
+    volume::Volume,
+};
+
+/// What is known of the past.
+#[derive(Debug, Default)]
+pub struct Recalled {
+    /// What the receipts amount to. Where there is damage, no more than is needed to begin above all of it.
+    pub history: History,
+    /// Open for writing, if there was one that can be gone on with.
+    pub ledger: Option<Ledger>,
+    /// Why another one is to be begun, if there was one.
+    pub damage: Option<String>,
+    /// Why the ledger cannot be written for now, although it was read.
+    pub unwritable: Option<String>,
+    /// How many bytes of a torn last receipt were cut off.
+    pub torn_bytes: u64,
+}
+
+/// Reads the ledger back to `since` and opens it for writing; `visit` is shown all receipts, with the block that each
+/// keeps.
+///
+/// A ledger that does not hold, or that no timeline can go on from, is moved out of the way. So is one that cannot be
+/// read. If receipts are `required`, one that cannot be read or written is the error.
+pub fn recall(
+    volume: &Arc<dyn Volume>,
+    signer: &Signer,
+    since: Time,
+    now: Time,
+    required: bool,
+    visit: &mut dyn FnMut(&Receipt, Option<(Kept, Axis)>),
+) -> Result<Recalled, Error> {
+    let mut history = History::default();
+    let opened = Ledger::open(volume.clone(), signer.clone(), since, &mut |receipt| {
+        let kept = history.take(receipt);
+        visit(receipt, kept.zip(history.axis().copied()));
+    });
+    let unusable = history.clone().position().and_then(|position| position.check().err());
+    let error = match (opened, unusable) {
+        (Ok((ledger, found)), None) => {
+            above_asides(&**volume, signer, &mut history);
+            return Ok(Recalled { history, ledger, torn_bytes: found.torn_bytes, ..Recalled::default() });
+        }
+        (Ok(_), Some(reason)) => Error::Unusable { path: volume.path(""), reason },
+        (Err(error @ (Error::Io { .. } | Error::Unread { .. })), _) if required => return Err(error),
+        (Err(error @ Error::Io { .. }), None) => {
+            return Ok(Recalled { history, unwritable: Some(error.to_string()), ..Recalled::default() });
+        }
+        (Err(error), _) => error,
+    };
+    read::strays(&**volume, signer, since, &mut |receipt| {
+        history.saw(&receipt.body);
+        history.knows_numbers()
+    });
+    above_asides(&**volume, signer, &mut history);
+    let damage = match Ledger::quarantine(&**volume, now) {
+        Ok(aside) => format!("{error}; the old receipts lie in {}", aside.display()),
+        Err(stuck) if required => return Err(stuck),
+        Err(stuck) => format!("{error}; it cannot be moved out of the way: {stuck}"),
+    };
+    Ok(Recalled { history, damage: Some(damage), ..Recalled::default() })
+}
+
+/// A crash may have come after a damaged ledger was put aside and before the first receipts of the next one: numbers go on
+/// above those of all that were put aside.
+fn above_asides(volume: &dyn Volume, signer: &Signer, history: &mut History) {
+    if history.knows_numbers() {
+        return;
+    }
+    for aside in volume.asides() {
+        let mut seen = History::default();
+        read::strays(&*aside, signer, Time(u64::MAX), &mut |receipt| {
+            history.saw(&receipt.body);
+            seen.saw(&receipt.body);
+            seen.knows_numbers()
+        });
+    }
+}
