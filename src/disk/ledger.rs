@@ -43,7 +43,7 @@ impl Folder {
     }
 
     fn sync_parent(&self) -> io::Result<()> {
-        self.dir.parent().map_or(Ok(()), |parent| File::open(parent)?.sync_all())
+        File::open(super::parent(&self.dir))?.sync_all()
     }
 
     fn opened(&self, file: File) -> Box<dyn volume::File> {
@@ -62,8 +62,10 @@ impl Volume for Folder {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        let names = entries.map(|entry| Ok(entry?.file_name().into_string().unwrap_or_default()));
-        names.collect()
+        let name = |entry: io::Result<fs::DirEntry>| -> Result<String, Fault> {
+            Ok(entry?.file_name().into_string().unwrap_or_default())
+        };
+        entries.map(name).collect()
     }
 
     fn read(&self, name: &str, limit: u64) -> Result<Vec<u8>, Fault> {

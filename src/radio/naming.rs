@@ -250,6 +250,27 @@ mod tests {
         assert!(matches!(naming.poll(at(1)), NameAction::Put { sequence, .. } if sequence <= until));
     }
 
+    /// Sequences are far ahead of the clock, and none has to be reserved for years.
+    #[test]
+    fn a_reservation_is_made_again_before_a_start_reads_no_further_back() {
+        let mut naming = Naming::new(RULES, at(1_000_000_000).millis());
+        for (hours, reserves) in [(0, true), (3, false), (11, false), (13, true), (24, false), (25, true)] {
+            naming.want(cid_of(RAW, &[hours]));
+            let now = at(u64::from(hours) * 3_600);
+            let mut action = naming.poll(now);
+            assert_eq!(matches!(action, NameAction::Reserve(_)), reserves, "after {hours} hours: {action:?}");
+            if let NameAction::Reserve(until) = action {
+                naming.reserved(until);
+                action = naming.poll(now);
+            }
+            assert!(matches!(action, NameAction::Put { .. }), "{action:?}");
+            naming.ended(true, now);
+        }
+        naming.want(cid_of(RAW, b"back"));
+        assert!(matches!(naming.poll(at(20 * 3_600)), NameAction::Wait(_)));
+        assert!(matches!(naming.poll(at(20 * 3_600 + 20)), NameAction::Reserve(_)), "the clock went back");
+    }
+
     #[test]
     fn a_put_without_a_reservation_is_an_exception_each_time() {
         let mut naming = Naming::new(RULES, 0);

@@ -1,18 +1,19 @@
-//! The core in simulated worlds: the real timeline, receipts, history and lists, driven through clocks, stores,
-//! ledgers, operators and crashes that a seed decides, and watched by an observer that forgets nothing.
+//! The core in simulated worlds: the real timeline, ledger, names, retention and lists, driven through clocks, disks,
+//! stores, networks, operators and crashes that a seed decides, and watched by an observer that forgets nothing.
 //!
-//! `SIM_SEED=<number> cargo test --no-default-features --lib sim::runs::random` replays one of the random worlds;
-//! with `SIM_TRACE=1` it tells what happens. `SIM_WORLDS=<number>` runs as many of them.
+//! A world that fails prints the command that runs it again, the same to the bit; with `SIM_TRACE=1` it tells what
+//! happens. `SIM_WORLDS=<number>` runs as many random worlds, `scripts/simulate` a year.
 
 mod audience;
+mod blocks;
 mod catalogue;
 mod chance;
-mod disk;
 mod expect;
 mod follow;
 pub(super) mod list;
 mod names;
 mod observer;
+mod paper;
 mod recovery;
 mod runs;
 pub(super) mod volume;

@@ -53,6 +53,10 @@ pub(super) struct Names {
     twice: u64,
     /// Real time and wall clock of the last put.
     last_put: Option<(u64, Time)>,
+    /// No put reaches anybody before this real time.
+    down_until: u64,
+    /// Whether all puts do, and soon.
+    calm: bool,
     pub(super) puts: u64,
 }
 
@@ -69,12 +73,15 @@ impl Names {
             forgotten: false,
             twice: 0,
             last_put: None,
+            down_until: 0,
+            calm: false,
             puts: 0,
         }
     }
 
-    /// A process that knows of sequences up to `reserved` begins; it may be able to ask the network.
-    pub(super) fn restart(&mut self, reserved: u64, chance: &mut Chance) {
+    /// A process that knows of sequences up to `reserved` begins; it may be able to ask the network. Of a damaged ledger
+    /// the last reservation may be what is damaged.
+    pub(super) fn restart(&mut self, reserved: u64, damaged: bool, chance: &mut Chance) {
         self.naming = Naming::new(RULES, reserved);
         (self.wanted, self.last_put) = (None, None);
         if let Some(put) = self.put.take()
@@ -82,8 +89,10 @@ impl Names {
         {
             self.under_way.push((put.ends, put.record));
         }
-        assert!(reserved >= self.durable, "a durable reservation is forgotten");
-        let asked = !chance.one_in(3);
+        assert!(damaged || reserved >= self.durable, "a durable reservation is forgotten");
+        self.durable = self.durable.min(reserved);
+        // Without a ledger the station asks before it puts (contract §3).
+        let asked = damaged || !chance.one_in(3);
         if let Some(record) = self.network.filter(|_| asked) {
             self.naming.raise(record.sequence);
         }
@@ -92,6 +101,17 @@ impl Names {
         if self.forgotten {
             self.twice = self.used;
         }
+    }
+
+    /// No put reaches anybody for a while.
+    pub(super) fn go_down(&mut self, until: u64) {
+        self.down_until = until;
+    }
+
+    /// The network is back, at real time `now`: from now on puts reach it, and soon.
+    pub(super) fn return_at(&mut self, now: u64) {
+        (self.down_until, self.calm) = (0, true);
+        self.put.iter_mut().for_each(|put| put.ends = put.ends.min(now + SECOND));
     }
 
     /// A list is visible at the station.
@@ -149,8 +169,12 @@ impl Names {
         self.last_put = Some((now, wall));
         self.used = self.used.max(sequence);
         self.puts += 1;
-        let took = chance.pick(&[SECOND / 50, SECOND, 8 * SECOND, 40 * SECOND, PUT_MAX]);
-        let well = !chance.one_in(4);
+        let (took, well) = if self.calm {
+            (SECOND, true)
+        } else {
+            let took = chance.pick(&[SECOND / 50, SECOND, 8 * SECOND, 40 * SECOND, PUT_MAX]);
+            (took, now >= self.down_until && !chance.one_in(4))
+        };
         self.put = Some(Put { record: Record { sequence, list }, ends: now + took, well });
     }
 
@@ -178,6 +202,12 @@ impl Names {
             record.list
         );
         self.network = Some(record);
+    }
+
+    /// Whether the network has a record that a former life put, was not told of and could not find: until the clock has
+    /// passed it, it hides all others.
+    pub(super) fn is_hidden(&self) -> bool {
+        self.network.is_some_and(|record| record.sequence > self.naming.last_sequence())
     }
 
     /// The last number that whoever asks the network learns of.

@@ -18,6 +18,7 @@ mod coarse;
 mod shown;
 
 use coarse::Coarse;
+pub(super) use shown::hash;
 
 /// A segment that can never change again.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +77,8 @@ pub(super) struct Observer {
     pub(super) visible: Option<Visible>,
     /// No number below this one may be given any more.
     floor: u64,
+    /// The largest discontinuity sequence of all.
+    discs: u64,
     coarse: Coarse,
     /// Items that may break off: the world took a block or a list of segments away.
     pub(super) excused: i64,
@@ -121,6 +124,7 @@ impl Observer {
             now: (Time(0), 0),
             visible: None,
             floor: 0,
+            discs: 0,
             coarse: Coarse::default(),
             excused: 0,
             counts: Counts::default(),
@@ -347,6 +351,7 @@ impl Observer {
         assert_eq!(body.media_seq, self.next_seq(), "numbers have a hole (10)");
         self.check_next(body, &frozen);
         self.counts.segments += 1;
+        self.discs = self.discs.max(frozen.disc_seq);
         self.frozen.push(frozen);
         let wanted = self.window_start(body.media_seq);
         assert_eq!(body.first_seq, wanted, "the list that ends with {} begins elsewhere", body.media_seq);
@@ -382,7 +387,7 @@ impl Observer {
             self.counts.resumed_runs += u64::from(body.part > 0);
         }
         let Some(last) = self.frozen.last() else {
-            assert!(body.disc && body.disc_seq > self.floor, "the first segment of all begins an item");
+            assert!(body.disc && body.disc_seq > self.discs, "the first segment of all begins an item");
             return;
         };
         assert_eq!(next.disc_seq, last.disc_seq + u64::from(next.disc), "discontinuities are miscounted (13)");

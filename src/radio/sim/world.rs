@@ -11,24 +11,26 @@ use super::super::{
     programme::Order,
     receipt::Body,
     rules::Rules,
-    time::Time,
+    time::{Span, Time},
     timeline::{Action, Clocks, Event, Snapshot, Timeline, UNRECORDED_MAX},
 };
 use super::{
     audience::{Audience, Version},
+    blocks::Blocks,
     catalogue::{self, Catalogue, Shape},
     chance::Chance,
-    disk::Disk,
     expect::Expect,
     names::Names,
-    observer::{Moment, Observer, ROUNDING},
+    observer::{Moment, Observer, ROUNDING, hash},
+    paper::{Paper, Records},
+    volume::{FAILURES, Failure},
 };
 
 mod checks;
 mod faults;
 mod restart;
 
-pub(super) use faults::Fault;
+pub(super) use faults::{DOWNTIMES, Fault, STEPS};
 
 /// What a world is like.
 #[derive(Clone, Debug)]
@@ -44,10 +46,13 @@ pub(super) struct Config {
     pub(super) faults: &'static [Fault],
     /// One in so many actions meets a crash.
     pub(super) crash_one_in: u64,
+    /// For how many seconds a station that crashed stays down: one of these, or not at all.
+    pub(super) downtimes: &'static [u64],
     /// One in so many lists is rendered and read back.
     pub(super) read_one_in: u64,
     /// Whether there is a filler from the beginning.
     pub(super) filler: bool,
+    pub(super) paper: Paper,
 }
 
 pub(super) const SECOND: u64 = 1_000_000;
@@ -94,12 +99,10 @@ pub(super) struct World {
     paths: Vec<usize>,
     order: Arc<Order>,
     filler: Option<Arc<Order>>,
-    stored: HashSet<Cid>,
+    pub(super) blocks: Blocks,
     lists: HashMap<Cid, String>,
     bad: HashSet<Cid>,
-    disk: Disk,
-    /// The number of the receipt that reserved sequences last.
-    reserved_at: u64,
+    pub(super) records: Records,
     pub(super) observer: Observer,
     expect: Expect,
     pub(super) audience: Audience,
@@ -108,11 +111,17 @@ pub(super) struct World {
     storm_until: u64,
     store_down_until: u64,
     ledger_down_until: u64,
+    /// How it fails then.
+    ledger_fails: Failure,
+    /// The station clock when the process was killed.
+    killed_at: Option<Time>,
     fetch_down_until: u64,
     orders_due: Vec<String>,
     /// Actions in the simulated second at hand, since the last list that went on.
     acts: (u64, u64),
     pub(super) crashes: u64,
+    /// All that was seen, hashed: two runs of a seed are the same run.
+    pub(super) seen: u64,
     tracing: bool,
 }
 
@@ -127,6 +136,8 @@ impl World {
             order: catalogue.order(&paths),
             filler: config.filler.then(|| catalogue::filler(7)),
             observer: Observer::new(config.rules.clone()),
+            blocks: Blocks::new(&config.rules),
+            records: Records::new(config.paper, config.rules.receipts_required, config.seed),
             config,
             chance,
             now,
@@ -134,11 +145,8 @@ impl World {
             life: None,
             catalogue,
             paths,
-            stored: HashSet::new(),
             lists: HashMap::new(),
             bad: HashSet::new(),
-            disk: Disk::new(),
-            reserved_at: 0,
             expect: Expect::default(),
             audience: Audience::default(),
             names: Names::new(),
@@ -146,10 +154,13 @@ impl World {
             storm_until: 0,
             store_down_until: 0,
             ledger_down_until: 0,
+            ledger_fails: FAILURES[0],
+            killed_at: None,
             fetch_down_until: 0,
             orders_due: Vec::new(),
             acts: (0, 0),
             crashes: 0,
+            seen: 0,
             tracing: std::env::var_os("SIM_TRACE").is_some(),
         };
         world.schedule_fault();
@@ -179,15 +190,16 @@ impl World {
 
     /// The names follow what is visible.
     fn publish(&mut self) {
-        let (now, wall, down) = (self.now, self.wall(), self.now < self.ledger_down_until);
-        let (disk, reserved_at) = (&mut self.disk, &mut self.reserved_at);
-        self.names.step(now, wall, &mut self.chance, |reservation| {
-            if !down {
-                *reserved_at = disk.next_seq();
-                disk.append(&[reservation], wall);
-            }
-            !down
-        });
+        let (now, wall) = (self.now, self.wall());
+        self.turn_disk();
+        let records = &mut self.records;
+        self.names.step(now, wall, &mut self.chance, |reservation| records.append(&[reservation], wall).is_ok());
+    }
+
+    /// The disk fails for as long as it is to.
+    fn turn_disk(&mut self) {
+        let down = self.now < self.ledger_down_until;
+        self.records.disk.set_down(down.then_some(self.ledger_fails));
     }
 
     fn life(&mut self) -> &mut Life {
@@ -306,20 +318,22 @@ impl World {
         }
         self.lists.extend(lists.into_iter().map(|(cid, text)| (cid.0, text)));
         let bad = segments.iter().position(|cid| self.bad.contains(cid));
-        self.stored.extend(&segments[..bad.unwrap_or(segments.len())]);
+        let station = self.clocks().station;
+        self.blocks.store(&segments[..bad.unwrap_or(segments.len())], station);
         let Some(bad) = bad else { return Event::Stored };
         self.observer.excused += self.expect.missing(bad);
         Event::Missing(bad, "the block is gone".into())
     }
 
     fn record(&mut self, bodies: &[Body], clocks: Clocks) -> Event {
-        let down = self.now < self.ledger_down_until;
-        if down && self.config.rules.receipts_required {
-            return Event::NotRecorded("no space".into());
+        self.turn_disk();
+        let wall = self.wall();
+        let refused = self.records.append(bodies, wall).err();
+        if let Some(why) = refused.as_ref().filter(|_| self.config.rules.receipts_required) {
+            return Event::NotRecorded(why.clone());
         }
-        let known = self.known(bodies);
+        let (known, down) = (self.known(bodies), refused.is_some());
         if !down {
-            self.disk.append(bodies, self.wall());
             self.observer.written(&bodies[..known]);
             self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
         } else {
@@ -333,7 +347,8 @@ impl World {
         let count = bodies[known..].iter().filter(|body| matches!(body, Body::Segment(_))).count();
         self.expect.recorded(count);
         self.life().batch = (count, moment.making);
-        if down { Event::NotRecorded("no space".into()) } else { Event::Recorded }
+        self.seen = hash(&(self.seen, self.now, self.records.told(), &refused));
+        refused.map_or(Event::Recorded, Event::NotRecorded)
     }
 
     /// How many of these receipts are written late: their segments are on air already.
@@ -346,7 +361,7 @@ impl World {
     fn show(&mut self, snapshot: &Snapshot, clocks: Clocks) {
         let read = self.chance.one_in(self.config.read_one_in);
         let before = self.observer.visible.map(|visible| visible.last);
-        self.observer.show(snapshot, &self.stored, clocks.station, read);
+        self.observer.show(snapshot, &self.blocks.stored, clocks.station, read);
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);
         if before.is_none_or(|before| before < last.media_seq) {
             self.acts.1 = 0;
@@ -358,9 +373,24 @@ impl World {
             end: self.observer.at(last.media_seq).media_end(),
             hold_back: snapshot.hold_back_seconds as i64 * i64::from(snapshot.axis.rate),
         };
+        self.seen = hash(&(self.seen, self.now, version.first, version.end, self.observer.visible.map(|one| one.text)));
+        self.keep_blocks(snapshot, clocks.station);
         self.names.shown((first.media_seq, last.media_seq));
         self.check_short(version);
         self.audience.shown(version, &self.config.rules, &mut self.chance);
+    }
+
+    /// What is listed is kept, and some of what is over goes.
+    fn keep_blocks(&mut self, snapshot: &Snapshot, station: Time) {
+        let (now, rate, observer) = (self.observer.media_now(station), self.config.rules.rate, &self.observer);
+        let list = snapshot.segments.iter().map(|aired| {
+            let ends = observer.at(aired.media_seq).media_end() - now;
+            let ago = Span::of_samples(ends.unsigned_abs(), rate);
+            let off_air = if ends < 0 { station.minus(ago) } else { station.plus(ago) };
+            (aired.media_seq, aired.segment.cid, off_air)
+        });
+        self.blocks.show(list, self.now);
+        self.blocks.let_go(station, self.now);
     }
 
     /// Tells what happens, if the environment asks for it.
@@ -378,10 +408,14 @@ impl World {
         self.config.latency = self.config.latency.min(SECOND / 50);
         self.bad.clear();
         (self.store_down_until, self.ledger_down_until, self.fetch_down_until, self.storm_until) = (0, 0, 0, 0);
+        let soon = self.now + SECOND;
+        self.life().out.iter_mut().for_each(|out| out.done = out.done.min(soon));
         if self.filler.is_none() {
             self.set_filler();
         }
         let rules = self.config.rules.clone();
+        self.check_heals();
+        self.check_named();
         let ahead = self.visible_end().map_or(0, |end| end - self.observer.media_now(self.clocks().station));
         let ahead = ahead.max(rules.look_ahead() as i64).unsigned_abs() / u64::from(rules.rate);
         self.run(ahead + 60);

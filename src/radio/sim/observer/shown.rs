@@ -153,7 +153,7 @@ impl Observer {
     }
 }
 
-pub(super) fn hash(of: &impl Hash) -> u64 {
+pub(in super::super) fn hash(of: &impl Hash) -> u64 {
     let mut hasher = DefaultHasher::new();
     of.hash(&mut hasher);
     hasher.finish().max(1)

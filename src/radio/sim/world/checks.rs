@@ -43,6 +43,28 @@ impl World {
         self.check_told(clocks);
     }
 
+    /// Faults have just stopped: as soon as the look-ahead is short there is another segment within 2·TD (L1).
+    pub(super) fn check_heals(&mut self) {
+        let (rules, before) = (self.config.rules.clone(), self.observer.next_seq());
+        let short = self
+            .visible_end()
+            .map_or(0, |end| end - self.observer.media_now(self.clocks().station) - rules.look_ahead() as i64);
+        let due = short.max(0) as u64 / u64::from(rules.rate) + 2 * u64::from(rules.segment_seconds);
+        self.run(due);
+        let visible = self.observer.visible.map_or(0, |visible| visible.last);
+        assert!(self.observer.next_seq() > before && visible >= before, "no new segment within 2·TD (L1)");
+    }
+
+    /// The network has just come back: within a minute the name points to the list of now (L4).
+    pub(super) fn check_named(&mut self) {
+        let Some(visible) = self.observer.visible else { return };
+        self.names.return_at(self.now);
+        (0..12).for_each(|_| self.run(5));
+        let public = self.names.public_end();
+        let named = public >= Some(visible.last) || self.names.is_hidden();
+        assert!(named, "the name is at {public:?}, {} was listed a minute ago (L4)", visible.last);
+    }
+
     /// The batch before this one is visible.
     pub(super) fn check_all_shown(&mut self) {
         let Some(visible) = self.observer.visible else { return };

@@ -1,7 +1,7 @@
 //! What happens to a station.
 
 use super::super::super::timeline::Event;
-use super::super::catalogue;
+use super::super::{catalogue, volume::FAILURES};
 use super::{SECOND, World};
 
 /// One kind of trouble.
@@ -29,11 +29,15 @@ pub(in super::super) enum Fault {
     AllBlocks,
     /// The filler is there, or is made anew of other pieces.
     Filler,
+    /// No put of a name reaches anybody for a while.
+    NetworkDown,
+    /// A bit of the ledger turns, which the next start may notice.
+    Rot,
 }
 
-const STEPS: [i64; 12] =
+pub(in super::super) const STEPS: [i64; 12] =
     [1_500, -1_500, 11_000, 13_000, -13_000, 45_000, -45_000, 90_000, 3_600_000, -3_600_000, 7_200_000, 86_400_000];
-const DOWNTIMES: [u64; 9] = [0, 1, 3, 17, 60, 240, 330, 1_200, 3 * 3_600];
+pub(in super::super) const DOWNTIMES: [u64; 9] = [0, 1, 3, 17, 60, 240, 330, 1_200, 3 * 3_600];
 
 impl World {
     pub(super) fn schedule_fault(&mut self) {
@@ -64,12 +68,17 @@ impl World {
                 self.life().touched = true;
             }
             Fault::StoreDown => self.store_down_until = until,
-            Fault::LedgerDown => self.ledger_down_until = until,
+            Fault::LedgerDown => {
+                self.ledger_fails = self.chance.pick(&FAILURES);
+                self.ledger_down_until = until;
+            }
             Fault::FetchDown => self.fetch_down_until = until,
             Fault::Storm => self.storm_until = until,
             Fault::Blocks => self.turn_blocks(),
             Fault::AllBlocks => self.turn_all_blocks(),
             Fault::Filler => self.set_filler(),
+            Fault::NetworkDown => self.names.go_down(until),
+            Fault::Rot => self.records.spoiled |= self.records.disk.rot(&mut self.chance),
         }
     }
 
@@ -107,6 +116,7 @@ impl World {
 
     pub(super) fn step(&mut self, millis: i64) {
         self.wall_offset += millis * 1_000;
+        self.blocks.step();
         if let Some(life) = &mut self.life {
             life.touched = true;
         }
@@ -167,7 +177,7 @@ impl World {
 
     /// For how long a station that crashed stays down, in seconds.
     pub(super) fn downtime(&mut self) -> u64 {
-        if self.chance.one_in(2) { 0 } else { self.chance.pick(&DOWNTIMES) }
+        if self.chance.one_in(2) { 0 } else { self.chance.pick(self.config.downtimes) }
     }
 
     /// While it is down, somebody may set the clock.

@@ -4,15 +4,17 @@ use std::sync::Arc;
 
 use super::super::super::{
     aired::{Run, parse_segment_list},
-    history::{History, Position},
+    history::Position,
     programme::{Entry, Slot},
-    receipt::{Body, Receipt},
-    segment::{Item, Kind},
+    receipt::Body,
+    segment::Item,
+    time::Time,
     timeline::{Action, Clocks, First, Timeline},
 };
 use super::super::{
     catalogue,
     expect::{Begun, Expect},
+    paper::Back,
 };
 use super::{Life, SECOND, World};
 
@@ -20,24 +22,20 @@ impl World {
     /// The process is killed; `doing` was about to be done, or an action is out. After a while it starts again.
     pub(super) fn crash(&mut self, doing: Option<Action>) {
         self.crashes += 1;
-        let station = self.clocks().station;
+        self.killed_at = Some(self.clocks().station);
         let out = self.life().out.take().map(|out| out.action);
-        match doing.or(out) {
-            Some(Action::Record(bodies)) if self.now >= self.ledger_down_until => {
-                let known = self.known(&bodies);
-                let durable = self.disk.crash_while_appending(&bodies, self.wall(), &mut self.chance);
-                let (late, new) = bodies[..durable].split_at(known.min(durable));
-                self.observer.written(late);
-                self.observer.salvage(new, station);
-            }
-            Some(Action::Store(segments, _)) => {
-                let some = self.chance.below(segments.len() + 1);
-                let stored = segments[..some].iter().map(|segment| segment.cid);
-                let bad = &self.bad;
-                self.stored.extend(stored.filter(|cid| !bad.contains(cid)));
-            }
-            _ => {}
+        let doing = doing.or(out);
+        if let Some(Action::Store(segments, _)) = &doing {
+            let some = self.chance.below(segments.len() + 1);
+            let stored = segments[..some].iter().map(|segment| segment.cid);
+            let bad = &self.bad;
+            self.blocks.stored.extend(stored.filter(|cid| !bad.contains(cid)));
         }
+        let writing =
+            doing.as_ref().and_then(|doing| if let Action::Record(bodies) = doing { Some(&**bodies) } else { None });
+        let wall = self.wall();
+        self.turn_disk();
+        self.records.crash(writing, wall, &mut self.chance);
         self.life = None;
         self.orders_due.clear();
         self.now += self.downtime() * SECOND;
@@ -46,21 +44,33 @@ impl World {
     }
 
     pub(super) fn start(&mut self) {
+        let Back { history, begun, untold, damaged, lost } = loop {
+            self.turn_disk();
+            let wall = self.wall();
+            self.blocks.restart();
+            match self.records.recall(wall, &mut self.blocks) {
+                Some(back) => break back,
+                // What watches over the process starts it again.
+                None => self.now += 5 * SECOND,
+            }
+        };
+        let killed_at = self.killed_at.take();
+        if !damaged {
+            self.salvage(&untold, killed_at);
+        }
         let durable = self.observer.durable_end();
-        let lost = self.observer.lost_beyond(durable);
-        let mut history = History::default();
-        let mut begun = [None, None];
-        self.disk.read(self.reach(), self.reserved_at, &mut |receipt| {
-            history.take(receipt);
-            note_begun(receipt, &mut begun);
-        });
-        self.names.restart(history.reserved(), &mut self.chance);
+        let lost = self.observer.lost_beyond(durable) || damaged || lost;
+        self.names.restart(history.reserved(), damaged, &mut self.chance);
         let wall = self.wall();
         let clocks = Clocks { station: wall, wall };
         let shown_before = self.observer.visible.is_some();
-        let timeline = match history.position() {
+        if lost && !damaged {
+            self.records.put_aside(wall);
+        }
+        let first = history.above(wall);
+        let timeline = match history.clone().position() {
             Some(position) if !lost => self.resume(position, begun, clocks),
-            _ => self.begin_anew(clocks),
+            _ => self.begin_anew(first, history.axis().map_or(1, |axis| axis.epoch), clocks),
         };
         self.life = Some(Life {
             timeline,
@@ -75,8 +85,6 @@ impl World {
             batch: (0, 0),
             more: false,
         });
-        let constants = self.life().timeline.axis().constants();
-        self.disk.open(Body::LedgerOpen(constants), wall);
         self.fill();
         self.accept();
         if shown_before && !lost {
@@ -86,16 +94,22 @@ impl World {
         self.drive();
     }
 
-    /// The segment with which the item begins that the last lists begin in.
-    fn reach(&self) -> u64 {
-        let Some(_) = self.observer.last() else { return 0 };
-        self.observer.at(self.observer.listed_from().min(self.observer.coarse_from())).run
+    /// What is in the ledger although the station was never told so: it may be on air by now, or not.
+    fn salvage(&mut self, untold: &[Body], killed_at: Option<Time>) {
+        let known = untold
+            .iter()
+            .rposition(|body| matches!(body, Body::Segment(body) if body.media_seq < self.observer.next_seq()));
+        let (late, new) = untold.split_at(known.map_or(0, |at| at + 1));
+        self.observer.written(late);
+        if let Some(station) = killed_at {
+            self.observer.salvage(new, station);
+        }
     }
 
-    fn begin_anew(&mut self, clocks: Clocks) -> Timeline {
-        let floor = (clocks.wall.0 / SECOND).max(self.observer.floor());
-        let timeline = Timeline::new(self.config.rules.clone(), 1, First { media_seq: floor, disc_seq: floor }, clocks);
-        self.observer.epoch = 1;
+    fn begin_anew(&mut self, first: First, epoch: u64, clocks: Clocks) -> Timeline {
+        let timeline = Timeline::new(self.config.rules.clone(), epoch, first, clocks);
+        self.records.open(Body::LedgerOpen(timeline.axis().constants()));
+        self.observer.epoch = epoch;
         self.observer.excused = 0;
         self.observer.begin(timeline.axis().anchor, clocks);
         self.audience.clear();
@@ -135,13 +149,5 @@ impl World {
         };
         assert_eq!(item.segments, segments, "another list of segments");
         Some(item)
-    }
-}
-
-/// What this receipt shows on air: of the order, or of the filler.
-fn note_begun(receipt: &Receipt, begun: &mut [Begun; 2]) {
-    if let Body::Segment(body) = &receipt.body {
-        let filler = usize::from(body.item_kind == Kind::Filler);
-        begun[filler] = Some((body.entry.clone(), body.position as usize, body.order.clone()));
     }
 }
