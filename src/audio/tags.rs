@@ -138,8 +138,10 @@ fn mark(chapter: &Chapter) -> Mark {
     let (mut title, mut artist) = (None, None);
     for tag in &chapter.tags {
         match &tag.std {
-            Some(StandardTag::ChapterTitle(words) | StandardTag::TrackTitle(words)) => title = title.or(text(words)),
-            Some(StandardTag::Artist(words)) => artist = artist.or(text(words)),
+            Some(StandardTag::ChapterTitle(words) | StandardTag::TrackTitle(words)) => {
+                title = title.or_else(|| text(words))
+            }
+            Some(StandardTag::Artist(words)) => artist = artist.or_else(|| text(words)),
             _ => {}
         }
     }

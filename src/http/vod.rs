@@ -95,7 +95,7 @@ pub(super) async fn recording<B: Blocks>(State(site): State<Arc<Site<B>>>, head:
         return Err(Refusal::NoRecordings);
     }
     let (stores, path) = (site.recordings.clone(), head.uri.path().to_owned());
-    let read = move || {
+    let read = move || -> Result<_, Refusal> {
         let Some(wanted) = Wanted::read(&path) else { return Ok(None) };
         let Some(kept) = wanted.kept(&stores)? else { return Ok(None) };
         Ok(Some((wanted.content_type(), wanted.served(kept)?)))

@@ -122,7 +122,7 @@ impl Run {
     pub fn pieces(&self) -> impl Iterator<Item = Piece<'_>> {
         let whole = self.chapters.is_empty().then_some((0, self.title.as_str(), self.artist.as_str()));
         let parts = self.chapters.iter().map(|chapter| (chapter.at, chapter.title.as_str(), chapter.artist.as_str()));
-        whole.into_iter().chain(parts).enumerate().map(|(index, (begins, title, artist))| {
+        whole.into_iter().chain(parts).enumerate().map(move |(index, (begins, title, artist))| {
             let ends = self.chapters.get(index + 1).map_or(self.samples, |next| next.at);
             Piece { index, begins, ends, title, artist }
         })

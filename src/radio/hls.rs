@@ -107,8 +107,8 @@ fn date_range(axis: &Axis, run: &Run, piece: &Piece<'_>, out: &mut String) {
     let number = if piece.index == 0 { String::new() } else { format!("-{}", piece.index) };
     // A chapter is of the long recording, which has no code for it.
     let long = !run.chapters.is_empty();
-    let album = if long && run.album.is_empty() { &run.title } else { &run.album };
-    let isrc = if long { "" } else { &run.isrc };
+    let album: &str = if long && run.album.is_empty() { &run.title } else { &run.album };
+    let isrc: &str = if long { "" } else { &run.isrc };
     let _ = write!(
         out,
         "#EXT-X-DATERANGE:ID=\"{}-{}{number}\",CLASS=\"org.ipfs-radio.{}\",START-DATE=\"{}\",DURATION={}.{:03}",

@@ -223,11 +223,12 @@ impl<'a> Desk<'a> {
 
     /// The item with the chapters of the cue sheet that is there now, or of the recording where there is none any more.
     fn retitled(&self, found: &Found, meta: Meta, overrides: &Overrides) -> Result<Meta, Failure> {
-        let titles = match locked(&self.sheets).get(&meta.id) {
+        let sheet = locked(&self.sheets).get(&meta.id).cloned();
+        let titles = match sheet {
             Some(None) => return Ok(meta),
             Some(Some(titles)) if titles.sheet == meta.cue_sheet => return Ok(meta),
             None if meta.cue_sheet.is_empty() => return Ok(meta),
-            Some(Some(titles)) => titles.clone(),
+            Some(Some(titles)) => titles,
             None => Titles::of_recording(decode::probe(&found.file).map_or_else(|_| vec![], |probe| probe.marks)),
         };
         if self.encode { self.bench.retitle(meta, titles, overrides.cue_in) } else { Ok(meta) }

@@ -160,7 +160,8 @@ impl<'a> Bench<'a> {
     }
 
     fn recipe(&self, kind: Kind, overrides: &Overrides) -> Recipe {
-        if kind == Kind::Jingle { &self.jingles } else { &self.tracks }.with(overrides)
+        let usual = if kind == Kind::Jingle { &self.jingles } else { &self.tracks };
+        usual.with(overrides)
     }
 
     /// The item, if it was made with these settings and nothing of it is missing.

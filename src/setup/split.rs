@@ -91,10 +91,11 @@ pub fn split(
         let manifest = result.list(made, old.as_ref(), job)?;
         write_changed(&tools.disk, &store.manifest(), &manifest.to_bytes())?;
         let keep = garbage::keep_for(tools.retention);
-        if store.retired().exists() && garbage::is_due(&store, &manifest, keep, (tools.now)()) {
-            if let Some(told) = garbage::collect(&store, &manifest, tools, keep)? {
-                tracing::warn!(told);
-            }
+        if store.retired().exists()
+            && garbage::is_due(&store, &manifest, keep, (tools.now)())
+            && let Some(told) = garbage::collect(&store, &manifest, tools, keep)?
+        {
+            tracing::warn!(told);
         }
     }
     Ok(result)

@@ -53,9 +53,9 @@ fn again(config: &Config, run: impl FnOnce() -> World) -> World {
 #[test]
 fn a_calm_day_needs_no_jump() {
     let world = run(Config { read_one_in: 4, ..CALM }, 24 * HOUR);
-    let Counts { segments, lists, coarse, outages, skews, .. } = world.observer.counts;
+    let Counts { segments, lists, coarse, chapters, outages, skews, .. } = world.observer.counts;
     assert!(segments > 14_000 && lists > 14_000 && (outages, skews) == (1, 0), "{:?}", world.observer.counts);
-    assert!(coarse > 14_000, "{:?}", world.observer.counts);
+    assert!(coarse > 14_000 && chapters > 100, "{:?}", world.observer.counts);
     assert_eq!(world.audience.dry, 0);
     assert!(world.audience.checks > 10_000 && world.names.puts > 2_000);
 }
