@@ -74,7 +74,8 @@ pub(super) struct Keeper {
 impl Keeper {
     /// Runs until `stop`.
     pub(super) async fn run(self, mut shows: watch::Receiver<Option<Shown>>, stop: CancellationToken) {
-        let mut round = Round { keeper: self, kept: BTreeMap::new(), next: None, tried: HashMap::new(), lost: BTreeMap::new() };
+        let mut round =
+            Round { keeper: self, kept: BTreeMap::new(), next: None, tried: HashMap::new(), lost: BTreeMap::new() };
         let care = round.keeper.store.care().clone();
         loop {
             let pause = round.pause();

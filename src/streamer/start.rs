@@ -218,8 +218,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
             let asking = seen_on_network(&witness, floors, stop.clone());
             let keeping = keeper.run(keeping, stop.clone());
             let watching = witness.clone().run(put.subscribe(), reporting, stop);
-            let (outcome, (), (), (), (), ()) =
-                tokio::join!(streaming, publishing, making, asking, keeping, watching);
+            let (outcome, (), (), (), (), ()) = tokio::join!(streaming, publishing, making, asking, keeping, watching);
             node.stop().await;
             store.close().await;
             drop(lock);

@@ -207,7 +207,8 @@ fn a_manifest_that_is_damaged_is_made_anew_while_the_order_plays_on() {
         }
         station.wait("it to be made anew", |station| {
             observer.see(station.list()?);
-            (fs::read(&manifest).is_ok_and(|bytes| bytes == whole) && !health(station)?.contains("order: ")).then_some(())
+            (fs::read(&manifest).is_ok_and(|bytes| bytes == whole) && !health(station)?.contains("order: "))
+                .then_some(())
         });
     }
     assert!(station.said().contains("the last accepted order plays on"), "{}", station.said());
