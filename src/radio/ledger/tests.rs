@@ -9,7 +9,7 @@ use crate::radio::{
     aired::Axis,
     audit::{self, Audit, Begin, Means, Outcome},
     checkpoint::{EVERY, tests::Seal},
-    receipt::{CidText, SegmentBody},
+    receipt::{CidText, SegmentBody, StartedBody},
     segment::{Kind, RAW, cid_of},
 };
 
@@ -62,7 +62,7 @@ fn segment(n: u64, group_seq: u64) -> Body {
 }
 
 fn started() -> Body {
-    Body::ItemStarted(Box::new(super::super::receipt::StartedBody {
+    Body::ItemStarted(Box::new(StartedBody {
         media_seq: 5_000,
         air_samples: 0,
         list: CidText(cid_of(RAW, b"list")),
@@ -73,6 +73,7 @@ fn started() -> Body {
         artist: String::new(),
         album: String::new(),
         isrc: String::new(),
+        chapters: Vec::new(),
         part: 0,
         parts: 10_000,
         samples: 10_000 * SAMPLES,
