@@ -58,7 +58,8 @@ impl Reach {
                 let Some((seq, (next, disc))) = number_in(line, "media_seq").zip(self.next) else { return };
                 // One that was started at a segment that goes on without a discontinuity never came to be.
                 let came_to_be = if disc { seq == next } else { seq < next };
-                self.begun |= came_to_be && self.listed.is_some_and(|listed| seq <= listed);
+                let whole = self.group_end == 0 || self.coarse_millis >= 1_000 * COARSE_SECONDS;
+                self.begun |= came_to_be && whole && self.listed.is_some_and(|listed| seq <= listed);
             }
             Some("ipns_reserved") => self.reserved = true,
             _ => {}
