@@ -2,43 +2,65 @@
 
 const CID_IN_PATH = /\/ipfs\/([a-zA-Z0-9]+)/;
 
+/// No segment is longer.
+const LONGEST_SECONDS = 3_600;
+
 /// Reads a list. Times are milliseconds since 1970, lengths are seconds. `url` is where it came from.
 export function parseList(text, url) {
   if (!text.startsWith("#EXTM3U")) throw new Error("not a playlist");
   const list = { target: 0, holdBack: 0, sequence: 0, end: 0, ended: false, segments: [], items: [] };
   let next = {};
-  let clock = NaN;
+  // Without any date the times only tell what comes after what.
+  let clock = 0;
   for (const line of text.split(/\r?\n/)) {
     if (line === "") continue;
     if (!line.startsWith("#")) {
       const start = next.start ?? clock;
       clock = start + next.duration * 1000;
-      list.segments.push({ ...next, start, cid: CID_IN_PATH.exec(line)?.[1] ?? "", url: new URL(line, url).href });
+      list.segments.push({ ...next, start, cid: CID_IN_PATH.exec(line)?.[1] ?? "", url: addressOf(line, url) });
       next = {};
       continue;
     }
-    const [, tag, value] = /^#([^:]*):?(.*)$/.exec(line);
+    const [, tag, value] = /^#([^:]*):?(.*)$/s.exec(line);
     if (tag === "EXTINF") {
       next.duration = parseFloat(value);
       next.title = value.slice(value.indexOf(",") + 1);
-    } else if (tag === "EXT-X-PROGRAM-DATE-TIME") next.start = Date.parse(value);
+    } else if (tag === "EXT-X-PROGRAM-DATE-TIME") next.start = dateOf(value);
     else if (tag === "EXT-X-DISCONTINUITY") next.join = true;
     else if (tag === "EXT-X-DATERANGE") list.items.push(itemOf(attributes(value)));
     else if (tag === "EXT-X-TARGETDURATION") list.target = parseFloat(value);
     else if (tag === "EXT-X-MEDIA-SEQUENCE") list.sequence = parseInt(value, 10);
-    else if (tag === "EXT-X-SERVER-CONTROL") list.holdBack = parseFloat(attributes(value)["HOLD-BACK"]) || 0;
+    else if (tag === "EXT-X-SERVER-CONTROL") list.holdBack = parseFloat(attributes(value)["HOLD-BACK"]);
     else if (tag === "EXT-X-ENDLIST") list.ended = true;
   }
-  if (list.segments.length === 0 || !(list.target > 0)) throw new Error("a playlist without segments");
-  if (list.segments.some((segment) => !(segment.duration > 0))) throw new Error("a segment without a length");
+  if (list.segments.length === 0 || !isLength(list.target)) throw new Error("a playlist without segments");
+  if (!list.segments.every((segment) => isLength(segment.duration))) throw new Error("a segment without a length");
+  if (!Number.isSafeInteger(list.sequence) || list.sequence < 0) throw new Error("a playlist without numbers");
   list.segments.forEach((segment, index) => (segment.sequence = list.sequence + index));
   list.end = list.sequence + list.segments.length;
-  list.holdBack ||= 3 * list.target;
+  if (!isLength(list.holdBack)) list.holdBack = 3 * list.target;
   return list;
 }
 
+function addressOf(line, url) {
+  try {
+    return new URL(line, url).href;
+  } catch {
+    throw new Error("a segment without an address");
+  }
+}
+
+function dateOf(text) {
+  const date = Date.parse(text);
+  return Number.isNaN(date) ? undefined : date;
+}
+
+function isLength(seconds) {
+  return seconds > 0 && seconds <= LONGEST_SECONDS;
+}
+
 function attributes(text) {
-  const pairs = text.matchAll(/([A-Z0-9-]+)=("[^"]*"|[^,]*)/g);
+  const pairs = text.matchAll(/(?:^|,)([A-Z0-9-]+)=("[^"]*"|[^,]*)/g);
   return Object.fromEntries([...pairs].map(([, name, value]) => [name, value.replace(/^"|"$/g, "")]));
 }
 
