@@ -140,7 +140,8 @@ class StandIn:
             begins = datetime.fromtimestamp(self._end(number - 1), timezone.utc)
             stamp = begins.strftime("%Y-%m-%dT%H:%M:%S.") + f"{begins.microsecond // 1000:03d}Z"
             if part == 0:
-                length = sum(samples for _, samples in item) / RATE
+                # Both ends as they are printed, so that no range goes on into the next one.
+                length = (int(1000 * self._end(number + len(item) - 1)) - int(1000 * begins.timestamp())) / 1000
                 lines += ["#EXT-X-DISCONTINUITY",
                           f'#EXT-X-DATERANGE:ID="i{number}",START-DATE="{stamp}",DURATION={length:.3f},X-TITLE="piece"']
             uri, samples = item[part]
