@@ -245,6 +245,47 @@ fn a_list_that_is_newer_than_the_root_waits_for_the_next_root() {
 }
 
 #[test]
+fn a_list_that_waits_for_its_root_does_not_give_way_to_one_that_would_wait_as_well() {
+    let mut follow = on_air();
+    drain(&mut follow, at(60));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 0))), at(60));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 58))), at(60));
+    drain(&mut follow, at(60));
+    follow.handle(Event::Gathered(Which::Stream, Err(Fault::Ahead)), at(61));
+    drain(&mut follow, at(63));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 60))), at(63));
+    assert_eq!(drain(&mut follow, at(63)), [Action::Gather(Which::Station, said(Which::Station, 60))]);
+    assert_eq!(drain(&mut follow, at(120)), [Action::Ask(Which::Stream)], "while the root takes longer than a TTL");
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 118))), at(120));
+    assert_eq!(drain(&mut follow, at(120)), []);
+    follow.handle(root(60), at(133));
+    let actions = drain(&mut follow, at(133));
+    assert!(actions.contains(&Action::Gather(Which::Stream, said(Which::Stream, 58))), "{actions:?}");
+    follow.handle(list(58), at(134));
+    follow.handle(Event::Saved(Ok(())), at(134));
+    drain(&mut follow, at(134));
+    follow.handle(Event::Saved(Ok(())), at(134));
+    assert_eq!(follow.shown(), Some((&said(Which::Station, 60), &said(Which::Stream, 58))));
+    assert!(drain(&mut follow, at(136)).contains(&Action::Ask(Which::Stream)), "for what was left aside");
+}
+
+#[test]
+fn a_list_that_came_while_an_older_one_was_found_to_be_ahead_waits_behind_it() {
+    let mut follow = on_air();
+    drain(&mut follow, at(60));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 58))), at(60));
+    drain(&mut follow, at(60));
+    drain(&mut follow, at(120));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 118))), at(120));
+    follow.handle(Event::Gathered(Which::Stream, Err(Fault::Ahead)), at(121));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 60))), at(121));
+    assert_eq!(drain(&mut follow, at(121)), [Action::Gather(Which::Station, said(Which::Station, 60))]);
+    follow.handle(root(60), at(122));
+    let actions = drain(&mut follow, at(122));
+    assert!(actions.contains(&Action::Gather(Which::Stream, said(Which::Stream, 58))), "{actions:?}");
+}
+
+#[test]
 fn what_cannot_be_fetched_is_tried_again_and_a_newer_record_takes_its_place() {
     let mut follow = on_air();
     drain(&mut follow, at(60));

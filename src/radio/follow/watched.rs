@@ -137,6 +137,10 @@ impl Watched {
 
     /// A record that is newer than all before it.
     fn consider(&mut self, said: Said, now: Time) {
+        // Where roots come slower than lists, a list that gave way to a newer one would never have its root.
+        if self.candidate.as_ref().is_some_and(|waiting| waiting.ahead_of.is_some()) {
+            return;
+        }
         let since = self.candidate.take().map_or(now, |before| before.since);
         self.candidate = Some(Candidate { since, ..Candidate::new(said, now) });
     }
@@ -178,6 +182,10 @@ impl Watched {
     /// What came of it. True if it is good: shown already if it was shown in a former run, else to be saved.
     pub(super) fn gathered(&mut self, outcome: Result<Extent, Fault>, root: Option<Rank>, now: Time) -> bool {
         let Some(tried) = self.gathering.take() else { return false };
+        if tried.ahead_of.is_some() {
+            // What was not considered meanwhile.
+            self.hurry(now);
+        }
         let durable = self.durable.as_ref().filter(|durable| durable.said.rank() == tried.said.rank());
         match outcome.and_then(|list| self.goes_on(list)) {
             Ok(list) => {
@@ -195,7 +203,8 @@ impl Watched {
                 let not_before = now.plus(retry(failures));
                 self.postpone(Candidate { failures, not_before, ahead_of: None, why, ..tried });
             }
-            Err(Fault::Ahead) => self.postpone(Candidate { ahead_of: root, not_before: now, ..tried }),
+            // One that came meanwhile is ahead of that root as well.
+            Err(Fault::Ahead) => self.candidate = Some(Candidate { ahead_of: root, not_before: now, ..tried }),
         }
         false
     }
