@@ -39,6 +39,7 @@ use crate::{
     disk::Store,
     ipfs::{Blocks, Records},
     radio::{
+        metrics as counted,
         segment::{RAW, cid_of},
         status::OnAir,
     },
@@ -266,6 +267,7 @@ fn router<B: Blocks>(site: Site<B>) -> Router {
         .route("/now.json", get(now))
         .route("/status.json", get(status))
         .route("/health", get(health))
+        .route("/metrics", get(metrics))
         .fallback(async || Refusal::NotHere)
         .with_state(Arc::new(site))
 }
@@ -296,6 +298,11 @@ async fn health<B: Blocks>(State(site): State<Arc<Site<B>>>) -> Result<Response,
         return Err(Refusal::Unhealthy(air.status.health.clone()));
     }
     Ok(([(header::CACHE_CONTROL, "no-store")], "ok\n").into_response())
+}
+
+async fn metrics<B: Blocks>(State(site): State<Arc<Site<B>>>) -> Result<Response, Refusal> {
+    let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, counted::MEDIA_TYPE)];
+    Ok((headers, counted::text(&site.air()?)).into_response())
 }
 
 /// Something that may be different the next time: to be asked for again, and answered by 304 while it is the same.

@@ -23,6 +23,7 @@ pub mod ledger;
 pub mod lines;
 pub mod manifest;
 pub mod merkle;
+pub mod metrics;
 pub mod naming;
 pub mod playlist;
 pub mod programme;

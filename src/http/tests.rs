@@ -101,7 +101,7 @@ fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         health: health.into(),
     };
     let now_json = "{\"now\":null}".into();
-    Arc::new(OnAir { list: LIST.into(), list_cid: raw(LIST).0, root_cid, now_json, status })
+    Arc::new(OnAir { list: LIST.into(), list_cid: raw(LIST).0, root_cid, now_json, status, ledger: None })
 }
 
 async fn node() -> Node {
@@ -186,11 +186,22 @@ async fn before_the_first_list_the_page_shows_and_lists_wait() {
     node.air.send(None).unwrap();
     assert_eq!(node.get("/").await.status, 200);
     let lists = [format!("/ipns/{STREAM}"), format!("/ipns/{STATION}/live.m3u8")];
-    for target in lists.into_iter().chain(["/now.json", "/status.json", "/health"].map(String::from)) {
+    for target in lists.into_iter().chain(["/now.json", "/status.json", "/health", "/metrics"].map(String::from)) {
         let answer = node.get(&target).await;
         assert_eq!((answer.status, answer.header("retry-after")), (503, "2"), "{target}");
     }
     assert_eq!(node.get(&format!("/ipfs/{}", node.segment)).await.status, 200);
+}
+
+#[tokio::test]
+async fn metrics_are_those_of_the_air() {
+    let node = node().await;
+    let mut air = OnAir::clone(&air(node.root, "the disk is full"));
+    air.ledger = Some(counted::Ledgered { receipts: 12, ..counted::Ledgered::default() });
+    node.air.send(Some(Arc::new(air.clone()))).unwrap();
+    let answer = node.get("/metrics").await;
+    assert_eq!((answer.status, answer.text()), (200, counted::text(&air).as_str()));
+    assert_eq!((answer.header("content-type"), answer.header("cache-control")), (counted::MEDIA_TYPE, "no-store"));
 }
 
 #[tokio::test]

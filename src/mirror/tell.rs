@@ -32,6 +32,7 @@ impl Work {
             root_cid: root.cid,
             now_json: list.listing.now_json(clocks.wall),
             status: self.status(health, clocks),
+            ledger: None,
         };
         self.on_air.send_if_modified(|before| {
             let same = before.as_ref().is_some_and(|before| {

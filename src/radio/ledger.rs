@@ -237,6 +237,11 @@ impl Ledger {
         &self.checkpoints
     }
 
+    /// How many receipts there are; all of them are durable.
+    pub const fn size(&self) -> u64 {
+        self.chain.next_seq
+    }
+
     /// From the next batch on the first of these keys signs; the receipt that says so is signed by the one before. False,
     /// and nothing changes, if that one is not among them.
     pub fn set_keys(&mut self, keys: Vec<SigningKey>) -> bool {

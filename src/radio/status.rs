@@ -3,7 +3,7 @@
 use cid::Cid;
 use serde::Serialize;
 
-use super::segment::Kind;
+use super::{metrics::Ledgered, segment::Kind};
 
 /// An item on air or about to be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -186,4 +186,6 @@ pub struct OnAir {
     pub now_json: String,
     /// The answer to `/status.json`.
     pub status: Status,
+    /// What is known of the ledger; `None` where none is written.
+    pub ledger: Option<Ledgered>,
 }

@@ -332,10 +332,14 @@ impl Work {
             root_cid: rendered.root_cid,
             now_json: shown.now_json(now),
             status: status.clone(),
+            ledger: Some(self.publisher.writer.told()),
         };
         self.publisher.on_air.send_if_modified(|before| {
             let same = before.as_ref().is_some_and(|before| {
-                before.list_cid == air.list_cid && before.root_cid == air.root_cid && before.status == air.status
+                before.list_cid == air.list_cid
+                    && before.root_cid == air.root_cid
+                    && before.status == air.status
+                    && before.ledger == air.ledger
             });
             if !same {
                 *before = Some(Arc::new(air));

@@ -13,7 +13,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use super::Identity;
 use crate::{
     clock,
-    radio::{checkpoint::CheckpointBody, ledger::desk::Desk, receipt::Body},
+    radio::{checkpoint::CheckpointBody, ledger::desk::Desk, metrics::Ledgered, receipt::Body},
 };
 
 /// Batches that may wait to be written.
@@ -23,6 +23,7 @@ const QUEUE_MAX: usize = 16;
 #[derive(Clone, Debug)]
 pub(super) struct Writer {
     jobs: mpsc::Sender<Job>,
+    told: watch::Receiver<Ledgered>,
 }
 
 #[derive(Debug)]
@@ -89,13 +90,29 @@ impl Writer {
     pub(super) fn start(mut pen: Pen) -> std::io::Result<Self> {
         let (jobs, mut queue) = mpsc::channel::<Job>(QUEUE_MAX);
         pen.tell();
+        let (tell, told) = watch::channel(Ledgered { receipts: pen.desk.size(), ..Ledgered::default() });
+        let clock = clock::System::start();
         thread::Builder::new().name("ledger".into()).spawn(move || {
             while let Some(job) = queue.blocking_recv() {
+                let begun = clock.now().station;
+                let outcome = pen.append(&job.bodies);
+                tell.send_modify(|told| {
+                    told.receipts = pen.desk.size();
+                    match &outcome {
+                        Ok(()) => told.appended.add(clock.now().station.since(begun)),
+                        Err(_) => told.failed += 1,
+                    }
+                });
                 // Nobody waits for the answer any more only when the station stops.
-                let _ = job.done.send(pen.append(&job.bodies));
+                let _ = job.done.send(outcome);
             }
         })?;
-        Ok(Self { jobs })
+        Ok(Self { jobs, told })
+    }
+
+    /// What is known of the ledger.
+    pub(super) fn told(&self) -> Ledgered {
+        self.told.borrow().clone()
     }
 
     /// Appends receipts; on success they are durable.

@@ -65,6 +65,11 @@ impl Desk {
         self.ledger.as_ref().map(Ledger::checkpoints)
     }
 
+    /// How many receipts there are; all of them are durable.
+    pub fn size(&self) -> u64 {
+        self.ledger.as_ref().map_or(0, Ledger::size)
+    }
+
     /// The ledger, if it was begun.
     #[cfg(test)]
     pub(crate) const fn ledger(&self) -> Option<&Ledger> {
