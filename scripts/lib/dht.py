@@ -2,19 +2,20 @@
 
 import contextlib
 import json
+import os
 import subprocess
 
 from station import REPOSITORY, NotRun, free_port
 
 
 @contextlib.contextmanager
-def dht():
+def dht(environment=None):
     """Gives the address of a server that runs as long as the `with`."""
     run = subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--example", "dht"], cwd=REPOSITORY)
     if run.returncode != 0:
         raise NotRun("the DHT server does not build")
     server = subprocess.Popen([REPOSITORY / "target" / "release" / "examples" / "dht"], stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE, text=True)
+                              stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
     try:
         yield server.stdout.readline().strip()
     finally:

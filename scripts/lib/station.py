@@ -35,7 +35,7 @@ def free_port():
 class Station:
     """`ipfs-radio run`, from start to stop. Use it in a `with`."""
 
-    def __init__(self, folder, setup="", streaming="", peer='listen = ["/ip4/127.0.0.1/tcp/0"]\nbootstrap = []\ndelegated_routers = []'):
+    def __init__(self, folder, setup="", streaming="", peer='listen = ["/ip4/127.0.0.1/tcp/0"]\nbootstrap = []\ndelegated_routers = []', environment=None):
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -43,6 +43,7 @@ class Station:
         listen = self.url.removeprefix("http://")
         (self.folder / "streaming.toml").write_text(f'{streaming}\n[http]\nlisten = "{listen}"\n[peer]\n{peer}\n')
         self.log = self.folder / "run.log"
+        self.environment = environment or {}
         self.process = None
 
     def __enter__(self):
@@ -57,7 +58,8 @@ class Station:
         began = time.monotonic()
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen([binary(), "run", "--dir", str(self.folder), *arguments],
-                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+                                            env={**os.environ, **self.environment})
         while True:
             try:
                 self.status = json.loads(fetch(self.url + "/status.json", 5))
