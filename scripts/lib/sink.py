@@ -85,7 +85,8 @@ def _consume(reader, poll, pcm, client, seconds, buffer_seconds, pauses, first_w
             first, wait = time.time(), now - launched
         if began is None:
             received += len(block)
-            if received >= room:
+            # Room for less than a quarter of a page is none.
+            if room - received < 1024:
                 began = start = now
                 delay = own_delay()
             continue

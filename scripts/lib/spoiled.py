@@ -1,6 +1,7 @@
 """Whether scripts/soak would notice: everything that it looks with, on something that is as it should be and on the same, spoiled."""
 
 import copy
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,7 @@ from types import SimpleNamespace
 import coded
 import enduring
 import haste
+import sink
 import watching
 from standin import StandIn
 from station import REPOSITORY, NotRun
@@ -21,7 +23,7 @@ FRAME = coded.FRAME_BYTES
 def test(scratch, master, book):
     """Returns the exit code."""
     failed = 0
-    for what, well in (*clocks(scratch), *ears(master, book), *watchers(scratch), *verdicts()):
+    for what, well in (*clocks(scratch), *cards(scratch), *ears(master, book), *watchers(scratch), *verdicts()):
         failed += not well
         print(f"{'ok' if well else 'WRONG'}: {what}", flush=True)
     return 1 if failed else 0
@@ -45,6 +47,16 @@ def clocks(scratch):
     told = float(subprocess.run([sys.executable, "-c", "import time; print(time.time())"], env=clock.environment,
                                 stdout=subprocess.PIPE, check=True).stdout)
     yield "another process reads the same time", before <= told <= clock.now()
+
+
+def cards(scratch):
+    """The card plays what it gets, whatever it holds."""
+    fifo, raw = scratch / "card.fifo", scratch / "card.raw"
+    os.mkfifo(fifo)
+    raw.write_bytes(bytes(8 * sink.BYTES_PER_SECOND))
+    for card in (0.04, 0.45, 1.0, 2.0):
+        result = sink.play(["cp", str(raw), str(fifo)], fifo, scratch / "card.pcm", scratch / "card.log", 3, card)
+        yield f"a card of {card} s plays for {result['played']:.1f} s", result["played"] >= 3
 
 
 def ears(master, book):
