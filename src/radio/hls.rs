@@ -84,7 +84,7 @@ pub(super) fn entry(axis: &Axis, entry: &Entry<'_>, told: &mut Option<u64>, out:
     let ends = begins + entry.samples;
     for piece in entry.run.pieces() {
         let goes_on = first && piece.begins <= begins && begins < piece.ends;
-        if goes_on || (begins < piece.begins && piece.begins < ends) {
+        if goes_on || (begins..ends).contains(&piece.begins) {
             date_range(axis, entry.run, &piece, out);
         }
     }
