@@ -137,6 +137,12 @@ impl Disk {
         state.fails_at = Some((state.calls + at, failure));
     }
 
+    /// No call fails any more.
+    pub(in super::super) fn heal(&self) {
+        let mut state = self.state();
+        (state.fails_at, state.down) = (None, None);
+    }
+
     /// After so many more calls nothing that this process does has an effect.
     pub(in super::super) fn kill_after(&self, calls: u64) {
         self.state().lives = Some(calls);
