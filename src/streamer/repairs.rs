@@ -207,7 +207,9 @@ mod tests {
     #[test]
     fn what_one_run_makes_anew_is_bounded_and_nothing_is_left_out() {
         let mut wanted = Wanted::default();
-        (0..2 * ITEMS_MAX).for_each(|number| drop(wanted.want(Place::Processed, item(&number.to_string()), at(0))));
+        for number in 0..2 * ITEMS_MAX {
+            wanted.want(Place::Processed, item(&number.to_string()), at(0));
+        }
         wanted.want(Place::Processed, None, at(1));
         let (mut all, mut runs) = (Vec::new(), 0);
         while wanted.next().is_some_and(|(_, due)| due <= at(2)) {

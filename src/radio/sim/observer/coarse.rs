@@ -112,13 +112,6 @@ impl Observer {
         groups
     }
 
-    /// The first segment that a restart must read back for the coarse list.
-    pub(in super::super) fn coarse_from(&self) -> u64 {
-        let end = self.last().map_or(0, |last| last.group_end);
-        let first = self.wanted_groups(end, 20).first().map_or(self.frozen.len(), |group| group.from);
-        self.base + first as u64
-    }
-
     /// The coarse list that becomes visible with `snapshot`.
     pub(super) fn check_coarse(&mut self, snapshot: &Snapshot, station: Time, read: bool) {
         self.reach(station, false);
