@@ -17,6 +17,7 @@ const PRUNE: Options = Options {
     prune: true,
     dry_run: false,
     repair: false,
+    suspects: Vec::new(),
     first_samples: 0,
     station_constants: None,
     new_epoch: false,
