@@ -302,7 +302,8 @@ async fn health<B: Blocks>(State(site): State<Arc<Site<B>>>) -> Result<Response,
 
 async fn metrics<B: Blocks>(State(site): State<Arc<Site<B>>>) -> Result<Response, Refusal> {
     let headers = [(header::CACHE_CONTROL, "no-store"), (header::CONTENT_TYPE, counted::MEDIA_TYPE)];
-    Ok((headers, counted::text(&site.air()?)).into_response())
+    let air = site.air()?;
+    Ok((headers, counted::text(&air)).into_response())
 }
 
 /// Something that may be different the next time: to be asked for again, and answered by 304 while it is the same.
