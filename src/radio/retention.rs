@@ -5,7 +5,7 @@
 
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::{BinaryHeap, HashMap, hash_map::Entry},
 };
 
 use cid::Cid;
@@ -22,15 +22,14 @@ pub struct Retention {
 impl Retention {
     /// Keeps `cid` at least until `until`. A block that airs again is kept again.
     pub fn keep(&mut self, cid: Cid, until: Time) {
-        if self.until.get(&cid).is_none_or(|held| *held < until) {
-            self.until.insert(cid, until);
-            self.queue.push(Reverse((until, cid)));
+        match self.until.entry(cid) {
+            Entry::Vacant(free) => {
+                free.insert(until);
+                self.queue.push(Reverse((until, cid)));
+            }
+            // Its place in the queue follows when its turn comes: a block has one, however often it is kept.
+            Entry::Occupied(mut held) => *held.get_mut() = until.max(*held.get()),
         }
-    }
-
-    /// Whether `cid` is kept.
-    pub fn keeps(&self, cid: &Cid) -> bool {
-        self.until.contains_key(cid)
     }
 
     /// Lets go of up to `count` blocks whose time is over at `now`, oldest first.
@@ -42,10 +41,12 @@ impl Retention {
                 break;
             };
             self.queue.pop();
-            if self.until.get(&cid) == Some(&until) {
-                self.until.remove(&cid);
-                gone.push(cid);
+            if let Some(later) = self.until.get(&cid).filter(|later| **later > until) {
+                self.queue.push(Reverse((*later, cid)));
+                continue;
             }
+            self.until.remove(&cid);
+            gone.push(cid);
         }
         gone
     }
@@ -66,9 +67,9 @@ mod tests {
         retention.keep(one, Time(5));
         assert_eq!(retention.expired(Time(19), 9), []);
         assert_eq!(retention.expired(Time(25), 9), [two]);
-        assert!(retention.keeps(&one) && !retention.keeps(&two));
         assert_eq!(retention.expired(Time(30), 9), [one]);
         assert_eq!(retention.expired(Time(99), 9), []);
+        assert!(retention.queue.is_empty() && retention.until.is_empty());
     }
 
     #[test]

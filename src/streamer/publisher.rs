@@ -232,6 +232,7 @@ impl Work {
     async fn take_over(&mut self, shown: &Shown, groups: &[GroupFile]) {
         let clock = self.publisher.clock;
         let axis = shown.snapshot.axis;
+        self.keep_listed().await;
         let mut fresh = Vec::new();
         let known = self.last_seq;
         for (aired, off_air) in shown.ends().filter(|(aired, _)| aired.media_seq > known) {
@@ -256,9 +257,16 @@ impl Work {
         let stays = |cid: &Cid| folder.binary_search_by_key(cid, |(cid, _)| *cid).is_ok();
         let gone = self.folder.iter().map(|(cid, _)| *cid).filter(|cid| !stays(cid)).collect();
         self.folder = folder;
+        self.keep_listed().await;
         // A node that has stopped provides nothing; the station stops with it.
         let _ = self.publisher.node.provide_before(fresh).await;
         let _ = self.publisher.node.stop_providing(gone).await;
+    }
+
+    /// What is listed is kept as long as the list that names it: it may be long past, where the air stood still.
+    async fn keep_listed(&self) {
+        let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
+        self.publisher.shelf.keep(self.folder.iter().map(|(cid, _)| *cid), until).await;
     }
 
     /// Keeps and provides the files of groups that are stored now, minutes before the coarse list names them.
@@ -294,10 +302,12 @@ impl Work {
         // Behind the first list, which must not wait for it.
         if !self.adopted && self.shown.is_some() {
             self.adopted = true;
-            // Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go.
+            // Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go. So
+            // does what receipts tell of: when it was listed last follows from none of them.
             let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
             self.publisher.shelf.adopt(until).await;
         }
+        self.keep_listed().await;
         let now = self.publisher.clock.now().station;
         self.publisher.shelf.let_go(now).await;
         let _ = self.publisher.node.stop_providing(self.offer.past(now)).await;

@@ -32,15 +32,10 @@ impl Shelf {
         cids.into_iter().for_each(|cid| retention.keep(cid, until));
     }
 
-    /// Keeps blocks of which nobody has said so far how long.
+    /// Keeps all blocks that are there at least until `until`, whatever is known of them.
     pub(super) async fn adopt(&self, until: Time) {
         let held = self.store.held().await;
-        let mut retention = self.retention.lock().await;
-        for cid in held {
-            if !retention.keeps(&cid) {
-                retention.keep(cid, until);
-            }
-        }
+        self.keep(held, until).await;
     }
 
     /// Deletes some of the blocks whose time is over at `now`.
@@ -68,12 +63,14 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
         let shelf = Shelf::new(store.clone(), Retention::default());
+        let strange = (cid_of(RAW, b"strange"), Bytes::from_static(b"strange"));
+        let old = (cid_of(RAW, b"old"), Bytes::from_static(b"old"));
+        store.put(vec![strange.clone(), old.clone()]).await.unwrap();
+        shelf.keep([old.0], Time(5)).await;
+        shelf.adopt(Time(30)).await;
         let blocks: Vec<_> = [b"again", b"never"].map(|text| (cid_of(RAW, text), Bytes::from_static(text))).into();
         store.put(blocks.clone()).await.unwrap();
         shelf.keep(blocks.iter().map(|(cid, _)| *cid), Time(10)).await;
-        let strange = (cid_of(RAW, b"strange"), Bytes::from_static(b"strange"));
-        store.put(vec![strange.clone()]).await.unwrap();
-        shelf.adopt(Time(30)).await;
         shelf.keep([blocks[0].0], Time(20)).await;
         shelf.let_go(Time(15)).await;
         assert!(store.get(blocks[0].0).await.unwrap().is_some(), "it was to air again");
@@ -81,6 +78,7 @@ mod tests {
         shelf.let_go(Time(25)).await;
         assert_eq!(store.get(blocks[0].0).await.unwrap(), None);
         assert!(store.get(strange.0).await.unwrap().is_some());
+        assert!(store.get(old.0).await.unwrap().is_some(), "it may be on a list that was made just before the start");
         shelf.let_go(Time(30)).await;
         assert_eq!(store.held().await, []);
     }

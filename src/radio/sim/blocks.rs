@@ -62,12 +62,13 @@ impl Blocks {
         self.stored.extend(cids);
     }
 
-    /// A list becomes visible at this real time: numbers and blocks of its segments, each with its end by the station
+    /// A list becomes visible, `now` is real time: numbers and blocks of its segments, each with its end by the station
     /// clock.
-    pub(super) fn show(&mut self, list: impl Iterator<Item = (u64, Cid, Time)> + Clone, now: u64) {
+    pub(super) fn show(&mut self, list: impl Iterator<Item = (u64, Cid, Time)> + Clone, station: Time, now: u64) {
         let first = list.clone().next().map_or(0, |(seq, ..)| seq);
         let left = self.visible.iter().take_while(|(seq, _)| *seq < first);
         self.listed.extend(left.map(|(_, cid)| (*cid, now)));
+        self.keep_listed(station);
         self.visible.clear();
         for (seq, cid, off_air) in list {
             self.visible.push((seq, cid));
@@ -76,6 +77,13 @@ impl Blocks {
                 self.known = Some(seq);
             }
         }
+        self.keep_listed(station);
+    }
+
+    /// What is listed is kept like the list: it may be long past if the air stood still.
+    fn keep_listed(&mut self, station: Time) {
+        let until = station.plus(Span(self.owed));
+        self.visible.iter().for_each(|(_, cid)| self.kept.keep(*cid, until));
     }
 
     /// The wall clock was set. A start goes by the dates of receipts, so what was listed until now may go with it.
@@ -87,9 +95,8 @@ impl Blocks {
     pub(super) fn let_go(&mut self, station: Time, now: u64) {
         if !self.adopted {
             self.adopted = true;
-            let strange: Vec<Cid> = self.stored.iter().filter(|cid| !self.kept.keeps(cid)).copied().collect();
-            let until = station.plus(self.keep);
-            strange.into_iter().for_each(|cid| self.kept.keep(cid, until));
+            let until = station.plus(Span(self.owed));
+            self.stored.iter().for_each(|cid| self.kept.keep(*cid, until));
         }
         for cid in self.kept.expired(station, EXPIRE_MAX) {
             assert!(self.visible.iter().all(|(_, listed)| *listed != cid), "a block is let go that is listed (I8)");

@@ -389,7 +389,7 @@ impl World {
             let off_air = if ends < 0 { station.minus(ago) } else { station.plus(ago) };
             (aired.media_seq, aired.segment.cid, off_air)
         });
-        self.blocks.show(list, self.now);
+        self.blocks.show(list, station, self.now);
         self.blocks.let_go(station, self.now);
     }
 
