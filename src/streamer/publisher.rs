@@ -264,9 +264,10 @@ impl Work {
     }
 
     /// What is listed is kept as long as the list that names it: it may be long past, where the air stood still.
-    async fn keep_listed(&self) {
+    async fn keep_listed(&mut self) {
         let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
-        self.publisher.shelf.keep(self.folder.iter().map(|(cid, _)| *cid), until).await;
+        let listed: Vec<Cid> = self.folder.iter().map(|(cid, _)| *cid).collect();
+        self.publisher.shelf.keep(listed, until).await;
     }
 
     /// Keeps and provides the files of groups that are stored now, minutes before the coarse list names them.

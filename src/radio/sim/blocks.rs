@@ -66,24 +66,20 @@ impl Blocks {
     /// clock.
     pub(super) fn show(&mut self, list: impl Iterator<Item = (u64, Cid, Time)> + Clone, station: Time, now: u64) {
         let first = list.clone().next().map_or(0, |(seq, ..)| seq);
-        let left = self.visible.iter().take_while(|(seq, _)| *seq < first);
-        self.listed.extend(left.map(|(_, cid)| (*cid, now)));
-        self.keep_listed(station);
-        self.visible.clear();
+        // What is listed is kept like the list: it may be long past if the air stood still.
+        let like_list = station.plus(Span(self.owed));
+        for (_, cid) in self.visible.drain(..).take_while(|(seq, _)| *seq < first) {
+            self.listed.insert(cid, now);
+            self.kept.keep(cid, like_list);
+        }
         for (seq, cid, off_air) in list {
             self.visible.push((seq, cid));
             if self.known.is_none_or(|known| seq > known) {
                 self.kept.keep(cid, off_air.plus(self.keep));
                 self.known = Some(seq);
             }
+            self.kept.keep(cid, like_list);
         }
-        self.keep_listed(station);
-    }
-
-    /// What is listed is kept like the list: it may be long past if the air stood still.
-    fn keep_listed(&mut self, station: Time) {
-        let until = station.plus(Span(self.owed));
-        self.visible.iter().for_each(|(_, cid)| self.kept.keep(*cid, until));
     }
 
     /// The wall clock was set. A start goes by the dates of receipts, so what was listed until now may go with it.
