@@ -52,9 +52,11 @@ enum Pending {
 struct Inode {
     /// What is read.
     now: Vec<u8>,
-    /// What is there after a crash, where that is something else.
-    durable: Option<Vec<u8>>,
+    /// What is there after a crash that keeps nothing of what is pending.
+    durable: Vec<u8>,
     pending: Vec<Pending>,
+    /// Whether a sync failed, so that what is read may differ from what is durable although nothing is pending.
+    lossy: bool,
     protected: bool,
 }
 
@@ -202,10 +204,12 @@ impl Disk {
             return false;
         };
         let written = inode.now.iter().rposition(|byte| *byte == b'\n').unwrap_or(0);
-        if written == 0 || inode.durable.is_some() {
+        if written == 0 || inode.differs() {
             return false;
         }
-        inode.now[chance.below(written)] ^= 1 << chance.below(7);
+        let (at, bit) = (chance.below(written), 1 << chance.below(7));
+        inode.now[at] ^= bit;
+        inode.durable[at] ^= bit;
         true
     }
 
@@ -226,7 +230,7 @@ impl Disk {
         let mut state = self.state();
         let inode = state.names.get(name).copied().unwrap_or_else(|| state.link(name));
         let protected = state.inodes[&inode].protected;
-        state.inodes.insert(inode, Inode { now: bytes.to_vec(), protected, ..Inode::default() });
+        state.inodes.insert(inode, Inode { now: bytes.to_vec(), durable: bytes.to_vec(), protected, ..Inode::default() });
         state.durable_names = state.names.clone();
         state.renamed.clear();
     }
@@ -261,50 +265,57 @@ impl State {
 
 impl Inode {
     fn change(&mut self, pending: Pending) {
-        self.durable.get_or_insert_with(|| self.now.clone());
         apply(&mut self.now, &pending);
         self.pending.push(pending);
     }
 
+    const fn differs(&self) -> bool {
+        self.lossy || !self.pending.is_empty()
+    }
+
     fn sync(&mut self) {
-        let Some(durable) = &mut self.durable else { return };
-        self.pending.drain(..).for_each(|pending| apply(durable, &pending));
-        if *durable == self.now {
-            self.durable = None;
-        }
+        self.pending.drain(..).for_each(|pending| apply(&mut self.durable, &pending));
+        self.lossy = self.lossy && self.durable != self.now;
     }
 
     /// A sync failed: some of it is durable, some waits for another sync, some is taken for clean.
     fn sync_in_part(&mut self, chance: &mut Chance) {
-        let Some(durable) = &mut self.durable else { return };
+        if !self.differs() {
+            return;
+        }
+        self.lossy = true;
         let waits = chance.one_in(2);
         for pending in std::mem::take(&mut self.pending) {
             match chance.below(3) {
-                0 => apply(durable, &pending),
+                0 => apply(&mut self.durable, &pending),
                 1 if waits => self.pending.push(pending),
                 _ => {}
             }
         }
         if chance.one_in(2) {
-            self.now.clone_from(durable);
+            self.now.clone_from(&self.durable);
             self.pending.iter().for_each(|pending| apply(&mut self.now, pending));
         }
     }
 
     fn crash(&mut self, chance: &mut Chance) {
-        let Some(mut durable) = self.durable.take() else { return };
+        if !self.differs() {
+            return;
+        }
+        let durable = &mut self.durable;
         let all = chance.one_in(4);
         for pending in self.pending.drain(..) {
             match pending {
-                pending if all => apply(&mut durable, &pending),
+                pending if all => apply(durable, &pending),
                 Pending::Length(_) if chance.one_in(2) => {}
-                Pending::Length(_) => apply(&mut durable, &pending),
+                Pending::Length(_) => apply(durable, &pending),
                 Pending::Write { at, bytes } => {
-                    survive(at, &bytes, chance).iter().for_each(|part| apply(&mut durable, part));
+                    survive(at, &bytes, chance).iter().for_each(|part| apply(durable, part));
                 }
             }
         }
-        self.now = durable;
+        self.now.clone_from(durable);
+        self.lossy = false;
     }
 }
 
@@ -396,8 +407,13 @@ impl volume::Volume for Disk {
     fn sync(&self) -> Result<(), Fault> {
         let mut state = self.state();
         state.call("sync the folder", true)?;
-        state.durable_names = state.names.clone();
-        state.renamed.clear();
+        let State { durable_names, renamed, .. } = &mut *state;
+        for (name, inode) in renamed.drain(..) {
+            match inode {
+                Some(inode) => drop(durable_names.insert(name, inode)),
+                None => drop(durable_names.remove(&name)),
+            }
+        }
         Ok(())
     }
 

@@ -97,13 +97,25 @@ impl Observer {
         assert_eq!(body.group_end, wanted, "the coarse list of {} ends elsewhere", body.media_seq);
     }
 
+    /// Those of them that last for so many target durations, the newest.
+    fn newest<'w>(&self, groups: &'w [Wanted], targets: u64) -> &'w [Wanted] {
+        let (mut lasts, mut first) = (0, groups.len());
+        let enough = targets * self.group_target() * u64::from(self.rules.rate);
+        while first > 0 && lasts < enough {
+            first -= 1;
+            lasts += self.frozen[groups[first].from..groups[first].to].iter().map(|one| one.samples).sum::<u64>();
+        }
+        &groups[first..]
+    }
+
     /// The groups back from the one before `end`, for so many target durations.
     fn wanted_groups(&self, end: u64, targets: u64) -> Vec<Wanted> {
         let (mut groups, mut lasts, mut to) = (Vec::new(), 0, self.frozen.partition_point(|one| one.group_seq < end));
         let enough = targets * self.group_target() * u64::from(self.rules.rate);
         while to > 0 && lasts < enough {
             let seq = self.frozen[to - 1].group_seq;
-            let from = self.frozen[..to].partition_point(|one| one.group_seq < seq);
+            let least = to.saturating_sub(self.group_max() as usize);
+            let from = least + self.frozen[least..to].partition_point(|one| one.group_seq < seq);
             lasts += self.frozen[from..to].iter().map(|one| one.samples).sum::<u64>();
             groups.push(Wanted { seq, from, to });
             to = from;
@@ -120,12 +132,13 @@ impl Observer {
         let range = snapshot.groups.listed(&snapshot.axis);
         let listed: Vec<&Group> =
             snapshot.groups.all().skip(range.start).take(range.len()).map(|group| &**group).collect();
-        let wanted = self.wanted_groups(end, 10);
+        let known = self.wanted_groups(end, 20);
+        let wanted = self.newest(&known, 10);
         // What lies before a receipt that is lost cannot be listed after a restart.
         let whole = wanted.first().is_none_or(|group| self.frozen[group.from..].iter().all(|one| one.durable));
         assert!(!whole || listed.len() == wanted.len(), "{} groups for {}", listed.len(), wanted.len());
         assert!(listed.len() <= wanted.len(), "{} groups for {}", listed.len(), wanted.len());
-        self.check_known(snapshot, end, last);
+        self.check_known(snapshot, &known, last);
         for (group, wanted) in listed.iter().rev().zip(wanted.iter().rev()) {
             self.check_group(group, wanted);
         }
@@ -146,12 +159,11 @@ impl Observer {
     }
 
     /// Around the list groups are known ten minutes back, and all that are whole in the look-ahead.
-    fn check_known(&self, snapshot: &Snapshot, end: u64, last: u64) {
+    fn check_known(&self, snapshot: &Snapshot, wanted: &[Wanted], last: u64) {
         let known: Vec<u64> = snapshot.groups.all().map(|group| group.seq).collect();
         let Some(newest) = known.last() else { return };
         assert!(known.iter().zip(&known[1..]).all(|(one, next)| one + 1 == *next), "known groups have a hole");
         assert_eq!(newest + 1, self.at(last).group_seq, "a group that is whole is not known");
-        let wanted = self.wanted_groups(end, 20);
         let oldest = wanted.first().filter(|group| self.frozen[group.from..].iter().all(|one| one.durable));
         assert!(oldest.is_none_or(|oldest| oldest.seq == known[0]), "groups are known back to {}", known[0]);
     }
