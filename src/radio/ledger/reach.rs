@@ -23,10 +23,10 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// Takes the next older file. Whether it and those after it hold all that a station goes on from: the segments of the
+    /// Takes the lines of the next older file that count. Whether it and those after it hold all that a station goes on from: the segments of the
     /// last lists, with the beginning of the first one's item, and the last sequences that were reserved.
-    pub(super) fn is_within(&mut self, text: &[u8]) -> bool {
-        for line in text.split(|byte| *byte == b'\n').rev() {
+    pub(super) fn is_within(&mut self, lines: &[&[u8]]) -> bool {
+        for line in lines.iter().rev() {
             if self.begun && self.reserved {
                 break;
             }

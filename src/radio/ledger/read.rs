@@ -114,7 +114,13 @@ pub(super) fn begun(volume: &dyn Volume) -> Result<(Vec<(u32, String)>, u64, Opt
 fn from(volume: &dyn Volume, files: &[(u32, String)], since: Time) -> Result<usize, Error> {
     let (mut from, mut reach) = (files.len().saturating_sub(1), Reach::default());
     while from > 0 {
-        let reaches = reach.is_within(&load(volume, &files[from].1)?);
+        let text = load(volume, &files[from].1)?;
+        let lines = Lines::of(&text).whole;
+        let until = until(volume, files.get(from + 1))?;
+        // What is torn or was given up tells of segments that are none, or that are told of again.
+        let is_last = |line: &&[u8]| until.as_deref() == Some(&*receipt::link(&String::from_utf8_lossy(line)));
+        let count = if until.is_some() { lines.iter().rposition(is_last).map(|at| at + 1) } else { None };
+        let reaches = reach.is_within(&lines[..count.unwrap_or(lines.len())]);
         if reaches && begins_before(volume, &files[from].1, since)? {
             break;
         }
