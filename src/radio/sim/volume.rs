@@ -230,7 +230,9 @@ impl Disk {
         let mut state = self.state();
         let inode = state.names.get(name).copied().unwrap_or_else(|| state.link(name));
         let protected = state.inodes[&inode].protected;
-        state.inodes.insert(inode, Inode { now: bytes.to_vec(), durable: bytes.to_vec(), protected, ..Inode::default() });
+        state
+            .inodes
+            .insert(inode, Inode { now: bytes.to_vec(), durable: bytes.to_vec(), protected, ..Inode::default() });
         state.durable_names = state.names.clone();
         state.renamed.clear();
     }

@@ -165,7 +165,8 @@ impl Observer {
         assert!(known.iter().zip(&known[1..]).all(|(one, next)| one + 1 == *next), "known groups have a hole");
         assert_eq!(newest + 1, self.at(last).group_seq, "a group that is whole is not known");
         let oldest = wanted.first().filter(|group| self.frozen[group.from..].iter().all(|one| one.durable));
-        assert!(oldest.is_none_or(|oldest| oldest.seq == known[0]), "groups are known back to {}", known[0]);
+        let due = oldest.map_or(known[0], |oldest| oldest.seq);
+        assert_eq!(known[0], due, "groups are known back to elsewhere than they are to be");
     }
 
     fn check_group(&self, group: &Group, wanted: &Wanted) {
