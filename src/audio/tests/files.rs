@@ -122,11 +122,6 @@ fn chapters_say_what_plays_from_where_on() {
     for name in ["chapters.mp3", "chapters.m4a"] {
         assert_eq!(marks(&fixture(name)), wanted, "{name}");
     }
-    let comments = ["CHAPTER001=00:00:00.000", "CHAPTER001NAME=First", "CHAPTER002=00:00:00.250"];
-    let (_folder, file) = written(&with_comments(bytes_of("mono.flac"), &comments), "a.flac");
-    assert_eq!(marks(&file), [wanted[0].clone(), (Span::millis(250), "Chapter 2".to_owned())]);
-    let (_folder, untitled) = written(&with_comments(bytes_of("mono.flac"), &comments[2..]), "a.flac");
-    assert_eq!(marks(&untitled), []);
     assert_eq!(marks(&fixture("stereo.mp3")), []);
 }
 
