@@ -90,7 +90,7 @@ fn a_month_of_clock_jumps_and_crashes() {
     let hundredth = counts.segments / 100;
     assert!(counts.segments > 400_000, "{counts:?}");
     assert!((hundredth * 8 / 10..hundredth * 12 / 10).contains(&world.crashes), "{} crashes", world.crashes);
-    assert!(world.records.counts.torn > 100, "{:?}", world.records.counts);
+    assert!(world.records.counts.torn > 50, "{:?}", world.records.counts);
 }
 
 /// A seed is one world: all that is ever seen of it is the same again.
