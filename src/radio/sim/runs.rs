@@ -183,7 +183,7 @@ fn random(seed: u64) -> Config {
         look_ahead: chance.pick(&[2, 4, 10, 50]),
         receipts_required: chance.one_in(2),
     };
-    Config {
+    let mut config = Config {
         seed,
         rules,
         shape: chance.pick(&[Shape::Songs, Shape::Shorts, Shape::Long, Shape::Mixed, Shape::Mixed]),
@@ -200,7 +200,13 @@ fn random(seed: u64) -> Config {
             notary: chance.one_in(4),
             back: Span::seconds(chance.pick(&[0, 3_600, 48 * 3_600])),
         },
+    };
+    // Where receipts may be missing, nothing but the ledger knows the numbers that were seen: one that is damaged, then
+    // cannot be written, and a crash may give them again.
+    if config.faults.contains(&Fault::Rot) {
+        config.rules.receipts_required = true;
     }
+    config
 }
 
 /// Contract §2: the ranges that a station may be configured to.
