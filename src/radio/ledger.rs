@@ -448,7 +448,7 @@ impl Ledger {
     }
 
     pub(crate) fn log(&self) -> &Log {
-        self.log.as_ref().unwrap()
+        self.log.as_ref().expect("it keeps a log")
     }
 }
 

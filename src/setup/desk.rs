@@ -140,7 +140,7 @@ impl<'a> Desk<'a> {
                 faults.push(Skipped { path: spelled(dir, file), why: why.clone() });
             });
             if let Ok((_, sha256)) = self.name(found) {
-                locked(&self.sheets).entry(sha256[..32].to_owned()).or_insert(titles.ok());
+                locked(&self.sheets).entry(sha256[..32].to_owned()).or_insert_with(|| titles.ok());
             }
         }
         faults

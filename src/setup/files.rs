@@ -350,8 +350,7 @@ impl<'a> Run<'a> {
             }
         }
         let no_jingles = self.job.jingles.is_none();
-        let missed =
-            |entry: &Entry| !(no_jingles && entry.kind == Kind::Jingle) && !self.excluded.contains(&entry.path);
+        let missed = |entry: &Entry| !(no_jingles && entry.kind == Kind::Jingle || self.excluded.contains(&entry.path));
         let leaving = leaving(&old, &listing, missed);
         let kept = leaving.entries.iter().filter(|entry| missed(entry));
         if leaving.too_many {

@@ -74,6 +74,7 @@ impl Shown {
     }
 
     /// How far the run of the segment on air is, in samples; less than its length.
+    #[allow(clippy::wrong_self_convention)]
     fn into_run(&self, on_air: &Aired, now: Time) -> u64 {
         let ends = self.ends().find(|(aired, _)| aired.media_seq == on_air.media_seq).map_or(now, |(_, ends)| ends);
         let left = ends.since(now).to_samples(self.snapshot.axis.rate).min(u64::from(on_air.segment.samples));

@@ -77,7 +77,8 @@ impl Catalog {
         let (manifest_path, order_path) = (self.store.manifest(), self.store.playlist());
         let manifest = disk::read_if_there(&manifest_path, manifest::LONGEST)?
             .ok_or_else(|| Error::Nothing(manifest_path.clone()))?;
-        let text = disk::read_if_there(&order_path, playlist::LONGEST)?.ok_or(Error::Nothing(order_path.clone()))?;
+        let text =
+            disk::read_if_there(&order_path, playlist::LONGEST)?.ok_or_else(|| Error::Nothing(order_path.clone()))?;
         let manifest = Manifest::parse(&manifest).map_err(|error| Error::Manifest(manifest_path, error))?;
         let parsed = playlist::parse(&order_path.display().to_string(), &text, &manifest)?;
         let entries: Vec<Entry> = parsed.paths.iter().filter_map(|path| manifest.entry(path).cloned()).collect();

@@ -228,6 +228,7 @@ impl Keeper {
         }
     }
 
+    #[allow(clippy::wrong_self_convention)]
     async fn from_others(&self, cid: Cid) -> Result<Bytes, String> {
         if self.node.status().peers == 0 {
             return Err("no peer is connected that might have it".into());

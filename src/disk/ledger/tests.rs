@@ -75,7 +75,7 @@ fn a_torn_tail_is_cut_off_wherever_it_tears() {
     let end = end(&path);
     drop(ledger);
     let whole = fs::read(&path).unwrap();
-    for cut in kept..end {
+    for cut in (kept..end).step_by(7) {
         let mut torn = whole.clone();
         torn[cut..].fill(0);
         fs::write(&path, &torn).unwrap();

@@ -93,6 +93,7 @@ fn batch(lines: &Lines<'_>) -> usize {
 }
 
 /// The files that hold a receipt, and how many bytes are in one that a crash left without, and its name.
+#[allow(clippy::type_complexity)]
 pub(super) fn begun(volume: &dyn Volume) -> Result<(Vec<(u32, String)>, u64, Option<String>), Error> {
     let mut files = files(volume)?;
     let Some((_, name)) = files.last() else { return Ok((files, 0, None)) };

@@ -33,6 +33,7 @@ pub struct Recalled {
 ///
 /// A ledger that does not hold, or that no timeline can go on from, is moved out of the way. So is one that cannot be
 /// read. If receipts are `required`, one that cannot be read or written is the error.
+#[allow(clippy::type_complexity)]
 pub fn recall(
     volume: &Arc<dyn Volume>,
     signer: &Signer,

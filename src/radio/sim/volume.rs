@@ -247,7 +247,7 @@ impl State {
         let number = self.calls;
         self.calls += 1;
         let once = self.fails_at.filter(|(at, _)| *at == number).map(|(_, failure)| failure);
-        let failure = once.or(self.down.filter(|_| writes));
+        let failure = once.or_else(|| self.down.filter(|_| writes));
         self.failed = failure.map(|_| what).or(self.failed);
         failure.map_or(Ok(()), Err)
     }
