@@ -12,6 +12,7 @@ use std::{
 #[expect(clippy::disallowed_methods, reason = "the clocks themselves are what is tried")]
 async fn main() -> anyhow::Result<()> {
     let nap = Duration::from_secs_f64(std::env::args().nth(1).unwrap_or_default().parse()?);
+    #[allow(clippy::type_complexity)]
     let blocking: [(&str, fn(Duration)); 4] = [
         ("sleep", thread::sleep),
         ("park", thread::park_timeout),
@@ -20,7 +21,9 @@ async fn main() -> anyhow::Result<()> {
                 drop(Condvar::new().wait_timeout(guard, nap));
             }
         }),
-        ("channel", |nap| drop(mpsc::channel::<()>().1.recv_timeout(nap))),
+        ("channel", |nap| {
+            let _ = mpsc::channel::<()>().1.recv_timeout(nap);
+        }),
     ];
     for (name, rest) in blocking {
         let (begun, wall) = (Instant::now(), SystemTime::now());
