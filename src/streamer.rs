@@ -185,12 +185,7 @@ impl Streamer {
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
-                    let ahead = timeline.ahead(ahead::ENTRIES);
-                    self.upcoming.send_if_modified(|told| {
-                        let other = *told != ahead;
-                        *told = ahead;
-                        other
-                    });
+                    tell(&self.upcoming, timeline.ahead(ahead::ENTRIES));
                     task::spawn(async move {
                         let (event, seen) = supply.fetch(slot).await;
                         let _ = events.send(event).await;
@@ -280,6 +275,9 @@ impl Streamer {
             self.had_order = true;
             if !self.begin() {
                 self.handle(Event::Order(order));
+            }
+            if let Some(timeline) = &self.timeline {
+                tell(&self.upcoming, timeline.ahead(ahead::ENTRIES));
             }
         }
         let Some(loaded) = read.filler else { return };
@@ -408,6 +406,15 @@ impl Drop for AbortOnDrop {
     fn drop(&mut self) {
         self.0.abort();
     }
+}
+
+/// Tells what comes next if it is other than before.
+fn tell(upcoming: &watch::Sender<Vec<Slot>>, ahead: Vec<Slot>) {
+    upcoming.send_if_modified(|told| {
+        let other = *told != ahead;
+        *told = ahead;
+        other
+    });
 }
 
 async fn record(writer: Writer, bodies: Vec<Body>) -> Event {

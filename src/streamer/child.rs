@@ -112,11 +112,12 @@ impl Children {
             return self.mend_only().await;
         }
         loop {
+            let retries = !well;
             let changed = async {
-                if well {
-                    watch.changed().await;
-                } else {
+                if retries {
                     let _ = time::timeout(RETRY, watch.changed()).await;
+                } else {
+                    watch.changed().await;
                 }
             };
             tokio::select! {

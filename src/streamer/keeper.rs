@@ -77,8 +77,10 @@ impl Keeper {
         let mut round =
             Round { keeper: self, kept: BTreeMap::new(), next: None, tried: HashMap::new(), lost: BTreeMap::new() };
         let care = round.keeper.store.care().clone();
+        let mut due = round.due();
         loop {
-            let pause = round.pause();
+            // A list that comes meanwhile puts nothing off.
+            let pause = round.keeper.clock.until(due);
             tokio::select! {
                 () = stop.cancelled() => return,
                 changed = shows.changed() => {
@@ -90,7 +92,10 @@ impl Keeper {
                     round.asked_for(cid).await;
                     care.ended(&cid);
                 }
-                () = time::sleep(pause) => round.look().await,
+                () = time::sleep(pause) => {
+                    round.look().await;
+                    due = round.due();
+                }
             }
         }
     }
@@ -113,9 +118,10 @@ impl Round {
         self.keeper.clock.now().station
     }
 
-    fn pause(&self) -> Duration {
+    /// When the next block is to be looked at.
+    fn due(&self) -> Time {
         let share = ROUND.0 / self.kept.len().max(1) as u64;
-        Duration::from_micros(share.min(PAUSE_MAX.0))
+        self.now().plus(Span(share.min(PAUSE_MAX.0)))
     }
 
     /// Keeps what a list names, and lets go of what no list has named for a while.
@@ -211,7 +217,7 @@ impl Keeper {
     async fn mend(&self, cid: Cid, source: &Source) -> Result<(), String> {
         let (bytes, from) = match self.own(source).await {
             Ok(bytes) => (bytes, "our own files"),
-            Err(why) => (self.from_others(cid).await.map_err(|others| format!("{why}; {others}"))?, "a peer"),
+            Err(why) => (self.fetch_back(cid).await.map_err(|others| format!("{why}; {others}"))?, "a peer"),
         };
         self.store.put(vec![(cid, bytes)]).await.map_err(|error| error.to_string())?;
         tracing::warn!(%cid, what = source.words(), from, "a block was lost and is put again");
@@ -228,8 +234,7 @@ impl Keeper {
         }
     }
 
-    #[allow(clippy::wrong_self_convention)]
-    async fn from_others(&self, cid: Cid) -> Result<Bytes, String> {
+    async fn fetch_back(&self, cid: Cid) -> Result<Bytes, String> {
         if self.node.status().peers == 0 {
             return Err("no peer is connected that might have it".into());
         }

@@ -100,7 +100,7 @@ impl Repairs {
         }
     }
 
-    /// The items in `place` of which a run that begins now is to make sure; they count as tried. `anyway`: recordings
+    /// The items in `place` of which a run that begins now is to make sure. `anyway`: recordings
     /// have changed, and what did not help before may help now.
     pub(super) fn take(&self, place: Place, anyway: bool) -> Vec<String> {
         self.open().take(place, self.clock.now().station, anyway)
@@ -108,6 +108,7 @@ impl Repairs {
 
     /// A run has ended, well or not.
     pub(super) fn ended(&self) {
+        self.open().ended();
         self.tried.notify_one();
     }
 
@@ -126,7 +127,10 @@ struct Wanted(BTreeMap<(Place, What), Tries>);
 
 #[derive(Clone, Copy, Debug)]
 struct Tries {
+    /// Runs that have ended and did not help.
     count: u32,
+    /// Whether a run is at it.
+    running: bool,
     not_before: Time,
     asked: Time,
 }
@@ -138,7 +142,8 @@ impl Wanted {
         if self.0.len() >= ITEMS_MAX && !self.0.contains_key(&(place, what.clone())) {
             return 0;
         }
-        let tries = self.0.entry((place, what)).or_insert(Tries { count: 0, not_before: now, asked: now });
+        let tries =
+            self.0.entry((place, what)).or_insert(Tries { count: 0, running: false, not_before: now, asked: now });
         tries.asked = now;
         tries.count
     }
@@ -159,10 +164,16 @@ impl Wanted {
         let mut items = Vec::new();
         for ((_, what), tries) in of.into_iter().take(RUN_MAX) {
             tries.not_before = now.plus(Span((AGAIN.0 << tries.count.min(16)).min(AGAIN_MAX.0)));
-            tries.count += 1;
+            tries.running = true;
             items.extend(what.clone());
         }
         items
+    }
+
+    fn ended(&mut self) {
+        for tries in self.0.values_mut().filter(|tries| tries.running) {
+            (tries.running, tries.count) = (false, tries.count + 1);
+        }
     }
 }
 
@@ -185,16 +196,20 @@ mod tests {
         assert_eq!(wanted.next(), Some((Place::Processed, at(10))));
         assert_eq!(wanted.take(Place::Generated, at(10), false), [""; 0]);
         assert_eq!(wanted.take(Place::Processed, at(10), false), ["a"]);
+        assert_eq!(wanted.want(Place::Processed, item("a"), at(10)), 0, "it is being tried");
+        wanted.ended();
         // However often it is asked for meanwhile.
         for second in 11..70 {
             assert_eq!(wanted.want(Place::Processed, item("a"), at(second)), 1);
             assert_eq!(wanted.take(Place::Processed, at(second), false), [""; 0], "{second}");
         }
         assert_eq!(wanted.take(Place::Processed, at(70), false), ["a"]);
+        wanted.ended();
         assert_eq!(wanted.next(), Some((Place::Processed, at(190))));
         for _ in 0..40 {
             let (_, due) = wanted.next().unwrap();
             assert_eq!(wanted.take(Place::Processed, due, false), ["a"]);
+            wanted.ended();
         }
         let (_, last) = wanted.next().unwrap();
         wanted.take(Place::Processed, last, false);

@@ -10,14 +10,14 @@ use crate::{
 };
 
 /// A server of the DHT that runs beside a test.
-struct Dht {
-    address: String,
+pub(crate) struct Dht {
+    pub(crate) address: String,
     server: DhtServer,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Dht {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
         let server = runtime.block_on(DhtServer::start()).unwrap();
         Self { address: server.address().to_owned(), server, _runtime: runtime }
@@ -30,7 +30,7 @@ impl Dht {
     }
 }
 
-fn name_of(station: &Station) -> String {
+pub(crate) fn name_of(station: &Station) -> String {
     let status = station.wait("the status", |station| station.get("/status.json"));
     let status: serde_json::Value = serde_json::from_str(&status).unwrap();
     status["station"].as_str().unwrap().to_owned()
