@@ -221,7 +221,7 @@ impl Ledger {
     pub fn create(volume: Arc<dyn Volume>, signer: Signer, constants: Body) -> Result<Self, Error> {
         volume.make().map_err(refused(&*volume, ""))?;
         let chain = Chain { next_seq: 0, prev: GENESIS.into(), key_id: signer.keys[0].id().into() };
-        let files = read::begun(&*volume).map(|(files, ..)| files).or_else(|_| read::files(&*volume))?;
+        let files = read::begun(&*volume).map(|begun| begun.files).or_else(|_| read::files(&*volume))?;
         let number = files.last().map_or(0, |(number, _)| *number);
         let log = signer.notary.is_some().then(Log::default);
         Ok(Self { volume, signer, constants, file: None, number, chain, log, checkpoints: VecDeque::new() })

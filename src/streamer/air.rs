@@ -66,7 +66,7 @@ impl Shown {
     pub(super) fn now_and_next(&self, now: Time) -> (Option<Airing>, Option<Airing>) {
         let rest = self.on_air(now);
         let Some(current) = rest.first() else { return (None, None) };
-        let into = self.into_run(current, now);
+        let into = self.how_far_in(current, now);
         let over = |(run, piece): &(&Run, Piece<'_>)| run.media_seq == current.run.media_seq && piece.ends <= into;
         let mut coming = runs(rest.iter()).flat_map(pieces).skip_while(over);
         let mut airing = || coming.next().map(|(run, piece)| self.airing(run, &piece));
@@ -74,8 +74,7 @@ impl Shown {
     }
 
     /// How far the run of the segment on air is, in samples; less than its length.
-    #[allow(clippy::wrong_self_convention)]
-    fn into_run(&self, on_air: &Aired, now: Time) -> u64 {
+    fn how_far_in(&self, on_air: &Aired, now: Time) -> u64 {
         let ends = self.ends().find(|(aired, _)| aired.media_seq == on_air.media_seq).map_or(now, |(_, ends)| ends);
         let left = ends.since(now).to_samples(self.snapshot.axis.rate).min(u64::from(on_air.segment.samples));
         let into = (on_air.air_end() - left).saturating_sub(on_air.run.air_samples);
@@ -104,7 +103,7 @@ impl Shown {
     fn recent(&self, now: Time) -> Vec<Airing> {
         let (segments, on_air) = (&self.snapshot.segments, self.on_air(now).first());
         let past = &segments[..segments.len() - self.on_air(now).len()];
-        let into = on_air.map(|current| (current.run.media_seq, self.into_run(current, now)));
+        let into = on_air.map(|current| (current.run.media_seq, self.how_far_in(current, now)));
         let over = |(run, piece): &(&Run, Piece<'_>)| {
             into.is_none_or(|(seq, into)| run.media_seq != seq || piece.ends <= into)
         };

@@ -23,8 +23,9 @@ pub(super) struct Reach {
 }
 
 impl Reach {
-    /// Takes the lines of the next older file that count. Whether it and those after it hold all that a station goes on from: the segments of the
-    /// last lists, with the beginning of the first one's item, and the last sequences that were reserved.
+    /// Takes the lines of the next older file that count. Whether it and those after it hold all that a station goes on
+    /// from: the segments of the last lists, with the beginning of the first one's item, and the last sequences that were
+    /// reserved.
     pub(super) fn is_within(&mut self, lines: &[&[u8]]) -> bool {
         for line in lines.iter().rev() {
             if self.begun && self.reserved {

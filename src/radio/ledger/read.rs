@@ -49,7 +49,7 @@ pub(super) fn walk(
     since: Time,
     visit: &mut dyn FnMut(&Receipt, &str),
 ) -> Result<(Found, Option<Tail>), Error> {
-    let (files, torn_bytes, unbegun) = begun(volume)?;
+    let Begun { files, torn_bytes, unbegun } = begun(volume)?;
     let mut found = Found { torn_bytes, receipts: 0 };
     let (mut chain, mut airing) = (None, Airing::default());
     let mut last = None;
@@ -92,23 +92,32 @@ fn batch(lines: &Lines<'_>) -> usize {
     lines.end - batch.map(|line| line.len() + 1).sum::<usize>()
 }
 
-/// The files that hold a receipt, and how many bytes are in one that a crash left without, and its name.
-#[allow(clippy::type_complexity)]
-pub(super) fn begun(volume: &dyn Volume) -> Result<(Vec<(u32, String)>, u64, Option<String>), Error> {
+/// The files that hold a receipt, by number.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) files: Vec<(u32, String)>,
+    /// How many bytes are in the one that a crash left without a receipt.
+    torn_bytes: u64,
+    /// The name of that one.
+    unbegun: Option<String>,
+}
+
+pub(super) fn begun(volume: &dyn Volume) -> Result<Begun, Error> {
     let mut files = files(volume)?;
-    let Some((_, name)) = files.last() else { return Ok((files, 0, None)) };
+    let all = |files| Ok(Begun { files, torn_bytes: 0, unbegun: None });
+    let Some((_, name)) = files.last() else { return all(files) };
     let text = load(volume, name)?;
     let lines = Lines::of(&text);
     let torn_bytes = match lines.rest {
-        Rest::Damaged => return Ok((files, 0, None)),
+        Rest::Damaged => return all(files),
         Rest::Nothing => 0,
         Rest::Torn(bytes) => bytes as u64,
     };
     if !lines.whole.is_empty() {
-        return Ok((files, 0, None));
+        return all(files);
     }
     let unbegun = files.pop().map(|(_, name)| name);
-    Ok((files, torn_bytes, unbegun))
+    Ok(Begun { files, torn_bytes, unbegun })
 }
 
 /// The file from which on all are read: it begins before `since`, and before all that a station goes on from.

@@ -28,19 +28,21 @@ pub struct Recalled {
     pub torn_bytes: u64,
 }
 
+/// Who is shown a receipt, and the block that it keeps, if it keeps one.
+pub type Visit<'v> = dyn FnMut(&Receipt, Option<(Kept, Axis)>) + 'v;
+
 /// Reads the ledger back to `since` and opens it for writing; `visit` is shown all receipts, with the block that each
 /// keeps.
 ///
 /// A ledger that does not hold, or that no timeline can go on from, is moved out of the way. So is one that cannot be
 /// read. If receipts are `required`, one that cannot be read or written is the error.
-#[allow(clippy::type_complexity)]
 pub fn recall(
     volume: &Arc<dyn Volume>,
     signer: &Signer,
     since: Time,
     now: Time,
     required: bool,
-    visit: &mut dyn FnMut(&Receipt, Option<(Kept, Axis)>),
+    visit: &mut Visit<'_>,
 ) -> Result<Recalled, Error> {
     let mut history = History::default();
     let opened = Ledger::open(volume.clone(), signer.clone(), since, &mut |receipt| {
