@@ -11,18 +11,7 @@ use ipfs_radio::{
     setup::{Aired, Options},
 };
 
-use super::world::{LATE, Station, job, tree, wav, with_settings};
-
-const PRUNE: Options = Options {
-    reorder: false,
-    prune: true,
-    dry_run: false,
-    repair: false,
-    suspects: Vec::new(),
-    first_samples: 0,
-    station_constants: None,
-    new_epoch: false,
-};
+use super::world::{LATE, PRUNE, Station, job, tree, wav, with_settings};
 
 /// Twenty-three hours, and twenty-five.
 const SOON: fn() -> Time = || LATE.plus(Span::seconds(23 * 3_600));

@@ -2,23 +2,9 @@
 
 use std::{fs, os::unix::fs::PermissionsExt, sync::atomic::Ordering};
 
-use ipfs_radio::{
-    radio::time::Time,
-    setup::{Job, Options},
-};
+use ipfs_radio::{radio::time::Time, setup::Job};
 
-use super::world::{Station, job, wav};
-
-const PRUNE: Options = Options {
-    reorder: false,
-    prune: true,
-    dry_run: false,
-    repair: false,
-    suspects: Vec::new(),
-    first_samples: 0,
-    station_constants: None,
-    new_epoch: false,
-};
+use super::world::{PRUNE, Station, job, wav};
 
 #[test]
 fn a_missing_or_empty_folder_keeps_the_station() {

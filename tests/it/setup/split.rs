@@ -10,18 +10,7 @@ use ipfs_radio::{
     setup::{Options, Split},
 };
 
-use super::world::{Station, job, tree, wav, with_settings};
-
-const PRUNE: Options = Options {
-    reorder: false,
-    prune: true,
-    dry_run: false,
-    repair: false,
-    suspects: Vec::new(),
-    first_samples: 0,
-    station_constants: None,
-    new_epoch: false,
-};
+use super::world::{PRUNE, Station, job, tree, wav, with_settings};
 
 fn split(station: &Station, paths: &[&str]) -> Split {
     let files: Vec<PathBuf> = paths.iter().map(|path| station.path(path)).collect();

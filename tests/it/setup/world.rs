@@ -27,6 +27,18 @@ use ipfs_radio::{
 /// Long after every file was written.
 pub(crate) const LATE: Time = Time(4_102_444_800_000_000);
 
+/// Lets go of what is gone.
+pub(crate) const PRUNE: Options = Options {
+    reorder: false,
+    prune: true,
+    dry_run: false,
+    repair: false,
+    suspects: Vec::new(),
+    first_samples: 0,
+    station_constants: None,
+    new_epoch: false,
+};
+
 /// What the tests want unless they want something else: short segments.
 pub(crate) fn job() -> Job {
     let settings = Settings {
