@@ -11,7 +11,7 @@ import json
 import subprocess
 from operator import mul
 
-from pieces import cache
+from pieces import made
 from station import need
 
 RATE, FRAME = 44100, 1024
@@ -44,17 +44,7 @@ def lay(folder, tracks=len(TRACK_SECONDS)):
     lengths = [("music", seconds) for seconds in TRACK_SECONDS[:tracks]] + [("jingles", seconds) for seconds in JINGLE_SECONDS]
     for index, (place, seconds) in enumerate(lengths):
         (folder / place).mkdir(parents=True, exist_ok=True)
-        (folder / place / f"{index:02d}.flac").symlink_to(_made(index, seconds))
-
-
-def _made(index, seconds):
-    path = cache() / "coded" / f"{index}-{seconds}.flac"
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new.flac")
-        subprocess.run(["ffmpeg", "-nostdin", "-y", "-v", "error", "-f", "lavfi", "-i", signal(index, seconds), new], check=True)
-        new.rename(path)
-    return path
+        (folder / place / f"{index:02d}.flac").symlink_to(made("coded", f"{index}-{seconds}", signal(index, seconds)))
 
 
 def decode(source, kind=("-f", "mpegts")):

@@ -29,15 +29,16 @@ def lay(folder, seconds):
         name = f"{index:03d}.flac"
         target = folder / ("jingles" if jingle else "music") / name
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.symlink_to(_made(index, length))
+        target.symlink_to(made("pieces", f"{index}-{length}", tone(index, length)))
         index, laid = index + 1, laid + length
 
 
-def _made(index, seconds):
-    path = cache() / "pieces" / f"{index}-{seconds}.flac"
+def made(kind, name, source):
+    """A recording of what ffmpeg's `source` makes, kept in the cache folder `kind`."""
+    path = cache() / kind / f"{name}.flac"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
         new = path.with_suffix(".new.flac")
-        subprocess.run(["ffmpeg", "-nostdin", "-y", "-v", "error", "-f", "lavfi", "-i", tone(index, seconds), new], check=True)
+        subprocess.run(["ffmpeg", "-nostdin", "-y", "-v", "error", "-f", "lavfi", "-i", source, new], check=True)
         new.rename(path)
     return path

@@ -6,18 +6,12 @@
 // WISH.json: {"url": "…", "places": [seconds, …], "millis": N, "prefix": "…"}. Adds `seeks` to what tap.mjs writes: for each
 // place when it was left to play and when it was stopped, in ms.
 import fs from 'node:fs';
-import http from 'node:http';
 import path from 'node:path';
-import { Tap, launch, modules } from './tap.mjs';
+import { Tap, launch, modules, stage } from './tap.mjs';
 
 const { url, places, millis, prefix } = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 
-// The player's page needs an origin of its own: a worklet wants a secure context, which loopback is.
-const server = http.createServer((_, answer) => {
-  answer.setHeader('Content-Type', 'text/html');
-  answer.end('<!doctype html><title>player</title><audio></audio>');
-}).listen(0, '127.0.0.1');
-const blank = `http://127.0.0.1:${await new Promise((done) => server.on('listening', () => done(server.address().port)))}/`;
+const { server, url: blank } = await stage();
 
 const browser = await launch();
 const page = await (await browser.newContext({ bypassCSP: true })).newPage();

@@ -2,6 +2,7 @@
 // PCM (s16le stereo 44.1 kHz).
 import { createRequire } from 'node:module';
 import fs from 'node:fs';
+import http from 'node:http';
 import os from 'node:os';
 import path from 'node:path';
 
@@ -21,6 +22,17 @@ export function launch() {
     args: ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
       '--disable-component-update', '--disable-sync', '--autoplay-policy=no-user-gesture-required'],
   });
+}
+
+/// Serves an empty page with an audio element: a player needs an origin of its own, and a worklet a secure context, which
+/// loopback is. Its address, and the server to be closed.
+export async function stage() {
+  const server = http.createServer((_, answer) => {
+    answer.setHeader('Content-Type', 'text/html');
+    answer.end('<!doctype html><title>player</title><audio></audio>');
+  }).listen(0, '127.0.0.1');
+  await new Promise((done) => server.on('listening', done));
+  return { server, url: `http://127.0.0.1:${server.address().port}/` };
 }
 
 // One block each 2 048 frames, stamped inside the audio thread, where the main thread cannot delay it.

@@ -7,9 +7,8 @@
 // patient-hls.js (with time limits and retries for slow gateways), shaka (with the README's option), plain-shaka, video.js, the
 // others with their defaults, and page (what lies at the URL). Prints "playing" when every client has sounded or had a minute for it.
 import fs from 'node:fs';
-import http from 'node:http';
 import path from 'node:path';
-import { Tap, launch, modules, press } from './tap.mjs';
+import { Tap, launch, modules, press, stage } from './tap.mjs';
 
 const SCRIPTS = {
   'hls.js': 'hls.js/dist/hls.min.js',
@@ -59,12 +58,7 @@ function setUp({ kind, url }) {
 
 const { seconds, clients } = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 
-// The players' pages need an origin of their own: a worklet wants a secure context, which loopback is.
-const server = http.createServer((_, answer) => {
-  answer.setHeader('Content-Type', 'text/html');
-  answer.end('<!doctype html><title>player</title><audio></audio>');
-}).listen(0, '127.0.0.1');
-const blank = `http://127.0.0.1:${await new Promise((done) => server.on('listening', () => done(server.address().port)))}/`;
+const { server, url: blank } = await stage();
 
 const browser = await launch();
 const context = await browser.newContext({ bypassCSP: true });
