@@ -1,6 +1,6 @@
 //! `run --follow`: a mirror, its listener port, and what the operator is told.
 
-use std::{net::SocketAddr, path::Path, sync::Arc, time::Duration};
+use std::{net::SocketAddr, path::Path, sync::Arc};
 
 use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, time};
@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     OK, Signals,
-    run::{STOP_MAX, gateways, own_url, tell},
+    run::{STOP_MAX, gateways, own_url, tell, to_the_end},
     say,
 };
 use crate::{
@@ -25,10 +25,7 @@ const SEGMENT_SECONDS: u32 = 30;
 
 /// Mirrors a station until a signal.
 pub(super) fn run(dir: &Path, station: Name) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(follow(dir, station));
-    runtime.shutdown_timeout(Duration::from_millis(500));
-    outcome
+    to_the_end(follow(dir, station))
 }
 
 async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {

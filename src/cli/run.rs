@@ -19,6 +19,9 @@ use crate::{
 
 /// From the stop signal to the end, at most; a clean stop takes less.
 pub(super) const STOP_MAX: Duration = Duration::from_secs(4);
+/// Threads for what blocks: reading and writing files, looking up hosts. Many peers that ask at once want one each, and each
+/// that there ever was keeps memory.
+const BLOCKING_THREADS: usize = 32;
 /// Between the end of the listener port, should it come, and its next beginning.
 const SERVE_AGAIN: Duration = Duration::from_secs(1);
 /// Gateways by whose software the stream was heard; `{}` is the name.
@@ -27,8 +30,14 @@ const SUBDOMAIN_GATEWAYS: [&str; 2] = ["https://{}.ipns.dweb.link/", "https://{}
 
 /// Goes on air and stays there until a signal.
 pub(super) fn run(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build()?;
-    let outcome = runtime.block_on(on_air(dir, no_setup));
+    to_the_end(on_air(dir, no_setup))
+}
+
+/// Runs what a node does, and leaves nothing behind.
+pub(super) fn to_the_end(work: impl Future<Output = anyhow::Result<u8>>) -> anyhow::Result<u8> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
+    let outcome = runtime.block_on(work);
     runtime.shutdown_timeout(Duration::from_millis(500));
     outcome
 }
