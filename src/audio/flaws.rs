@@ -1,5 +1,7 @@
 //! What is wrong or odd about a source, in figures.
 
+use super::level;
+
 /// As high as this counts as full scale.
 const FULL_SCALE: f32 = 0.999;
 /// So many samples in a row at full scale are clipped.
@@ -45,8 +47,7 @@ pub(super) struct Inspector {
 impl Inspector {
     /// Takes interleaved samples of one or two channels.
     pub(super) fn add(&mut self, samples: &[f32], channels: usize) {
-        let highest = samples.iter().fold(0.0_f32, |highest, sample| highest.max(sample.abs()));
-        if highest >= FULL_SCALE || self.runs != [0; 2] {
+        if level::highest(samples) >= FULL_SCALE || self.runs != [0; 2] {
             samples.chunks_exact(channels).for_each(|frame| self.count(frame));
         }
         if channels == 2 {

@@ -54,13 +54,52 @@ impl Level {
 
     fn levelled(&mut self, samples: &[f32], gains: Option<&[f32]>) -> Vec<i16> {
         let mut out = Vec::with_capacity(samples.len());
-        for (index, frame) in samples.chunks_exact(self.channels).enumerate() {
-            let limited = gains.map_or(1.0, |gains| f64::from(gains[index]));
-            let gain = self.gain * limited * self.faded(self.at);
-            out.extend(frame.iter().map(|sample| to_i16(f64::from(*sample) * gain)));
-            self.at += 1;
+        let frames = (samples.len() / self.channels) as u64;
+        let (from, to) = (self.at, self.at + frames);
+        let (faded_in, fading_out) = (self.fade.clamp(from, to), (self.samples - self.fade).clamp(from, to));
+        for range in [from..faded_in, faded_in..fading_out, fading_out..to] {
+            let frames = (range.start - from) as usize..(range.end - from) as usize;
+            let samples = &samples[frames.start * self.channels..frames.end * self.channels];
+            let gains = gains.map(|gains| &gains[frames]);
+            if range.start >= self.fade && range.end + self.fade <= self.samples {
+                self.steady(samples, gains, &mut out);
+            } else {
+                self.fading(samples, gains, range.start, &mut out);
+            }
         }
+        self.at = to;
         out
+    }
+
+    /// Where nothing is faded.
+    fn steady(&self, samples: &[f32], gains: Option<&[f32]>, out: &mut Vec<i16>) {
+        let done = out.len();
+        out.resize(done + samples.len(), 0);
+        let levelled = |sample: f32, gain: f64| to_i16(f64::from(sample) * gain);
+        let (out, gain) = (&mut out[done..], self.gain);
+        match gains {
+            None => out.iter_mut().zip(samples).for_each(|(out, sample)| *out = levelled(*sample, gain)),
+            Some(gains) if self.channels == 2 => {
+                let frames = out.as_chunks_mut::<2>().0.iter_mut().zip(samples.as_chunks::<2>().0).zip(gains);
+                frames.for_each(|((out, frame), limited)| {
+                    let gain = gain * f64::from(*limited);
+                    *out = frame.map(|sample| levelled(sample, gain));
+                });
+            }
+            Some(gains) => {
+                let samples = out.iter_mut().zip(samples).zip(gains);
+                samples.for_each(|((out, sample), limited)| *out = levelled(*sample, gain * f64::from(*limited)));
+            }
+        }
+    }
+
+    /// The same from frame `at` on, where an end of the item is faded.
+    fn fading(&self, samples: &[f32], gains: Option<&[f32]>, at: u64, out: &mut Vec<i16>) {
+        for ((index, frame), at) in samples.chunks_exact(self.channels).enumerate().zip(at..) {
+            let limited = gains.map_or(1.0, |gains| f64::from(gains[index]));
+            let gain = self.gain * limited * self.faded(at);
+            out.extend(frame.iter().map(|sample| to_i16(f64::from(*sample) * gain)));
+        }
     }
 
     /// How far frame `at` is faded in or out, 0 to 1.
@@ -68,6 +107,28 @@ impl Level {
         let from_edge = at.min(self.samples.saturating_sub(at + 1));
         if from_edge >= self.fade { 1.0 } else { from_edge as f64 / self.fade as f64 }
     }
+}
+
+/// The highest sample, linear.
+pub(super) fn highest(samples: &[f32]) -> f32 {
+    // Side by side, so that no step waits for the one before.
+    let (mut tops, raise) = ([0.0_f32; 16], |samples: &[f32; 16], tops: &mut [f32; 16]| {
+        tops.iter_mut().zip(samples).for_each(|(top, sample)| *top = higher(*top, *sample));
+    });
+    let (lanes, rest) = samples.as_chunks();
+    lanes.iter().for_each(|samples| raise(samples, &mut tops));
+    // The last ones once more: nothing is higher for being seen twice.
+    match samples.last_chunk() {
+        Some(last) => raise(last, &mut tops),
+        None => return rest.iter().fold(0.0, |top, sample| higher(top, *sample)),
+    }
+    tops.iter().fold(0.0, |top, height| higher(top, *height))
+}
+
+/// The higher of a height and that of a sample; what is no number has none.
+#[inline]
+pub(super) fn higher(top: f32, sample: f32) -> f32 {
+    if sample.abs() > top { sample.abs() } else { top }
 }
 
 /// Frames of a fade, if the item is long enough.
@@ -88,7 +149,7 @@ pub(super) fn from_db(db: f64) -> f64 {
 /// To the nearest of 16 bits, halves away from zero.
 fn to_i16(sample: f64) -> i16 {
     let scaled = sample * 32_768.0;
-    ((scaled + 0.5_f64.copysign(scaled)) as i32).clamp(-32_768, 32_767) as i16
+    (scaled + 0.5_f64.copysign(scaled)) as i16
 }
 
 /// 16 bits as a sample within ±1.

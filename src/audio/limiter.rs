@@ -17,6 +17,8 @@ use super::true_peak::{AHEAD, WINDOW, Window, Windows};
 const UNITY: u32 = 1 << 30;
 /// How long a gain is kept before it is released, in milliseconds: half a period of 33 Hz, so that no bass is bent.
 const HOLD_MS: u32 = 15;
+/// A mean is of 2 to the power of so many frames at most.
+const LONGEST_MEAN: u32 = 7;
 /// The time in which the distance is closed to 1/e, in seconds.
 const RELEASE_SECONDS: f64 = 0.12;
 
@@ -30,9 +32,9 @@ pub(super) struct Limiter {
     before: f32,
     curve: Curve,
     /// Samples that wait for their gain.
-    waiting: VecDeque<f32>,
+    waiting: Vec<f32>,
     /// Gains that were found, for the frames that wait.
-    gains: VecDeque<u32>,
+    gains: Vec<u32>,
     lowest: u32,
 }
 
@@ -45,15 +47,15 @@ impl Limiter {
             windows: Windows::new(channels),
             before: 0.0,
             curve: Curve::new(rate),
-            waiting: VecDeque::new(),
-            gains: VecDeque::new(),
+            waiting: Vec::new(),
+            gains: Vec::new(),
             lowest: UNITY,
         }
     }
 
     /// Takes samples and appends those that are ready, a gain for each frame beside them.
     pub(super) fn push(&mut self, samples: &[f32], out: &mut Vec<f32>, gains: &mut Vec<f32>) {
-        self.waiting.extend(samples);
+        self.waiting.extend_from_slice(samples);
         self.measure(samples);
         self.hand_over(out, gains);
     }
@@ -78,19 +80,19 @@ impl Limiter {
                 *before = 0.0;
                 curve.pass(gains);
             } else {
-                let needs = needs(window, before, *threshold);
-                needs.into_iter().for_each(|need| curve.push(need, gains));
+                curve.push(&needs(window, before, *threshold), gains);
             }
         });
     }
 
     fn hand_over(&mut self, out: &mut Vec<f32>, found: &mut Vec<f32>) {
         let ready = self.gains.len().min(self.waiting.len() / self.channels);
-        out.extend(self.waiting.drain(..ready * self.channels));
-        for gain in self.gains.drain(..ready) {
-            self.lowest = self.lowest.min(gain);
-            found.push(gain as f32 / UNITY as f32);
-        }
+        let samples = ready * self.channels;
+        out.extend_from_slice(&self.waiting[..samples]);
+        self.waiting.drain(..samples);
+        self.lowest = self.gains[..ready].iter().fold(self.lowest, |lowest, gain| lowest.min(*gain));
+        found.extend(self.gains[..ready].iter().map(|gain| *gain as f32 / UNITY as f32));
+        self.gains.drain(..ready);
     }
 }
 
@@ -147,43 +149,57 @@ impl Curve {
         }
     }
 
-    /// Takes the need of a frame and appends the gain of the frame that it lies ahead of.
-    fn push(&mut self, need: u32, gains: &mut VecDeque<u32>) {
+    /// Takes the needs of a window and appends the gains of the frames that they lie ahead of.
+    fn push(&mut self, needs: &[u32; WINDOW], gains: &mut Vec<u32>) {
+        let mut found = *needs;
+        found.iter_mut().for_each(|need| *need = self.held(*need));
+        let (mut released, mut idle) = (self.released, self.idle);
+        for gain in &mut found {
+            let risen = released + ((u64::from(UNITY - released) * self.closing).div_ceil(1 << 32) as u32);
+            released = risen.min(*gain);
+            idle = if released == UNITY { idle + 1 } else { 0 };
+            *gain = released;
+        }
+        (self.released, self.idle) = (released, idle);
+        self.smooth.iter_mut().for_each(|mean| mean.smooth(&mut found));
+        let early = self.early.min(WINDOW as u64);
+        self.early -= early;
+        gains.extend_from_slice(&found[early as usize..]);
+    }
+
+    /// Takes the need of a frame. Gives the lowest that holds for the frame that it lies ahead of.
+    #[inline]
+    fn held(&mut self, need: u32) -> u32 {
+        let at = self.at;
+        self.at += 1;
+        if need == UNITY && self.low.is_empty() {
+            return UNITY;
+        }
         if need < UNITY {
             while self.low.pop_back_if(|(_, low)| *low >= need).is_some() {}
-            self.low.push_back((self.at, need));
+            self.low.push_back((at, need));
         }
-        self.at += 1;
-        while self.low.pop_front_if(|(at, _)| *at + self.hold + self.ahead < self.at - 1).is_some() {}
-        let held = self.low.front().map_or(UNITY, |(_, need)| *need);
-        let risen = self.released + ((u64::from(UNITY - self.released) * self.closing).div_ceil(1 << 32) as u32);
-        self.released = held.min(risen);
-        self.idle = if self.released == UNITY { self.idle + 1 } else { 0 };
-        let gain = self.smooth.iter_mut().fold(self.released, |gain, mean| mean.next(gain));
-        self.append(gain, 1, gains);
+        while self.low.pop_front_if(|(from, _)| *from + self.hold + self.ahead < at).is_some() {}
+        self.low.front().map_or(UNITY, |(_, need)| *need)
     }
 
     /// The same for a window in which nothing is needed.
-    fn pass(&mut self, gains: &mut VecDeque<u32>) {
-        let settled = self.idle >= self.smooth.iter().map(|mean| mean.ring.len()).sum();
+    fn pass(&mut self, gains: &mut Vec<u32>) {
+        let settled = self.idle >= self.smooth.iter().map(Mean::len).sum();
         if settled && self.low.is_empty() {
             self.at += WINDOW as u64;
-            return self.append(UNITY, WINDOW as u64, gains);
+            let early = self.early.min(WINDOW as u64);
+            self.early -= early;
+            return gains.resize(gains.len() + WINDOW - early as usize, UNITY);
         }
-        (0..WINDOW).for_each(|_| self.push(UNITY, gains));
-    }
-
-    fn append(&mut self, gain: u32, count: u64, gains: &mut VecDeque<u32>) {
-        let early = self.early.min(count);
-        self.early -= early;
-        gains.extend((early..count).map(|_| gain));
+        self.push(&[UNITY; WINDOW], gains);
     }
 }
 
 /// The mean of the last gains.
 #[derive(Debug)]
 struct Mean {
-    ring: Vec<u32>,
+    ring: [u32; 1 << LONGEST_MEAN],
     next: usize,
     sum: u64,
     shift: u32,
@@ -192,14 +208,24 @@ struct Mean {
 impl Mean {
     /// Of 2^`shift` gains; all were one so far.
     fn new(shift: u32) -> Self {
-        Self { ring: vec![UNITY; 1 << shift], next: 0, sum: u64::from(UNITY) << shift, shift }
+        debug_assert!(shift <= LONGEST_MEAN);
+        Self { ring: [UNITY; 1 << LONGEST_MEAN], next: 0, sum: u64::from(UNITY) << shift, shift }
     }
 
-    fn next(&mut self, gain: u32) -> u32 {
-        self.sum += u64::from(gain);
-        self.sum -= u64::from(std::mem::replace(&mut self.ring[self.next], gain));
-        self.next = (self.next + 1) & (self.ring.len() - 1);
-        (self.sum >> self.shift) as u32
+    fn len(&self) -> usize {
+        1 << self.shift
+    }
+
+    /// Puts the mean in the place of each gain.
+    fn smooth(&mut self, gains: &mut [u32]) {
+        let (mut at, mut sum, last) = (self.next, self.sum, self.len() - 1);
+        for gain in gains {
+            let oldest = std::mem::replace(&mut self.ring[at % (1 << LONGEST_MEAN)], *gain);
+            sum = sum + u64::from(*gain) - u64::from(oldest);
+            at = (at + 1) & last;
+            *gain = (sum >> self.shift) as u32;
+        }
+        (self.next, self.sum) = (at, sum);
     }
 }
 

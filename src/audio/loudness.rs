@@ -22,7 +22,7 @@ const OFFSET: f64 = -0.691;
 #[derive(Clone, Debug)]
 pub(super) struct Meter {
     channels: usize,
-    filters: [Weighting; 2],
+    filter: Weighting,
     /// Frames of a tenth of a second.
     tenth: usize,
     /// Frames of the tenth that is being filled, and the sum of their squares.
@@ -40,8 +40,8 @@ pub(super) struct Loudness {
 impl Meter {
     /// `rate` is a multiple of ten.
     pub(super) fn new(rate: u32, channels: usize) -> Self {
-        let filters = [Weighting::new(rate), Weighting::new(rate)];
-        Self { channels, filters, tenth: (rate / 10).max(1) as usize, filled: 0, sum: 0.0, tenths: Vec::new() }
+        let filter = Weighting::new(rate);
+        Self { channels, filter, tenth: (rate / 10).max(1) as usize, filled: 0, sum: 0.0, tenths: Vec::new() }
     }
 
     /// Takes interleaved samples.
@@ -50,24 +50,24 @@ impl Meter {
             let wanted = (self.tenth - self.filled) * self.channels;
             let (now, later) = samples.split_at(wanted.min(samples.len()));
             match self.channels {
-                1 => now.iter().for_each(|sample| self.sum += self.filters[0].next(*sample).powi(2)),
-                _ => self.add_pairs(now),
+                1 => self.add_frames(now.iter().map(|sample| [*sample, 0.0])),
+                _ => self.add_frames(now.as_chunks::<2>().0.iter().copied()),
             }
             self.filled += now.len() / self.channels;
             samples = later;
             if self.filled == self.tenth {
                 self.tenths.push(self.sum / self.tenth as f64);
                 (self.filled, self.sum) = (0, 0.0);
-                self.filters.iter_mut().for_each(Weighting::forget_what_is_inaudible);
+                self.filter.forget_what_is_inaudible();
             }
         }
     }
 
-    /// Both channels side by side.
-    fn add_pairs(&mut self, samples: &[f32]) {
-        let [left, right] = &mut self.filters;
-        let square = |[l, r]: &[f32; 2]| left.next(*l).powi(2) + right.next(*r).powi(2);
-        self.sum = samples.as_chunks::<2>().0.iter().map(square).fold(self.sum, |sum, square| sum + square);
+    fn add_frames(&mut self, frames: impl Iterator<Item = [f32; 2]>) {
+        for frame in frames {
+            let [left, right] = self.filter.next(frame.map(f64::from));
+            self.sum += left * left + right * right;
+        }
     }
 
     /// What was measured.
@@ -136,7 +136,7 @@ fn energy(lufs: f64) -> f64 {
     10.0_f64.powf((lufs - OFFSET) / 10.0)
 }
 
-/// The K weighting of one channel: a shelf above 1.5 kHz, then a high pass at 38 Hz.
+/// The K weighting of both channels: a shelf above 1.5 kHz, then a high pass at 38 Hz.
 #[derive(Clone, Debug)]
 struct Weighting {
     shelf: Biquad,
@@ -148,7 +148,8 @@ struct Weighting {
 struct Biquad {
     b: [f64; 3],
     a: [f64; 2],
-    state: [f64; 2],
+    /// By channel: side by side they take the time of one.
+    state: [[f64; 2]; 2],
 }
 
 impl Weighting {
@@ -166,26 +167,26 @@ impl Weighting {
                 (high - middle * k / q + k * k) / scale,
             ],
             a: [2.0 * (k * k - 1.0) / scale, (1.0 - k / q + k * k) / scale],
-            state: [0.0; 2],
+            state: [[0.0; 2]; 2],
         };
         let (k, q) = (warped(38.135_470_876_024_44), 0.500_327_037_323_877_3);
         let scale = 1.0 + k / q + k * k;
         let high_pass = Biquad {
             b: [1.0, -2.0, 1.0],
             a: [2.0 * (k * k - 1.0) / scale, (1.0 - k / q + k * k) / scale],
-            state: [0.0; 2],
+            state: [[0.0; 2]; 2],
         };
         Self { shelf, high_pass }
     }
 
     #[inline]
-    fn next(&mut self, sample: f32) -> f64 {
-        self.high_pass.next(self.shelf.next(f64::from(sample)))
+    fn next(&mut self, frame: [f64; 2]) -> [f64; 2] {
+        self.high_pass.next(self.shelf.next(frame))
     }
 
     /// Ends the decay in silence: numbers that near zero are slow to compute with.
     fn forget_what_is_inaudible(&mut self) {
-        for state in self.shelf.state.iter_mut().chain(&mut self.high_pass.state) {
+        for state in self.shelf.state.iter_mut().chain(&mut self.high_pass.state).flatten() {
             if state.abs() < 1e-15 {
                 *state = 0.0;
             }
@@ -195,9 +196,14 @@ impl Weighting {
 
 impl Biquad {
     #[inline]
-    fn next(&mut self, x: f64) -> f64 {
-        let y = self.b[0] * x + self.state[0];
-        self.state = [self.b[1] * x - self.a[0] * y + self.state[1], self.b[2] * x - self.a[1] * y];
+    fn next(&mut self, x: [f64; 2]) -> [f64; 2] {
+        let Self { b, a, state: [first, second] } = self;
+        let mut y = [0.0; 2];
+        for channel in 0..2 {
+            y[channel] = b[0] * x[channel] + first[channel];
+            first[channel] = b[1] * x[channel] - a[0] * y[channel] + second[channel];
+            second[channel] = b[2] * x[channel] - a[1] * y[channel];
+        }
         y
     }
 }

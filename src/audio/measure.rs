@@ -51,7 +51,7 @@ impl Meter {
     /// Takes interleaved samples.
     pub(super) fn add(&mut self, samples: &[f32]) {
         self.loudness.add(samples);
-        let highest = highest(samples);
+        let highest = level::highest(samples);
         self.peak = self.peak.max(highest);
         self.true_peak.add(samples, highest);
         let frames = (samples.len() / self.channels) as u64;
@@ -76,9 +76,4 @@ impl Meter {
             audible: self.audible.unwrap_or(0..0),
         }
     }
-}
-
-/// The highest sample, linear.
-fn highest(samples: &[f32]) -> f32 {
-    samples.iter().fold(0.0, |highest, sample| highest.max(sample.abs()))
 }

@@ -6,6 +6,8 @@
 
 use std::{f64::consts::PI, sync::LazyLock};
 
+use super::level;
+
 /// Samples that weigh in a value between two samples.
 const TAPS: usize = 16;
 /// Of these, the samples from the value on.
@@ -84,8 +86,15 @@ impl Windows {
     pub(super) fn push(&mut self, samples: &[f32], mut take: impl FnMut(&Window<'_>)) {
         let channels = self.waiting.len();
         for frames in samples.chunks(WINDOW * channels) {
-            for (index, waiting) in self.waiting.iter_mut().enumerate() {
-                waiting.extend(frames.iter().skip(index).step_by(channels));
+            match &mut self.waiting[..] {
+                [left, right] => {
+                    let frames = frames.as_chunks::<2>().0;
+                    left.extend(frames.iter().map(|[sample, _]| sample));
+                    right.extend(frames.iter().map(|[_, sample]| sample));
+                }
+                waiting => waiting.iter_mut().enumerate().for_each(|(index, waiting)| {
+                    waiting.extend(frames.iter().skip(index).step_by(channels));
+                }),
             }
             if self.waiting[0].len() >= WINDOW + TAPS - 1 {
                 take(&Window { channels: &self.waiting });
@@ -104,8 +113,7 @@ impl Window<'_> {
     /// Whether no value of the window can be higher than `limit`.
     pub(super) fn is_below(&self, limit: f32) -> bool {
         let limit = limit / growth();
-        let top = |channel: &Vec<f32>| channel[..WINDOW + TAPS - 1].iter().fold(0.0_f32, |top, x| top.max(x.abs()));
-        self.channels.iter().all(|channel| top(channel) <= limit)
+        self.channels.iter().all(|channel| level::highest(&channel[..WINDOW + TAPS - 1]) <= limit)
     }
 
     /// The height over all channels of the sample that value group `at` follows.
@@ -132,7 +140,7 @@ fn lanes(samples: &[f32], heights: &mut [f32; LANES]) {
         for (weight, samples) in row.iter().zip(samples.windows(LANES)) {
             sums.iter_mut().zip(samples).for_each(|(sum, sample)| *sum += weight * sample);
         }
-        heights.iter_mut().zip(sums).for_each(|(height, sum)| *height = height.max(sum.abs()));
+        heights.iter_mut().zip(sums).for_each(|(height, sum)| *height = level::higher(*height, sum));
     }
 }
 
