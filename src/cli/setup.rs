@@ -106,7 +106,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     let child = options.child;
     let tell = |progress: &Progress<'_>| match progress {
         _ if !child => {
-            if let Ok(teller) = teller.lock() {
+            if let Ok(mut teller) = teller.lock() {
                 teller.tell(progress);
             }
         }

@@ -26,7 +26,7 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
     let options = setup::Options { station_constants: constants(&layout, &job.settings)?, ..setup::Options::default() };
     let teller = Mutex::new(Teller::new());
     let tell = |progress: &Progress<'_>| {
-        if let Ok(teller) = teller.lock() {
+        if let Ok(mut teller) = teller.lock() {
             teller.tell(progress);
         }
     };

@@ -31,6 +31,7 @@ use crate::{
 const SETTLE: Span = Span::seconds(2);
 /// How often a file that settles is looked at.
 const LOOK: Duration = Duration::from_millis(100);
+
 /// What became of one file.
 pub(super) enum Outcome {
     /// Its item is there; `encoded` if it was made just now.
@@ -41,6 +42,16 @@ pub(super) enum Outcome {
     Excluded,
     /// It cannot become an item.
     Failed { id: Option<String>, failure: Failure },
+}
+
+impl Outcome {
+    /// How long what was encoded just now plays.
+    pub(super) fn encoded(&self) -> Span {
+        match self {
+            Self::Item { line, encoded: true } => Span::of_samples(line.samples, line.rate),
+            _ => Span(0),
+        }
+    }
 }
 
 /// What the threads share.

@@ -202,7 +202,7 @@ impl<'a> Run<'a> {
     /// Takes note of what became of a file.
     fn take(&mut self, found: &Found, outcome: Outcome, done: usize, total: usize) -> Result<(), Error> {
         let entry = |id: &str| Entry { path: found.path.clone(), kind: found.kind, id: id.to_owned() };
-        let mut skipped = None;
+        let (mut skipped, made) = (None, outcome.encoded());
         match outcome {
             Outcome::Item { line, encoded } => {
                 *if encoded { &mut self.report.encoded } else { &mut self.report.ready } += 1;
@@ -228,7 +228,8 @@ impl<'a> Run<'a> {
                 skipped = Some(why);
             }
         }
-        (self.tools.tell)(&Progress::Done { path: &found.path, skipped: skipped.as_deref(), done, total });
+        let (path, why) = (&found.path, skipped.as_deref());
+        (self.tools.tell)(&Progress::Done { path, skipped: why, encoded: made, done, total });
         if let Some(why) = skipped {
             self.report.skipped.push(Skipped { path: found.path.clone(), why });
         }

@@ -141,8 +141,8 @@ impl Split {
         (tools.tell)(&Progress::Found { files: found.len() });
         let (mut made, mut done, mut fatal) = (Made::default(), 0, None);
         let all = found;
-        let take = |found: &Found, outcome| {
-            let mut skipped = None;
+        let take = |found: &Found, outcome: Outcome| {
+            let (mut skipped, encoded) = (None, outcome.encoded());
             match outcome {
                 Outcome::Item { line, .. } => {
                     made.ids.insert(found.path.clone(), line.id.clone());
@@ -163,7 +163,7 @@ impl Split {
             }
             done += 1;
             let (path, total) = (&found.path, all.len());
-            (tools.tell)(&Progress::Done { path, skipped: skipped.as_deref(), done, total });
+            (tools.tell)(&Progress::Done { path, skipped: skipped.as_deref(), encoded, done, total });
             self.skipped.extend(skipped.map(|why| Skipped { path: found.path.clone(), why }));
             ControlFlow::Continue(())
         };
