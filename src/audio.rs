@@ -14,9 +14,8 @@ use std::{
 pub use audition::audition;
 use cut::Cut;
 pub use flaws::Flaws;
-use level::Level;
 use master::Master;
-use pass::{Replay, Room, Survey};
+use pass::{Room, Survey, levelled};
 use rung::Rung;
 
 mod audition;
@@ -35,6 +34,7 @@ mod mix;
 mod mp4;
 mod mpegts;
 mod pass;
+mod pipe;
 mod resample;
 mod rung;
 mod shape;
@@ -243,20 +243,13 @@ fn encode_keeping(
     let open = |(index, bitrate): (usize, &u32)| Rung::open(index, settings, *bitrate, cut);
     let mut rungs = settings.bitrates.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
 
-    let mut replay = Replay::new(&survey, source, settings)?;
-    let mut level = Level::new(settings, samples, master.setting);
-    let mut feed = |pcm: Vec<i16>| {
-        for step in pcm.chunks(STEP * usize::from(settings.channels)) {
+    let step = STEP * usize::from(settings.channels);
+    levelled(&survey, source, settings, master.setting, stop, |pcm| {
+        pcm.chunks(step).try_for_each(|step| {
             check(stop)?;
-            rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))?;
-        }
-        Ok(())
-    };
-    while let Some(block) = replay.next()? {
-        check(stop)?;
-        feed(level.push(&block))?;
-    }
-    feed(level.finish())?;
+            rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))
+        })
+    })?;
     rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
     Ok(Encoded { samples: cut.samples(), lead: survey.lead(), mastered: mastered(&survey, &master) })
 }

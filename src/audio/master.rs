@@ -3,10 +3,10 @@
 use std::sync::atomic::AtomicBool;
 
 use super::{
-    Error, Settings, Source, check,
-    level::{Level, Setting, fade_samples, from_i16},
+    Error, Settings, Source,
+    level::{Setting, fade_samples, from_i16},
     measure::{Measured, Meter},
-    pass::{Replay, Survey},
+    pass::{Survey, levelled},
 };
 
 /// No item is lifted by more, in dB.
@@ -111,16 +111,12 @@ impl Master {
         setting: Setting,
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
-        let mut level = Level::new(settings, survey.len(), setting);
         let mut meter = Meter::new(settings);
-        let mut replay = Replay::new(survey, source, settings)?;
-        let mut add = |pcm: Vec<i16>| meter.add(&pcm.into_iter().map(from_i16).collect::<Vec<_>>());
-        while let Some(block) = replay.next()? {
-            check(stop)?;
-            add(level.push(&block));
-        }
-        add(level.finish());
-        let (measured, reduction_db) = (meter.finish(), level.reduction_db());
+        let reduction_db = levelled(survey, source, settings, setting, stop, |pcm| {
+            meter.add(&pcm.into_iter().map(from_i16).collect::<Vec<_>>());
+            Ok(())
+        })?;
+        let measured = meter.finish();
         let loudness = measured.loudness.integrated(0.0);
         Ok(Self { setting, loudness, true_peak: measured.true_peak, reduction_db, below_target: None })
     }

@@ -2,7 +2,7 @@
 
 use std::{
     borrow::Cow,
-    io,
+    io, mem,
     ops::Range,
     slice,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -10,8 +10,9 @@ use std::{
 
 use super::{
     Error, Flaws, Settings, Source, check,
-    level::from_i16,
+    level::{Level, Setting, from_i16},
     measure::{Measured, Meter},
+    pipe::{self, Outlet},
     shape::Shaper,
 };
 
@@ -37,18 +38,26 @@ impl<'a> Survey<'a> {
         stop: &AtomicBool,
         room: &'a Room,
     ) -> Result<Self, Error> {
-        let mut shaper = Shaper::inspecting(source.open()?, settings);
         let mut meter = Meter::new(settings);
         let mut kept = Some(Kept { blocks: Vec::new(), bytes: 0, room });
-        while let Some(block) = shaper.next()? {
-            check(stop)?;
+        let shaped = |outlet: &mut Outlet<f32>| {
+            let mut shaper = Shaper::inspecting(source.open()?, settings);
+            while let Some(block) = shaper.next()? {
+                check(stop)?;
+                outlet.give(block)?;
+            }
+            Ok(shaper.finish())
+        };
+        let mut found = pipe::run(shaped, |block| {
             meter.add(&block);
-            kept = kept.and_then(|kept| kept.with(block));
-        }
+            kept = kept.take().and_then(|kept| kept.with(block));
+            Ok(())
+        })?;
         let measured = meter.finish();
         let range = encoded_range(&measured, settings)?;
-        let flaws = shaper.flaws(measured.loudness.integrated(0.0));
-        Ok(Self { measured, warnings: shaper.warnings(), flaws, range, kept })
+        let warnings = mem::take(&mut found.warnings);
+        let flaws = found.flaws(measured.loudness.integrated(0.0));
+        Ok(Self { measured, warnings, flaws, range, kept })
     }
 
     /// How many samples of silence are left out in front.
@@ -203,6 +212,28 @@ impl<'a> Replay<'a> {
         }
         Ok(Some(Cow::Owned(block[encoded].to_vec())))
     }
+}
+
+/// Another pass at a level: hands what is levelled to `take`, and gives the most that the level was lowered, in dB.
+pub(super) fn levelled(
+    survey: &Survey<'_>,
+    source: &dyn Source,
+    settings: &Settings,
+    setting: Setting,
+    stop: &AtomicBool,
+    take: impl FnMut(Vec<i16>) -> Result<(), Error>,
+) -> Result<f64, Error> {
+    let level = |outlet: &mut Outlet<i16>| {
+        let mut level = Level::new(settings, survey.len(), setting);
+        let mut replay = Replay::new(survey, source, settings)?;
+        while let Some(block) = replay.next()? {
+            check(stop)?;
+            outlet.give(level.push(&block))?;
+        }
+        outlet.give(level.finish())?;
+        Ok(level.reduction_db())
+    };
+    pipe::run(level, take)
 }
 
 fn changed() -> Error {

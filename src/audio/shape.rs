@@ -17,6 +17,26 @@ pub(super) struct Shaper<'a> {
     frames: u64,
 }
 
+/// What was found on the way through a source.
+#[derive(Debug)]
+pub(super) struct Found {
+    /// What was odd, a sentence each.
+    pub(super) warnings: Vec<String>,
+    inspector: Option<Inspector>,
+    /// What the stream itself tells of its flaws.
+    told: Flaws,
+}
+
+impl Found {
+    /// What is wrong or odd about the source, of which `loudness` was measured in LUFS.
+    pub(super) fn flaws(self, loudness: Option<f64>) -> Flaws {
+        match self.inspector {
+            Some(inspector) => inspector.finish(loudness, self.told),
+            None => self.told,
+        }
+    }
+}
+
 impl<'a> Shaper<'a> {
     pub(super) fn new(stream: Box<dyn Stream + 'a>, settings: &Settings) -> Self {
         let (rate, channels) = (settings.rate, usize::from(settings.channels));
@@ -48,22 +68,13 @@ impl<'a> Shaper<'a> {
         Ok(Some(shaped))
     }
 
-    /// What was odd, a sentence each.
-    pub(super) fn warnings(&self) -> Vec<String> {
+    /// What was found on the way.
+    pub(super) fn finish(self) -> Found {
         let mut warnings = self.stream.warnings();
         if self.muted > 0 {
             warnings.push(format!("{} samples beyond +12 dBFS or not finite were muted", self.muted));
         }
-        warnings
-    }
-
-    /// What is wrong or odd about the source, of which `loudness` was measured in LUFS.
-    pub(super) fn flaws(&self, loudness: Option<f64>) -> Flaws {
-        let so_far = Flaws { muted: self.muted, ..self.stream.flaws() };
-        match &self.inspector {
-            Some(inspector) => inspector.finish(loudness, so_far),
-            None => so_far,
-        }
+        Found { warnings, inspector: self.inspector, told: Flaws { muted: self.muted, ..self.stream.flaws() } }
     }
 
     fn shape(&mut self, mut block: Block) -> Result<Vec<f32>, Error> {

@@ -209,7 +209,7 @@ fn segments_in_a_row_are_the_encoders_output_byte_for_byte() {
     let mut encoder = encode::Encoder::open(44_100, 2, 128_000).unwrap();
     let mut unsegmented = Vec::new();
     let setting = level::Setting { gain_db: 0.0, ceiling_db: None };
-    let pcm = Level::new(&plain(), pcm.0.samples.len() as u64 / 2, setting).push(&pcm.0.samples);
+    let pcm = level::Level::new(&plain(), pcm.0.samples.len() as u64 / 2, setting).push(&pcm.0.samples);
     encoder.push(&pcm, &mut unsegmented).unwrap();
     encoder.finish(&mut unsegmented).unwrap();
     assert!(frames(parts, 44_100) == unsegmented);

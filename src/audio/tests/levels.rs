@@ -12,13 +12,12 @@ fn encoder_input(source: &dyn Source, settings: &Settings) -> (Master, Vec<f32>)
     let (stop, room) = (AtomicBool::new(false), Room::new(KEPT_BYTES));
     let survey = Survey::of(source, settings, &stop, &room).unwrap();
     let master = Master::of(&survey, source, settings, &stop).unwrap();
-    let mut level = Level::new(settings, survey.len(), master.setting);
-    let mut replay = Replay::new(&survey, source, settings).unwrap();
     let mut pcm = Vec::new();
-    while let Some(block) = replay.next().unwrap() {
-        pcm.extend(level.push(&block));
-    }
-    pcm.extend(level.finish());
+    let mut take = |levelled| {
+        pcm.extend::<Vec<i16>>(levelled);
+        Ok(())
+    };
+    levelled(&survey, source, settings, master.setting, &stop, &mut take).unwrap();
     assert_eq!(pcm.len() as u64, survey.len() * u64::from(settings.channels));
     (master, pcm.into_iter().map(from_i16).collect())
 }
