@@ -13,6 +13,7 @@ use std::{
 
 pub use audition::audition;
 use cut::Cut;
+pub use fingerprint::Fingerprint;
 pub use flaws::Flaws;
 use master::Master;
 use pass::{Room, Survey, levelled};
@@ -23,6 +24,7 @@ mod cut;
 pub mod decode;
 mod encode;
 pub mod excerpt;
+mod fingerprint;
 mod flaws;
 mod foreign;
 mod level;
@@ -152,6 +154,8 @@ pub struct Encoded {
     pub lead: u64,
     /// Its levels, and what is wrong with its source.
     pub mastered: Mastered,
+    /// What its source sounds like.
+    pub fingerprint: Fingerprint,
 }
 
 /// What was done to an item and why.
@@ -251,7 +255,8 @@ fn encode_keeping(
         })
     })?;
     rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
-    Ok(Encoded { samples: cut.samples(), lead: survey.lead(), mastered: mastered(&survey, &master) })
+    let (mastered, fingerprint) = (mastered(&survey, &master), survey.fingerprint.clone());
+    Ok(Encoded { samples: cut.samples(), lead: survey.lead(), mastered, fingerprint })
 }
 
 fn mastered(survey: &Survey<'_>, master: &Master) -> Mastered {

@@ -20,6 +20,7 @@ use crate::{
 };
 
 pub use check::{Damage, check};
+pub use duplicates::{Pair, copies};
 pub use garbage::Aired;
 pub use generated::generated;
 pub use overrides::Overrides;
@@ -30,6 +31,7 @@ pub use split::{Recorded, Split, split};
 
 mod check;
 mod desk;
+mod duplicates;
 mod files;
 mod garbage;
 mod generated;

@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Error, Flaws, Settings, Source, check,
+    Error, Fingerprint, Flaws, Settings, Source, check,
+    fingerprint::Taker,
     level::{Level, Setting, from_i16},
     measure::{Measured, Meter},
     pipe::{self, Outlet},
@@ -24,6 +25,8 @@ pub(super) struct Survey<'a> {
     pub(super) warnings: Vec<String>,
     /// The same in figures, and what is wrong with the samples.
     pub(super) flaws: Flaws,
+    /// What it sounds like.
+    pub(super) fingerprint: Fingerprint,
     /// Samples that are encoded.
     range: Range<u64>,
     /// The PCM, if there is room for it.
@@ -39,6 +42,7 @@ impl<'a> Survey<'a> {
         room: &'a Room,
     ) -> Result<Self, Error> {
         let mut meter = Meter::new(settings);
+        let mut taker = Taker::new(settings.rate, usize::from(settings.channels))?;
         let mut kept = Some(Kept { blocks: Vec::new(), bytes: 0, room });
         let shaped = |outlet: &mut Outlet<f32>| {
             let mut shaper = Shaper::inspecting(source.open()?, settings);
@@ -50,6 +54,7 @@ impl<'a> Survey<'a> {
         };
         let mut found = pipe::run(shaped, |block| {
             meter.add(&block);
+            taker.add(&block);
             kept = kept.take().and_then(|kept| kept.with(block));
             Ok(())
         })?;
@@ -57,7 +62,7 @@ impl<'a> Survey<'a> {
         let range = encoded_range(&measured, settings)?;
         let warnings = mem::take(&mut found.warnings);
         let flaws = found.flaws(measured.loudness.integrated(0.0));
-        Ok(Self { measured, warnings, flaws, range, kept })
+        Ok(Self { measured, warnings, flaws, fingerprint: taker.finish(), range, kept })
     }
 
     /// How many samples of silence are left out in front.

@@ -132,6 +132,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     } else if !child {
         if options.report {
             setup::qualities(&layout).iter().for_each(|quality| say(&quality.to_string()));
+            setup::copies(&layout).iter().for_each(|(one, other)| say(&format!("{one} sounds like {other}")));
         }
         summary(&report, options.dry_run);
     }
@@ -222,6 +223,7 @@ fn json(layout: &Layout, report: &Report) -> anyhow::Result<String> {
         "recordings": setup::qualities(layout),
         "skipped": report.skipped,
         "unsettled": report.unsettled,
+        "copies": setup::copies(layout),
         "notices": report.notices,
     });
     Ok(serde_json::to_string_pretty(&document)?)

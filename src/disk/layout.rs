@@ -219,6 +219,11 @@ impl Store {
         self.item(id).join("cover")
     }
 
+    /// What an item sounds like.
+    pub fn fingerprint(&self, id: &str) -> PathBuf {
+        self.item(id).join("fingerprint")
+    }
+
     /// The folder of an item's VOD lists.
     pub fn streams(&self, id: &str) -> PathBuf {
         self.item(id).join("stream")

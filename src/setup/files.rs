@@ -12,7 +12,7 @@ use std::{
 use super::{
     Error, Job, Options, Progress, Report, Skipped, Tools, check,
     desk::{Desk, Outcome},
-    garbage,
+    duplicates, garbage,
     item::{Bench, Failure},
     listing::{Listing, fits, leaving},
     pool,
@@ -94,6 +94,8 @@ struct Run<'a> {
     failed: HashMap<String, String>,
     /// Paths whose old entry stays: what is there now cannot be read, or is being written.
     held: HashSet<String>,
+    /// Items that were made just now.
+    made: HashSet<String>,
     /// Paths that are left out because it is written beside them.
     excluded: HashSet<String>,
     published: Option<Time>,
@@ -135,6 +137,7 @@ impl<'a> Run<'a> {
             listing: Listing::default(),
             failed: HashMap::new(),
             held: HashSet::new(),
+            made: HashSet::new(),
             excluded: HashSet::new(),
             published: None,
             report: Report::default(),
@@ -207,6 +210,9 @@ impl<'a> Run<'a> {
             Outcome::Item { line, encoded } => {
                 *if encoded { &mut self.report.encoded } else { &mut self.report.ready } += 1;
                 self.listing.add_entry(entry(&line.id));
+                if encoded {
+                    self.made.insert(line.id.clone());
+                }
                 self.listing.add_item(line);
             }
             Outcome::Same { id } => self.listing.add_entry(entry(&id)),
@@ -281,6 +287,7 @@ impl<'a> Run<'a> {
         (self.report.entries, self.report.items) = (entries.len(), items.len());
         self.report.order = self.publisher.publish(listing, self.old.as_ref())?;
         (self.tools.tell)(&Progress::Published { entries: self.report.entries, complete: true });
+        self.report.notices.extend(duplicates::notices(self.publisher.store, &self.made));
         let keep = if self.options.prune { Span(0) } else { garbage::keep_for(self.tools.retention) };
         self.tidy_up(keep)?;
         Ok(self.sorted_report())

@@ -188,7 +188,7 @@ impl<'a> Bench<'a> {
         disk::sweep(&self.store.streams(&work.id))?;
         let Recipe { settings, part, pipeline } = self.recipe(work.kind, work.overrides);
         let source = Excerpt { source: work.source, part };
-        let (Encoded { mastered, lead, .. }, renditions) = self.encode(&source, &settings, stop)?;
+        let (Encoded { mastered, lead, fingerprint, .. }, renditions) = self.encode(&source, &settings, stop)?;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -200,6 +200,7 @@ impl<'a> Bench<'a> {
             self.disk.place(&self.store.stream(&work.id, &rendition.stream(settings.rate)), list.as_bytes())?;
         }
         self.disk.sync_folder(&self.store.streams(&work.id))?;
+        self.disk.place(&self.store.fingerprint(&work.id), &fingerprint.to_bytes())?;
         let mut meta = Meta::new(
             work.id,
             pipeline,

@@ -12,6 +12,7 @@ use world::{Station, job, tree};
 mod chapters;
 mod crash;
 mod damage;
+mod duplicates;
 mod garbage;
 mod generator;
 mod keeping;

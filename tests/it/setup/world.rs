@@ -268,12 +268,17 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 /// A tone with a beat, mono, 16 bit, 44.1 kHz.
 pub(crate) fn wav(hertz: u32, millis: u32) -> Vec<u8> {
-    let count = 44_100 * millis / 1_000;
     let tone = |at: u32| {
         let phase = f64::from(at) * f64::from(hertz) / 44_100.0 * std::f64::consts::TAU;
         let beat = 0.4 + 0.3 * (f64::from(at) / 9_000.0).sin();
-        ((phase.sin() * beat * 20_000.0) as i16).to_le_bytes()
+        (phase.sin() * beat * 20_000.0) as i16
     };
+    wav_of((0..44_100 * millis / 1_000).map(tone))
+}
+
+/// Mono, 16 bit, 44.1 kHz.
+pub(crate) fn wav_of(samples: impl ExactSizeIterator<Item = i16>) -> Vec<u8> {
+    let count = samples.len() as u32;
     let mut bytes = Vec::new();
     bytes.extend(b"RIFF");
     bytes.extend((36 + count * 2).to_le_bytes());
@@ -282,6 +287,6 @@ pub(crate) fn wav(hertz: u32, millis: u32) -> Vec<u8> {
     bytes.extend(88_200u32.to_le_bytes());
     bytes.extend(b"\x02\0\x10\0data");
     bytes.extend((count * 2).to_le_bytes());
-    bytes.extend((0..count).flat_map(tone));
+    bytes.extend(samples.flat_map(i16::to_le_bytes));
     bytes
 }
