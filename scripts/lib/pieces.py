@@ -8,6 +8,8 @@ from standin import tone
 from station import need
 
 TRACK_SECONDS = (14, 23, 17, 31, 19, 26)
+# As long as music mostly is.
+LONG_TRACK_SECONDS = (190, 215, 175)
 JINGLE_SECONDS = (4, 6, 5)
 TRACKS_A_JINGLE = 3
 
@@ -18,13 +20,13 @@ def cache():
     return Path(os.environ.get("IPFS_RADIO_CACHE") or Path(home) / "ipfs-radio")
 
 
-def lay(folder, seconds):
+def lay(folder, seconds, track_seconds=TRACK_SECONDS):
     """Fills music/ and jingles/ of a station's folder with at least `seconds` of programme that do not repeat."""
     need("ffmpeg", "ffmpeg")
     index = laid = 0
     while laid < seconds:
         jingle = index % (TRACKS_A_JINGLE + 1) == 0
-        lengths = JINGLE_SECONDS if jingle else TRACK_SECONDS
+        lengths = JINGLE_SECONDS if jingle else track_seconds
         length = lengths[index % len(lengths)]
         name = f"{index:03d}.flac"
         target = folder / ("jingles" if jingle else "music") / name
