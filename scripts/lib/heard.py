@@ -1,0 +1,175 @@
+"""Decoding clients at a station that is killed again and again, and at its mirror: what each of them hears of it."""
+
+import functools
+import json
+import os
+import random
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+import urllib.parse
+from pathlib import Path
+
+import coded
+import listening
+import sound
+from dht import dht, findable
+from playlist import fetch, parse
+from station import Station, binary
+
+# Between two kills, in seconds; how long the station stays away, at every fourth of them.
+EVERY, AWAY = (5, 25), 30
+WARM = 40
+# ffmpeg goes on with a list that does not go on, and does not wait for one that does not come.
+PATIENT = ("-prefer_x_start", "1", "-max_reload", "10000", "-m3u8_hold_counters", "10000")
+listening.PLAIN["ffmpeg-patient"] = (functools.partial(listening.ffmpeg, options=PATIENT), 0.04)
+# (client, where, whether it must hear nothing). `again` is what any client is that asks again for a list that did not come.
+CLIENTS = (("again", "station", True), ("again", "mirror", True), ("ffmpeg-patient", "mirror", True), ("mpv", "mirror", True), ("vlc", "mirror", True),
+           ("ffmpeg-patient", "station", False), ("mpv", "station", False), ("vlc", "station", False), ("gstreamer", "station", False))
+
+
+class Again(threading.Thread):
+    """Plays in real time from HOLD-BACK before the end, fetches a segment after the other, at most 30 s ahead, and asks again for
+    whatever does not come. What it has played is decoded afterwards."""
+
+    AHEAD = 30
+
+    def __init__(self, url):
+        super().__init__(daemon=True)
+        self.url, self.over = url, threading.Event()
+        self.bodies, self.dry, self.skipped, self.retried = [], [], 0, 0
+
+    def run(self):
+        number = plays = None
+        while not self.over.wait(0.2):
+            try:
+                live = parse(fetch(self.url, 5).decode())
+                if number is None:
+                    end = live.segments[-1].begins + live.segments[-1].seconds
+                    number = next(s.number for s in live.segments if s.begins + s.seconds > end - live.hold_back)
+                self.skipped += max(0, live.first - number)
+                number = max(number, live.first)
+                for segment in live.segments[number - live.first :]:
+                    if plays and plays - time.monotonic() > self.AHEAD:
+                        break
+                    body = fetch(urllib.parse.urljoin(self.url, segment.uri), 10)
+                    now = time.monotonic()
+                    if plays and now > plays:
+                        self.dry.append(round(now - plays, 3))
+                    plays = max(now, plays or now) + segment.seconds
+                    self.bodies.append(body)
+                    number += 1
+            except (OSError, ValueError, IndexError, StopIteration):
+                self.retried += 1
+
+    def judge(self, book):
+        ear = coded.Ear(book)
+        ear.hear(coded.decode(b"".join(self.bodies)))
+        why = [f"dry for {length} s" for length in self.dry[:3]] + ([f"{self.skipped} segments had left the list"] if self.skipped else [])
+        return ear.seconds, why + [f"at {at} s: {what}" for at, what in ear.faults[:3]], f"asked {self.retried} times in vain"
+
+
+def fate(station, kills, chance, told):
+    """Kills the station, and starts it again."""
+    for number in range(kills):
+        time.sleep(chance.uniform(*EVERY))
+        station.process.kill()
+        station.process.wait()
+        time.sleep(chance.uniform(0, AWAY) if number % 4 == 3 else 0)
+        told.append(station.start())
+
+
+def frames(client, book):
+    """What an ear hears frame by frame, of a client that gives out what it decoded as it is."""
+    ear = coded.Ear(book)
+    with open(client.pcm, "rb") as pcm:
+        while piece := pcm.read(1 << 20):
+            ear.hear(piece)
+    return [f"at {at} s: {what}" for at, what in ear.faults[:3]]
+
+
+def part(options, out, kills):
+    """Returns whether all who must hear nothing of it heard nothing."""
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    wanted = options.clients.split(",") if options.clients else [name for name, *_ in CLIENTS]
+    seconds = WARM + kills * (sum(EVERY) / 2) + kills / 4 * AWAY / 2 + 20
+    with tempfile.TemporaryDirectory() as scratch, dht() as address:
+        scratch = Path(scratch)
+        scratch.chmod(0o755)
+        coded.lay(scratch / "station")
+        station, mirror = Station(scratch / "station", peer=findable(address)), Station(scratch / "mirror", peer=findable(address))
+        subprocess.run([binary(), "--dir", str(station.folder), "setup"], check=True, stdout=subprocess.DEVNULL)
+        book = coded.Book(station.folder)
+        try:
+            station.start()
+            mirror.start("--follow", station.status["station"])
+            return listen(station, mirror, book, wanted, seconds, kills, options, out, scratch)
+        finally:
+            for node in (mirror, station):
+                if node.process:
+                    node.stop()
+                    shutil.copy(node.log, out / f"{node.folder.name}.log")
+
+
+def listen(station, mirror, book, wanted, seconds, kills, options, out, scratch):
+    source = sound.Source(mirror.stream)
+    began = time.time()
+    source.look()
+    nodes, rows, told = {"station": station, "mirror": mirror}, [], []
+    for name, where, must in CLIENTS:
+        if name not in wanted:
+            continue
+        if name == "again":
+            client = Again(nodes[where].stream)
+            client.start()
+        else:
+            client = listening.Client(f"{name}-{where}", name, nodes[where].url, nodes[where].stream, out, scratch, seconds)
+        rows.append((name, where, must, client))
+    time.sleep(WARM)
+    killing = threading.Thread(target=fate, args=(station, kills, random.Random(options.seed), told))
+    killing.start()
+    ends = began + seconds + 5
+    while time.time() < ends or killing.is_alive():
+        time.sleep(5)
+        source.look()
+    killing.join()
+    for name, _, _, client in rows:
+        if name == "again":
+            client.over.set()
+            client.join()
+        else:
+            client.wait()
+    source.look()
+    source.decode(began - 90)
+    print(f"{len(told)} kills in {seconds:.0f} s; back after {sorted(told)[len(told) // 2]:.2f} s in the median, {max(told):.2f} s at most; "
+          f"load average {os.getloadavg()[0]:.1f}")
+    return table(rows, book, source, out)
+
+
+def table(rows, book, source, out):
+    passed, lines = True, []
+    print(f"{'client':<16} {'at':<8} {'seconds':>7} {'verdict':<10}")
+    for name, where, must, client in rows:
+        note = ""
+        if name == "again":
+            seconds, why, note = client.judge(book)
+        elif client.skipped:
+            print(f"{name:<16} {where:<8} {'':>7} not run: {client.skipped}")
+            continue
+        else:
+            client.judge(source)
+            seconds, why = client.heard.seconds, client.why
+            if name.startswith("ffmpeg") and client.pcm.exists():
+                why = why + frames(client, book)
+            if client.result.get("died"):
+                note = f"gives up after {client.result.get('played', 0):.0f} s"
+        word = "passed" if not why else "FAILED" if must else "heard it"
+        passed = passed and not (must and why)
+        lines.append({"client": name, "at": where, "must": must, "seconds": round(seconds, 1), "why": why, "note": note})
+        print(f"{name:<16} {where:<8} {seconds:7.1f} {word:<10} {note}" + "".join(f"\n{'':<34} {words}" for words in why[:6]))
+    (out / "table.json").write_text(json.dumps(lines, indent=1))
+    print(f"{'passed' if passed else 'failed'}: heard", flush=True)
+    return passed
