@@ -1,0 +1,210 @@
+"""Scenarios: a clock that jumps, a machine that sleeps, a folder into which somebody copies. For scripts/faults."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+from pieces import made
+from playlist import fetch, parse
+from standin import tone
+from station import binary
+from trial import LISTED, SEGMENT
+
+AHEAD = LISTED * SEGMENT
+DAY = 86400
+# Files that are copied into the folder: so many recordings, the rest copies of them under other names, and so many that are none.
+COPIED, RECORDINGS, RUBBISH = 20_000, 5, 100
+
+
+def jumps(live):
+    """Where the dates of a list do not go on, in seconds."""
+    pairs = zip(live.segments, live.segments[1:])
+    return [round(after.begins - before.begins - before.seconds, 1) for before, after in pairs
+            if abs(after.begins - before.begins - before.seconds) > 0.01]
+
+
+def stepped(trial, node, seconds):
+    """The wall clock steps; the list goes on as if nothing had been."""
+    trial.ill.wall_ns += round(seconds * 1e9)
+    trial.goes_on(node, 5)
+
+
+def clock_steps(trial):
+    """the wall clock steps by 1.5 s to a day, both ways: forward it is one jump, backward the dates stay ahead and the health says so"""
+    trial.exact = False
+    node = trial.station(ill=True)
+    node.start()
+    trial.observe(node)
+    for seconds in (1.5, -1.5, 45):
+        stepped(trial, node, seconds)
+    trial.wait("one jump", lambda: jumps(trial.listed(node)))
+    trial.is_well(node)
+    for seconds in (-90, -3600):
+        stepped(trial, node, seconds)
+    trial.tells(node, "clock: ", "ahead of the wall clock", "NTP")
+    stepped(trial, node, 3690)
+    trial.is_well(node)
+    stepped(trial, node, DAY)
+    trial.is_well(node)
+    # A restart finds the clock set back by a day: what is on air stays ahead.
+    last = trial.listed(node).segments[-1].begins
+    trial.ill.wall_ns -= round(DAY * 1e9)
+    node.stop()
+    node.start()
+    trial.goes_on(node)
+    trial.say(trial.listed(node).segments[-1].begins > last, "the dates went back over a restart")
+    trial.tells(node, "clock: ", "ahead of the wall clock", "NTP")
+
+
+def clock_ends(trial):
+    """the wall clock says 1970, then 2106, then what it is: on air all the time"""
+    trial.exact = False
+    node = trial.station(ill=True)
+    now = time.time()
+    trial.ill.wall_ns = -round((now - 600) * 1e9)
+    node.start()
+    trial.observe(node)
+    trial.goes_on(node, 5)
+    trial.ill.wall_ns = 0
+    trial.goes_on(node, LISTED + 5, 90)
+    trial.is_well(node)
+    trial.ill.wall_ns = round((136 * 365.25 * DAY - now) * 1e9)
+    trial.goes_on(node, 5)
+    trial.ill.wall_ns = 0
+    trial.tells(node, "clock: ", "ahead of the wall clock", "NTP")
+    trial.goes_on(node, 5)
+
+
+def suspend(trial):
+    """the machine sleeps for ten minutes: one jump, and the air is where the wall clock is"""
+    trial.exact = False
+    node = trial.station(ill=True)
+    node.start()
+    trial.observe(node)
+    trial.goes_on(node)
+    os.kill(node.process.pid, signal.SIGSTOP)
+    time.sleep(1)
+    # While it sleeps, the monotonic clock stands and the wall clock goes on.
+    trial.ill.wall_ns += round(600 * 1e9)
+    os.kill(node.process.pid, signal.SIGCONT)
+    began = time.monotonic()
+    jumped = trial.wait("one jump", lambda: jumps(trial.listed(node)))
+    trial.say(len(jumped) == 1 and 500 < jumped[0] < 620, f"jumped by {jumped}")
+    def dated():
+        now = time.time() + 600
+        return any(s.begins <= now < s.begins + s.seconds for s in trial.listed(node).segments)
+    trial.wait("the air to be where the wall clock is", dated, AHEAD + 30)
+    trial.figures["in_step_after_s"] = round(time.monotonic() - began, 1)
+    trial.is_well(node)
+    # The list went on without a break, and a player that was in it hears no hole; the dates alone have jumped.
+    trial.may_run_out = True
+
+
+def rss(node):
+    for line in open(f"/proc/{node.process.pid}/status"):
+        if line.startswith("VmRSS"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def copy_20000(trial):
+    """20 000 files are copied into the music folder while on air: all that are recordings are in the order, the others are named"""
+    node = trial.station()
+    node.start()
+    trial.observe(node)
+    before = rss(node)
+    music = node.folder / "music"
+    sources = [made("short", f"{index}-1", tone(90 + index, 1)).read_bytes() for index in range(RECORDINGS)]
+    began = time.monotonic()
+    for index in range(COPIED):
+        folder = music / f"{index // 1000:02d}"
+        folder.mkdir(exist_ok=True)
+        body = b"no recording" if index % (COPIED // RUBBISH) == 1 else sources[index % RECORDINGS]
+        (folder / f"{index:05d}.flac").write_bytes(body)
+    trial.figures["copied_in_s"] = round(time.monotonic() - began, 1)
+    order = node.folder / "processed" / "playlist.m3u"
+    def taken():
+        lines = [line for line in order.read_text().splitlines() if line.startswith("music/")]
+        return len(lines) >= COPIED - RUBBISH
+    trial.wait("all of them in the order", taken, 400)
+    trial.figures["in_the_order_after_s"] = round(time.monotonic() - began, 1)
+    trial.tells(node, "setup: ", "some files were skipped", "`ipfs-radio setup`")
+    trial.goes_on(node)
+    trial.figures["rss_mib"] = [before, rss(node)]
+    trial.say(rss(node) < before + 150, f"RSS went from {before} to {rss(node)} MiB")
+    for path in music.rglob("*.flac"):
+        if path.read_bytes() == b"no recording":
+            path.unlink()
+    trial.is_well(node, 200)
+
+
+def slow_copy(trial):
+    """one file is copied for half a minute, with pauses: it airs as a whole, and nothing stays wrong"""
+    node = trial.station()
+    node.start()
+    trial.observe(node)
+    body = made("pieces", "200-31", tone(200, 31)).read_bytes()
+    target = node.folder / "music" / "slow.flac"
+    with open(target, "wb") as file:
+        for part in range(10):
+            file.write(body[part * len(body) // 10 : (part + 1) * len(body) // 10])
+            file.flush()
+            time.sleep(3)
+    def whole():
+        manifest = json.loads((node.folder / "processed" / "manifest.json").read_text())
+        ids = [entry["id"] for entry in manifest["entries"] if entry["path"] == "music/slow.flac"]
+        return [item["samples"] / item["rate"] for item in manifest["items"] if item["id"] in ids]
+    seconds = trial.wait("all of it in the manifest", lambda: [s for s in whole() if s > 30.9], 150)
+    trial.say(abs(seconds[0] - 31) < 0.2, f"it is {seconds[0]} s long")
+    trial.is_well(node)
+
+
+def names(trial):
+    """hostile names, links that lead nowhere or back, files that are none: nothing gets out of its line, each is aired or named"""
+    node = trial.station()
+    music = node.folder / "music"
+    good = made("short", "0-1", tone(90, 1)).read_bytes()
+    aired = ["a\nmusic%2fb.flac\n#EXTINF:1,x.flac", "#EXTM3U.flac", "%41%0a.flac", "-rf.flac", "a b\tc.flac", "\u202e\u00e9\U0001d11e.flac",
+             "x" * 250 + ".flac", "..flac.flac", "back\\slash.flac", "\x7f\x01\x1b[2J.flac", "quote\",TITLE=\"x.flac", "'$(reboot)`.flac"]
+    for name in aired:
+        (music / name).write_bytes(good)
+    (music / os.fsdecode(b"\xff\xfe\x80.flac")).write_bytes(good)
+    (music / "empty.flac").write_bytes(b"")
+    (music / "rubbish.mp3").write_bytes(bytes(range(256)) * 40)
+    (music / "folder.flac").mkdir()
+    os.mkfifo(music / "pipe.flac")
+    (music / "gone.flac").symlink_to("/nowhere/at/all.flac")
+    (music / "loop").symlink_to(music)
+    (music / "self.flac").symlink_to(music / "self.flac")
+    (music / "outside.flac").symlink_to("/etc/passwd")
+    node.start()
+    trial.observe(node)
+    trial.tells(node, "setup: ", "some files were skipped")
+    run = subprocess.run([binary(), "--dir", str(node.folder), "setup"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
+    said = run.stdout + run.stderr
+    trial.say(run.returncode == 3, f"setup ends with {run.returncode}")
+    for name in ("empty.flac", "rubbish.mp3", "outside.flac"):
+        trial.say(name in said, f"setup does not name {name}")
+    trial.say("\x1b[2J" not in said, "setup prints control characters of a name")
+    manifest = json.loads((node.folder / "processed" / "manifest.json").read_text())
+    order = (node.folder / "processed" / "playlist.m3u").read_text().splitlines()
+    trial.say(len([e for e in manifest["entries"] if "loop" in e["path"]]) == 0, "a link back was followed")
+    paths = [line for line in order[1:] if not line.startswith("#EXTINF:")]
+    hostile = [path for path in paths if path.startswith(("music/", "jingles/")) is False]
+    trial.say(not hostile, f"lines of the order are no paths: {hostile[:3]}")
+    trial.say(len(manifest["entries"]) >= len(aired) and {*paths} and len(paths) >= len(manifest["entries"]), "the order has fewer lines than entries")
+    # One round of all of them: what is printed, listed and told of them is well-formed.
+    for place in ("/now.json", "/status.json"):
+        json.loads(fetch(node.url + place))
+    trial.goes_on(node, 10, 60)
+    trial.say(all("\x1b" not in line for line in parse(fetch(node.stream).decode()).text), "the list has control characters")
+    for path in ("empty.flac", "rubbish.mp3", "outside.flac", "gone.flac", "self.flac", "pipe.flac", "loop"):
+        (music / path).unlink()
+    shutil.rmtree(music / "folder.flac")
+    trial.is_well(node)
+
+
+SCENARIOS = {"clock": clock_steps, "clock-ends": clock_ends, "suspend": suspend, "copy-20000": copy_20000, "slow-copy": slow_copy, "names": names}

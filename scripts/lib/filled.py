@@ -1,0 +1,3 @@
+"""Scenarios: a disk that is full or slow. For scripts/faults."""
+
+SCENARIOS = {}
