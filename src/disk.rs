@@ -15,10 +15,12 @@ use std::{
     },
 };
 
+pub use ballast::Ballast;
 pub use fuse::Fuse;
 pub use layout::{Layout, Store, create_private_folder};
 pub use lock::{Lock, is_held};
 
+mod ballast;
 mod fuse;
 mod layout;
 pub mod ledger;

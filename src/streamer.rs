@@ -25,8 +25,10 @@ use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records, Store},
     radio::{
+        pace::Pace,
         programme::{Order, Slot},
         receipt::Body,
+        rules::Rules,
         segment::Item,
         status::OnAir,
         time::{Span, Time},
@@ -44,12 +46,14 @@ pub mod identity;
 mod keeper;
 mod lanes;
 mod notes;
+mod numbers;
 mod offer;
 pub mod preview;
 mod publisher;
 mod repairs;
 mod shelf;
 mod start;
+mod steward;
 mod supply;
 mod witness;
 mod writer;
@@ -114,6 +118,8 @@ struct Streamer {
     keep_lists: Span,
     writer: Writer,
     notes: Notes,
+    /// Whether the disk keeps up.
+    pace: Pace,
     shows: watch::Sender<Option<Shown>>,
     rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
@@ -165,6 +171,7 @@ impl Streamer {
             let now = self.clock.now();
             match timeline.poll(now) {
                 Action::Wait(until, why) => {
+                    tell_pace(&self.notes, &mut self.pace, timeline.rules(), now.station);
                     if why == Why::Nothing {
                         self.notes.raise("air", "there is nothing to air: no entry of the order can, and no filler");
                     }
@@ -178,7 +185,7 @@ impl Streamer {
                     let late = timeline.rules().skew().0 as i64 / 1_000;
                     if skew.abs() > late {
                         let seconds = skew / 1_000;
-                        self.notes.raise("clock", format!("the dates on air are {seconds} s ahead of the wall clock"));
+                        self.notes.raise("clock", clock_words(seconds));
                     } else {
                         self.notes.clear("clock");
                     }
@@ -193,6 +200,8 @@ impl Streamer {
                     });
                 }
                 Action::Store(segments, lists) => {
+                    let samples = segments.iter().map(|segment| u64::from(segment.samples)).sum();
+                    self.pace.begins(now.station, Span::of_samples(samples, timeline.rules().rate));
                     let (supply, events, shelf) = (self.supply.clone(), events.clone(), self.shelf.clone());
                     let until = now.station.plus(self.keep_lists);
                     task::spawn(async move {
@@ -203,6 +212,7 @@ impl Streamer {
                     });
                 }
                 Action::Record(bodies) => {
+                    self.pace.begins(now.station, Span(0));
                     let (writer, events) = (self.writer.clone(), events.clone());
                     task::spawn(async move {
                         let event = record(writer, bodies).await;
@@ -214,6 +224,9 @@ impl Streamer {
     }
 
     fn handle(&mut self, event: Event) {
+        if let Event::Stored | Event::NotStored(_) | Event::Missing(..) | Event::Recorded | Event::NotRecorded(_) = &event {
+            self.pace.ends(self.clock.now().station);
+        }
         match &event {
             Event::Missing(index, why) => {
                 let entry = self.timeline.as_ref().and_then(|timeline| timeline.planned_entry(*index)).cloned();
@@ -222,7 +235,10 @@ impl Streamer {
                     self.fails(&entry.path, Ill { airs: true, why: format!("breaks off: {why}; {hint}") });
                 }
             }
-            Event::NotStored(why) => self.notes.raise("repo", format!("segments cannot be stored: {why}")),
+            Event::NotStored(why) => {
+                self.notes.raise("repo", format!("segments cannot be stored: {why}"));
+                self.shelf.tell_refused();
+            }
             Event::Stored => self.notes.clear("repo"),
             Event::NotRecorded(why) => self.notes.raise("ledger", why.clone()),
             Event::Recorded => self.notes.clear("ledger"),
@@ -415,6 +431,29 @@ fn tell(upcoming: &watch::Sender<Vec<Slot>>, ahead: Vec<Slot>) {
         *told = ahead;
         other
     });
+}
+
+/// Says whether the disk is too slow.
+fn tell_pace(notes: &Notes, pace: &mut Pace, rules: &Rules, now: Time) {
+    if !pace.is_slow(now) {
+        return notes.clear("slow disk");
+    }
+    let (allowed, ahead) = (pace.least().0 as f64 / 1e6, rules.look_ahead * rules.segment_seconds);
+    notes.raise(
+        "slow disk",
+        format!(
+            "segments or receipts take more than {allowed} s to become durable; listeners hear it when the {ahead} s that are \
+             listed ahead are used up; see what else writes to the disk of state/, or move the station to a faster one"
+        ),
+    );
+}
+
+/// What there is to do about dates that are ahead of the wall clock; behind it they are healed by a jump.
+fn clock_words(seconds: i64) -> String {
+    format!(
+        "the dates on air are {seconds} s ahead of the wall clock, which has been set back; nobody hears it, and they are right \
+         again when it has caught up; see that NTP keeps it right"
+    )
 }
 
 async fn record(writer: Writer, bodies: Vec<Body>) -> Event {

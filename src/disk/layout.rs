@@ -127,6 +127,11 @@ impl Layout {
         self.state().join("ipfs")
     }
 
+    /// Room that is held for when the disk is full.
+    pub fn ballast(&self) -> PathBuf {
+        self.state().join("ballast")
+    }
+
     /// What a mirror has verified last; only a mirror has it.
     pub fn follow(&self) -> PathBuf {
         self.state().join("follow.json")

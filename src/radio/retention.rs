@@ -10,26 +10,68 @@ use std::{
 
 use cid::Cid;
 
-use super::time::Time;
+use super::time::{Span, Time};
+
+/// For how long blocks are kept after they were on air.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Keep {
+    /// At least, also when there is no room.
+    pub least: Span,
+    /// As a rule.
+    pub usual: Span,
+}
 
 /// The blocks that are kept and until when.
 #[derive(Clone, Debug, Default)]
 pub struct Retention {
-    until: HashMap<Cid, Time>,
+    until: HashMap<Cid, Until>,
     queue: BinaryHeap<Reverse<(Time, Cid)>>,
+    short: bool,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Until {
+    least: Time,
+    usual: Time,
+}
+
+impl Until {
+    const fn due(self, short: bool) -> Time {
+        if short { self.least } else { self.usual }
+    }
 }
 
 impl Retention {
     /// Keeps `cid` at least until `until`. A block that airs again is kept again.
     pub fn keep(&mut self, cid: Cid, until: Time) {
+        self.keep_until(cid, Until { least: until, usual: until });
+    }
+
+    /// Keeps `cid` for as long as a block is kept that goes off air at `off_air`.
+    pub fn keep_aired(&mut self, cid: Cid, off_air: Time, keep: Keep) {
+        self.keep_until(cid, Until { least: off_air.plus(keep.least), usual: off_air.plus(keep.usual) });
+    }
+
+    fn keep_until(&mut self, cid: Cid, until: Until) {
         match self.until.entry(cid) {
             Entry::Vacant(free) => {
                 free.insert(until);
-                self.queue.push(Reverse((until, cid)));
+                self.queue.push(Reverse((until.due(self.short), cid)));
             }
             // Its place in the queue follows when its turn comes: a block has one, however often it is kept.
-            Entry::Occupied(mut held) => *held.get_mut() = until.max(*held.get()),
+            Entry::Occupied(mut held) => {
+                let held = held.get_mut();
+                *held = Until { least: until.least.max(held.least), usual: until.usual.max(held.usual) };
+            }
         }
+    }
+
+    /// From now on blocks are kept no longer than at least, if there is no room for more (`short`), or as a rule.
+    pub fn set_short(&mut self, short: bool) {
+        if short && !self.short {
+            self.queue = self.until.iter().map(|(cid, until)| Reverse((until.least, *cid))).collect();
+        }
+        self.short = short;
     }
 
     /// Lets go of up to `count` blocks whose time is over at `now`, oldest first.
@@ -41,8 +83,9 @@ impl Retention {
                 break;
             };
             self.queue.pop();
-            if let Some(later) = self.until.get(&cid).filter(|later| **later > until) {
-                self.queue.push(Reverse((*later, cid)));
+            let due = self.until.get(&cid).map(|held| held.due(self.short));
+            if let Some(later) = due.filter(|later| *later > until) {
+                self.queue.push(Reverse((later, cid)));
                 continue;
             }
             self.until.remove(&cid);
@@ -78,5 +121,27 @@ mod tests {
         (0..10_u8).for_each(|n| retention.keep(cid_of(RAW, &[n]), Time(u64::from(n))));
         assert_eq!(retention.expired(Time(100), 4).len(), 4);
         assert_eq!(retention.expired(Time(100), 40).len(), 6);
+    }
+
+    #[test]
+    fn without_room_what_has_aired_goes_when_it_may_and_nothing_sooner() {
+        let [old, new, list] = [b"1", b"2", b"3"].map(|text| cid_of(RAW, text));
+        let keep = Keep { least: Span(10), usual: Span(100) };
+        let mut retention = Retention::default();
+        retention.keep_aired(old, Time(1), keep);
+        retention.keep_aired(new, Time(50), keep);
+        retention.keep(list, Time(30));
+        assert_eq!(retention.expired(Time(29), 9), []);
+        retention.set_short(true);
+        assert_eq!(retention.expired(Time(29), 9), [old]);
+        // It airs again while there is no room.
+        retention.keep_aired(old, Time(45), keep);
+        assert_eq!(retention.expired(Time(54), 9), [list]);
+        assert_eq!(retention.expired(Time(55), 9), [old]);
+        retention.set_short(false);
+        assert_eq!(retention.expired(Time(149), 9), []);
+        retention.set_short(true);
+        assert_eq!(retention.expired(Time(149), 9), [new]);
+        assert!(retention.queue.is_empty() && retention.until.is_empty());
     }
 }

@@ -77,7 +77,9 @@ impl Identity {
                 .with_context(|| format!("the {name} key cannot be used; restore it with `ipfs-radio key import FILE`"))
         };
         let [peer, stream, station] = KEYS.map(key);
-        Ok(Self { peer: peer?, stream: stream?, station: station?, receipts: receipts(dir, may_create)? })
+        let receipts = receipts(dir, may_create)
+            .context("the receipts cannot be signed; restore their keys with `ipfs-radio key import FILE`");
+        Ok(Self { peer: peer?, stream: stream?, station: station?, receipts: receipts? })
     }
 
     /// The keys that sign and verify the receipts of a station; none where there is no file of them.
@@ -172,7 +174,7 @@ fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<Vec<SigningKey>> {
             save(dir, &made)?;
             made
         }
-        None => bail!("{} is missing; restore it with `ipfs-radio key import FILE`", dir.join(SECRETS).display()),
+        None => bail!("{} is missing", dir.join(SECRETS).display()),
     };
     signing(&secrets)
 }

@@ -90,7 +90,6 @@ pub(super) struct Publisher {
     pub(super) station: Named,
     pub(super) held: VecDeque<Held>,
     pub(super) shelf: Shelf,
-    pub(super) keep_segments: Span,
     pub(super) keep_lists: Span,
     pub(super) ttl: Span,
     pub(super) lifetime: Span,
@@ -219,7 +218,10 @@ impl Work {
                 let _ = self.publisher.node.notify_new_blocks(cids).await;
             }
             // The own gateway has the list in memory and goes on; the names stay where they are.
-            Err(error) => self.publisher.notes.raise("store", format!("a list cannot be stored: {error}")),
+            Err(error) => {
+                self.publisher.notes.raise("store", format!("a list cannot be stored: {error}"));
+                self.publisher.shelf.tell_refused();
+            }
         }
         let last = shown.snapshot.segments.last().map_or(0, |last| last.media_seq);
         tracing::info!(last, list = %rendered.list_cid, "list");
@@ -239,8 +241,8 @@ impl Work {
             let cid = aired.segment.cid;
             let rest = (aired.run.air_samples + aired.run.samples).saturating_sub(aired.air_end());
             let run_ends = off_air.plus(Span::of_samples(rest, axis.rate));
-            self.publisher.shelf.keep([cid], off_air.plus(self.publisher.keep_segments)).await;
-            self.publisher.shelf.keep([aired.run.list.0], run_ends.plus(self.publisher.keep_segments)).await;
+            self.publisher.shelf.keep_aired([cid], off_air).await;
+            self.publisher.shelf.keep_aired([aired.run.list.0], run_ends).await;
             let until = axis.date(aired.air_end());
             self.publisher.held.push_back(Held { cid, bytes: u64::from(aired.segment.bytes), until });
             fresh.push((cid, clock.until(axis.date(aired.air_samples))));
@@ -275,8 +277,7 @@ impl Work {
         let Some(last) = fresh.last() else { return };
         self.last_group = last.seq;
         for group in fresh {
-            let until = shown.by_station_clock(group.until).plus(self.publisher.keep_segments);
-            self.publisher.shelf.keep([group.cid], until).await;
+            self.publisher.shelf.keep_aired([group.cid], shown.by_station_clock(group.until)).await;
         }
         let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
         let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;

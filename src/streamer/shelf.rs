@@ -4,11 +4,14 @@
 use std::sync::Arc;
 
 use cid::Cid;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, Notify};
 
 use crate::{
     ipfs::{Blocks, Store},
-    radio::{retention::Retention, time::Time},
+    radio::{
+        retention::{Keep, Retention},
+        time::Time,
+    },
 };
 
 /// Blocks deleted in one go.
@@ -18,18 +21,46 @@ const EXPIRE_MAX: usize = 64;
 #[derive(Clone, Debug)]
 pub(super) struct Shelf {
     store: Store,
+    keep: Keep,
     retention: Arc<Mutex<Retention>>,
+    refused: Arc<Notify>,
 }
 
 impl Shelf {
-    pub(super) fn new(store: Store, retention: Retention) -> Self {
-        Self { store, retention: Arc::new(Mutex::new(retention)) }
+    pub(super) fn new(store: Store, keep: Keep, retention: Retention) -> Self {
+        Self { store, keep, retention: Arc::new(Mutex::new(retention)), refused: Arc::default() }
+    }
+
+    /// How long blocks are kept.
+    pub(super) const fn keeps(&self) -> Keep {
+        self.keep
     }
 
     /// Keeps blocks at least until `until`. Waits for a deletion under way: what is put afterwards stays.
     pub(super) async fn keep(&self, cids: impl IntoIterator<Item = Cid>, until: Time) {
         let mut retention = self.retention.lock().await;
         cids.into_iter().for_each(|cid| retention.keep(cid, until));
+    }
+
+    /// Keeps blocks that go off air at `off_air` for as long as there is room for them.
+    pub(super) async fn keep_aired(&self, cids: impl IntoIterator<Item = Cid>, off_air: Time) {
+        let mut retention = self.retention.lock().await;
+        cids.into_iter().for_each(|cid| retention.keep_aired(cid, off_air, self.keep));
+    }
+
+    /// Whether there is no room for more than must be kept.
+    pub(super) async fn set_short(&self, short: bool) {
+        self.retention.lock().await.set_short(short);
+    }
+
+    /// The repo has refused a block: perhaps there is no room.
+    pub(super) fn tell_refused(&self) {
+        self.refused.notify_one();
+    }
+
+    /// Waits until the repo has refused a block.
+    pub(super) async fn refused(&self) {
+        self.refused.notified().await;
     }
 
     /// Keeps all blocks that are there at least until `until`, whatever is known of them.
@@ -62,7 +93,7 @@ mod tests {
     async fn what_is_kept_again_before_it_is_put_again_is_not_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        let shelf = Shelf::new(store.clone(), Retention::default());
+        let shelf = Shelf::new(store.clone(), Keep::default(), Retention::default());
         let strange = (cid_of(RAW, b"strange"), Bytes::from_static(b"strange"));
         let old = (cid_of(RAW, b"old"), Bytes::from_static(b"old"));
         store.put(vec![strange.clone(), old.clone()]).await.unwrap();

@@ -23,9 +23,11 @@ use super::{
     identity::Identity,
     keeper::{Keeper, Tended},
     notes::Notes,
+    numbers,
     publisher::{Held, Named, Publisher, Which},
     repairs::Repairs,
     shelf::Shelf,
+    steward::Steward,
     supply::Supply,
     unfinished,
     witness::{self, Pace, Sequences, Witness},
@@ -39,7 +41,7 @@ use crate::{
         aired::Axis,
         checkpoint::CheckpointBody,
         echo::Echo,
-        history::{ABOVE, History, Kept},
+        history::{History, Kept},
         ledger::{
             Signer,
             desk::Desk,
@@ -47,8 +49,9 @@ use crate::{
             volume::Volume,
         },
         naming::{Naming, NamingRules},
+        pace::Pace,
         receipt::{Body, Receipt},
-        retention::Retention,
+        retention::{Keep, Retention},
         rules::Rules,
         status::{Network, OnAir, RouterSeen, SetupProgress, Status},
         time::Span,
@@ -57,7 +60,7 @@ use crate::{
 };
 
 /// How long the network is asked for what it knows of the station's names.
-const LOOKUP: Duration = Duration::from_secs(10);
+pub(super) const LOOKUP: Duration = Duration::from_secs(10);
 /// The least time for which what is told may reach nobody before it is a trouble.
 const PATIENCE_MIN: Span = Span::seconds(30);
 /// Reports of what others see that may wait for the publisher.
@@ -141,8 +144,8 @@ impl Fresh {
 
 /// What the ledger tells at start.
 #[derive(Debug, Default)]
-struct Past {
-    found: Recalled,
+pub(super) struct Past {
+    pub(super) found: Recalled,
     retention: Retention,
     held: VecDeque<Held>,
 }
@@ -208,6 +211,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         supply: streamer.supply.clone(),
         notes: base.notes.clone(),
     };
+    let steward = Steward::new(&settings.layout, base.shelf.clone(), base.notes.clone());
     let publisher = publisher(settings, base, progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
@@ -217,8 +221,10 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
             let making = children.run(silent, expects_music, stop.clone());
             let asking = seen_on_network(&witness, floors, stop.clone());
             let keeping = keeper.run(keeping, stop.clone());
+            let saving = steward.run(stop.clone());
             let watching = witness.clone().run(put.subscribe(), reporting, stop);
-            let (outcome, (), (), (), (), ()) = tokio::join!(streaming, publishing, making, asking, keeping, watching);
+            let (outcome, (), (), (), (), (), ()) =
+                tokio::join!(streaming, publishing, making, asking, keeping, watching, saving);
             node.stop().await;
             store.close().await;
             drop(lock);
@@ -239,7 +245,9 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
         stream: settings.identity.stream.name().to_string(),
         notary: Some(Arc::new(settings.identity.station.clone())),
     };
-    let (ledger, keep, signing) = (layout.ledger(), settings.keep_segments, signer.clone());
+    // Lists are kept for as long as anything must be.
+    let keep = Keep { least: settings.keep_lists, usual: settings.keep_segments };
+    let (ledger, signing) = (layout.ledger(), signer.clone());
     let required = settings.rules.receipts_required;
     let past = task::spawn_blocking(move || recall(&ledger, &signing, keep, required));
     let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
@@ -247,7 +255,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let mut past = past.await.context("reading the ledger")??;
     let another_epoch = another_epoch(layout, &settings.rules, &past)?;
     let rules = if another_epoch { settings.rules.clone() } else { rules_of(&settings.rules, &past, &notes) };
-    let first = first_numbers(settings, &past, &node).await;
+    let first = numbers::first(settings, &mut past, &node).await;
     // Of a chain that is damaged nobody knows where it ended: another one begins, far above what is known of it.
     let begins_anew = another_epoch || past.found.damage.is_some();
     let constants = Arc::new(OnceLock::new());
@@ -259,7 +267,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let epoch = past.found.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.found.history, &rules, &store, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
-    let shelf = Shelf::new(store.clone(), past.retention);
+    let shelf = Shelf::new(store.clone(), keep, past.retention);
     let held = past.held;
     let repairs = Repairs::new(clock, settings.setup && settings.auto_setup);
     Ok(Base { clock, notes, repairs, store, node, writer, told, rules, epoch, timeline, fresh, reserved, shelf, held })
@@ -294,6 +302,7 @@ fn streamer(
         keep_lists,
         writer: base.writer.clone(),
         notes: base.notes.clone(),
+        pace: Pace::new(base.rules.segment_seconds),
         shows,
         rendering,
         written,
@@ -327,7 +336,6 @@ fn publisher(
         station: named(settings.identity.station, settings.naming, base.reserved, others),
         held: base.held,
         shelf: base.shelf,
-        keep_segments: settings.keep_segments,
         keep_lists: settings.keep_lists,
         ttl: settings.ttl,
         lifetime: settings.naming.lifetime,
@@ -339,9 +347,9 @@ fn publisher(
 }
 
 /// Reads what the ledger tells. Unless receipts are `required`, no ledger keeps the station off the air.
-fn recall(dir: &Path, signer: &Signer, keep: Span, required: bool) -> anyhow::Result<Past> {
+fn recall(dir: &Path, signer: &Signer, keep: Keep, required: bool) -> anyhow::Result<Past> {
     let now = clock::wall();
-    let since = now.minus(Span(keep.0.max(BACK.0)));
+    let since = now.minus(Span(keep.usual.0.max(BACK.0)));
     let folder: Arc<dyn Volume> = Arc::new(Folder::new(dir));
     let mut past = Past::default();
     let found = read_back(&folder, signer, since, now, required, &mut |receipt, kept| {
@@ -353,16 +361,16 @@ fn recall(dir: &Path, signer: &Signer, keep: Span, required: bool) -> anyhow::Re
     if past.found.torn_bytes > 0 {
         tracing::warn!(bytes = past.found.torn_bytes, "a torn receipt was cut off");
     }
-    let gone = past.held.iter().take_while(|held| held.until.plus(keep) < now).count();
+    let gone = past.held.iter().take_while(|held| held.until.plus(keep.usual) < now).count();
     past.held.drain(..gone);
     Ok(past)
 }
 
 impl Past {
-    fn keep(&mut self, receipt: &Receipt, kept: Kept, axis: &Axis, keep: Span) {
-        self.retention.keep(kept.cid, kept.until.plus(keep));
+    fn keep(&mut self, receipt: &Receipt, kept: Kept, axis: &Axis, keep: Keep) {
+        self.retention.keep_aired(kept.cid, kept.until, keep);
         if let Some(Ok(file)) = kept.group.as_ref().map(|group| group_file(group, axis)) {
-            self.retention.keep(file.cid, file.until.plus(keep));
+            self.retention.keep_aired(file.cid, file.until, keep);
         }
         if let Body::Segment(segment) = &receipt.body {
             self.held.push_back(Held { cid: kept.cid, bytes: segment.byte_count, until: kept.until });
@@ -398,21 +406,6 @@ fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
         );
     }
     Rules { segment_seconds: axis.target_seconds, rate: axis.rate, ..wanted.clone() }
-}
-
-/// From where a station without a usable ledger counts: above all that was ever seen of it. Nothing of a fresh key was.
-async fn first_numbers(settings: &Settings, past: &Past, node: &Node) -> First {
-    let local = past.found.history.above(clock::wall());
-    // With a ledger at hand this only counts where another epoch begins.
-    if past.found.ledger.is_some() || !settings.known {
-        return local;
-    }
-    let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
-    let Some(numbers) = seen.and_then(|record| record.view().numbers) else { return local };
-    First {
-        media_seq: local.media_seq.max(numbers.media_sequence + ABOVE),
-        disc_seq: local.disc_seq.max(numbers.discontinuity_sequence + ABOVE),
-    }
 }
 
 fn writer(
@@ -497,7 +490,7 @@ fn unasked(router: &Router) -> RouterSeen {
     RouterSeen { url: router.url().into(), state: "not asked yet".into() }
 }
 
-fn witness(settings: &Settings, node: &Node) -> Witness {
+pub(super) fn witness(settings: &Settings, node: &Node) -> Witness {
     Witness {
         node: node.clone(),
         routers: settings.routers.clone(),

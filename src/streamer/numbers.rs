@@ -1,0 +1,71 @@
+//! From which numbers a start counts where its ledger does not tell, or tells of less than others have seen.
+
+use std::sync::Arc;
+
+use tokio::task;
+
+use super::{
+    publisher::Which,
+    start::{LOOKUP, Past, Settings, witness},
+};
+use crate::{
+    clock,
+    disk::ledger::Folder,
+    ipfs::{Node, Numbers},
+    radio::{
+        history::ABOVE,
+        ledger::{Ledger, volume::Volume},
+        time::Time,
+        timeline::First,
+    },
+};
+
+/// From where a station counts that does not go on where its ledger ends: above all that was ever seen of it. A ledger that
+/// ends before what others have seen is put aside. Nothing of a fresh key was seen, and nobody is asked while a list that
+/// the ledger tells of is still being heard.
+pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> First {
+    let local = past.found.history.above(clock::wall());
+    if !settings.known || (past.found.ledger.is_some() && !is_over(past, clock::wall())) {
+        return local;
+    }
+    let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
+    let Some(numbers) = seen.and_then(|record| record.view().numbers) else { return local };
+    if let Some(why) = outdated(past, numbers) {
+        put_aside(settings, past, why).await;
+    }
+    First {
+        media_seq: local.media_seq.max(numbers.media_sequence + ABOVE),
+        disc_seq: local.disc_seq.max(numbers.discontinuity_sequence + ABOVE),
+    }
+}
+
+/// Whether all that the ledger tells of has aired.
+fn is_over(past: &Past, now: Time) -> bool {
+    let position = past.found.history.clone().position();
+    position.is_some_and(|end| end.listed.last().is_some_and(|last| end.axis.date(last.air_end()) <= now))
+}
+
+/// Why the ledger cannot be gone on with, if others have seen a list that begins behind all that it tells of.
+fn outdated(past: &Past, seen: Numbers) -> Option<String> {
+    past.found.ledger.as_ref()?;
+    let last = past.found.history.clone().position()?.listed.pop()?;
+    (seen.media_sequence > last.first_seq).then(|| {
+        format!(
+            "the ledger ends with segment {}, and others have seen a list that begins with {}: it is from an old backup, or its \
+             end could not be written, so that numbers go on above both; what is newer of it is worth keeping if it turns up",
+            last.media_seq, seen.media_sequence
+        )
+    })
+}
+
+/// Puts the ledger aside, so that another chain begins: two that go on from one receipt would contradict each other.
+async fn put_aside(settings: &Settings, past: &mut Past, why: String) {
+    past.found.ledger = None;
+    let folder: Arc<dyn Volume> = Arc::new(Folder::new(settings.layout.ledger()));
+    let aside = task::spawn_blocking(move || Ledger::quarantine(&*folder, clock::wall())).await;
+    past.found.damage = Some(match aside {
+        Ok(Ok(aside)) => format!("{why}; the old receipts lie in {}", aside.display()),
+        Ok(Err(stuck)) => format!("{why}; it cannot be moved out of the way: {stuck}"),
+        Err(error) => format!("{why}; {error}"),
+    });
+}
