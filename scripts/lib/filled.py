@@ -1,3 +1,155 @@
 """Scenarios: a disk that is full or slow. For scripts/faults."""
 
-SCENARIOS = {}
+import contextlib
+import errno
+import os
+import subprocess
+import time
+
+from damaged import entries
+from haste import Clock
+from ill import SYNC
+from station import NotRun, binary
+from trial import LISTED, SEGMENT
+
+MIB = 1 << 20
+BALLAST, AMPLE = 64, 128
+
+
+@contextlib.contextmanager
+def small(folder, mib):
+    """A file system of its own for this folder."""
+    folder.mkdir(parents=True)
+    if os.geteuid() != 0 or subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={mib}m", "tmpfs", str(folder)], capture_output=True).returncode != 0:
+        raise NotRun("a file system of its own cannot be mounted: run as root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=False)
+
+
+def free(folder):
+    """MiB that are free."""
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize / MIB
+
+
+def fill(folder, name="greedy", leave=0):
+    """Somebody else takes all room but so many MiB, and to the last byte if none."""
+    with open(folder / name, "ab", buffering=0) as file:
+        piece = MIB
+        while piece:
+            if leave and free(folder) < leave + 1:
+                return
+            try:
+                piece = piece if file.write(bytes(piece)) else 0
+            except OSError as why:
+                if why.errno != errno.ENOSPC:
+                    raise
+                piece //= 2
+
+
+def full(trial):
+    """the disk is filled by somebody else: the reserve is given up and the air goes on; it is filled again, and it says what comes of it"""
+    folder = trial.stack.enter_context(small(trial.scratch / "station", 400))
+    node = trial.station(folder=folder, seconds=600)
+    ballast = folder / "state" / "ballast"
+    node.start()
+    trial.observe(node)
+    trial.wait("the reserve", lambda: ballast.exists() and ballast.stat().st_size == BALLAST * MIB)
+    trial.is_well(node)
+    fill(folder)
+    trial.tells(node, "disk: full", "kept for 2 h instead of 24 h", "free up space")
+    trial.say(not ballast.exists(), "the reserve is still there")
+    trial.goes_on(node, 2 * LISTED + 5, 120)
+    fill(folder, "greedier")
+    trial.tells(node, "disk: full", "cannot be stored")
+    trial.goes_on(node, 3)
+    for greedy in folder.glob("greed*"):
+        greedy.unlink()
+    trial.is_well(node)
+    trial.say(ballast.exists(), "the reserve was not laid again")
+    run = subprocess.run([binary(), "--dir", str(folder), "receipts", "verify"], capture_output=True, text=True)
+    trial.say(run.returncode == 0, f"the receipts do not hold: {run.stdout + run.stderr}")
+
+
+def full_keeps_less(trial):
+    """the disk is full for long: what has aired goes as soon as it may, nothing that a list may still name"""
+    trial.clock = Clock(60, trial.scratch)
+    folder = trial.stack.enter_context(small(trial.scratch / "station", 400))
+    streaming = f"[streaming]\nwindow_size = {LISTED}\nlook_ahead = {LISTED}\n[ipns]\nlifetime_seconds = 300\n"
+    node = trial.station(folder=folder, seconds=240, streaming=streaming)
+    node.environment = trial.clock.environment
+    paths = entries(node)
+    order = folder / "processed" / "playlist.m3u"
+    half = lambda part: order.write_text("#EXTM3U\n" + "".join(f"#EXTINF:1,x\n{path}\n" for path in part))
+    half(paths[: len(paths) // 2])
+    node.start("--no-setup")
+    trial.observe(node)
+    trial.goes_on(node, LISTED, 60)
+    first = {segment.uri[6:].split("?")[0] for segment in trial.listed(node).segments}
+    half(paths[len(paths) // 2 :])
+    blocks = lambda: {path.stem for path in (folder / "state" / "ipfs" / "blockstore").rglob("*.data")}
+    trial.wait("other blocks on the list", lambda: not first & {s.uri[6:].split("?")[0] for s in trial.listed(node).segments})
+    # Window, look-ahead, lifetime and an hour: how long they must be kept.
+    trial.clock.sleep(2 * LISTED * SEGMENT + 300 + 3600 + 600)
+    trial.say(first <= blocks(), "blocks have gone while there was room")
+    fill(folder)
+    trial.tells(node, "disk: full", "2 h instead of 24 h")
+    trial.wait("the old blocks to go", lambda: not first & blocks())
+    trial.say({s.uri[6:].split("?")[0] for s in trial.listed(node).segments} <= blocks(), "listed blocks have gone")
+    trial.goes_on(node, 10)
+    for greedy in folder.glob("greed*"):
+        greedy.unlink()
+    trial.is_well(node)
+
+
+def full_start(trial):
+    """the first start on a disk that is full, with an empty repo: refused in words; with a little room it is on air and says so"""
+    folder = trial.stack.enter_context(small(trial.scratch / "station", 100))
+    node = trial.station(folder=folder)
+    for path in (folder / "state").rglob("*") if (folder / "state").exists() else ():
+        path.unlink() if path.is_file() else None
+    fill(folder)
+    run = subprocess.run([binary(), "--dir", str(folder), "run"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    said = (run.stdout + run.stderr).strip()
+    trial.say(run.returncode == 4 and "No space left" in said, f"ends with {run.returncode}: {said[-400:]}")
+    trial.told.append(f"exit {run.returncode}: {said.splitlines()[-1][:300]}")
+    for greedy in folder.glob("greed*"):
+        greedy.unlink()
+    fill(folder, leave=40)
+    node.start()
+    trial.observe(node)
+    trial.tells(node, "disk: ", "free")
+    trial.goes_on(node, LISTED, 90)
+
+
+def slow(trial):
+    """each sync takes half a second, then two; then one takes ten: nobody hears it, and it says so"""
+    streaming = "[ipns]\nttl_seconds = 4\npublish_interval_seconds = 2\n"
+    node = trial.station(ill=True, seconds=600, streaming=streaming)
+    node.start()
+    trial.observe(node)
+    trial.goes_on(node, 3, 60)
+    ill = trial.ill
+    ill.kinds = SYNC
+    before, end = ill.count, trial.listed(node).end
+    trial.goes_on(node, 10, 60)
+    trial.figures["syncs_a_segment"] = round((ill.count - before) / (trial.listed(node).end - end), 1)
+    ill.kinds = 0
+    for seconds, segments in ((0.5, 20), (2, 20)):
+        ill.sync_ns = round(seconds * 1e9)
+        began = time.monotonic()
+        ahead = lambda: trial.listed(node).segments[-1].begins + SEGMENT - time.time()
+        lead = ahead()
+        trial.tells(node, "slow disk: ", "see what else writes", seconds=90)
+        trial.goes_on(node, segments, 300)
+        trial.figures[f"{seconds}_s"] = {"segments_in_s": round(time.monotonic() - began), "ahead_s": [round(lead), round(ahead())]}
+    ill.sync_ns = 10_000_000_000
+    time.sleep(2)
+    ill.sync_ns = 0
+    trial.goes_on(node, 5, 60)
+    trial.is_well(node, 200)
+
+
+SCENARIOS = {"full": full, "full-keeps-less": full_keeps_less, "full-start": full_start, "slow": slow}

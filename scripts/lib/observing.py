@@ -24,7 +24,6 @@ class Seen:
     def __init__(self, segments=(), said=()):
         self.segments = {int(number): tuple(values) for number, values in dict(segments).items()}
         self.said = list(said)
-        self.whole = set()
         self.lock = threading.Lock()
 
     def say(self, words):
@@ -33,18 +32,13 @@ class Seen:
                 self.said.append(words)
 
     def take(self, who, live):
-        """Holds each segment against what it was before. Gives those that are new."""
-        fresh = []
+        """Holds each segment against what it was before."""
         with self.lock:
             for segment in live.segments:
                 values = (segment.uri, segment.seconds, segment.begins, segment.join)
                 known = self.segments.setdefault(segment.number, values)
                 if known != values:
                     self.said.append(f"{who}: {segment.number} was {known} and is {values}")
-                if segment.uri not in self.whole:
-                    self.whole.add(segment.uri)
-                    fresh.append(segment)
-        return fresh
 
 
 class Observer(threading.Thread):
@@ -60,7 +54,7 @@ class Observer(threading.Thread):
         self.reads = self.versions = self.refusals = self.records = self.fetched = 0
         self.left = float("inf")
         self.returned = time.monotonic()
-        self.fetchers = ThreadPoolExecutor(2)
+        self.fetchers, self.whole = ThreadPoolExecutor(2), set()
 
     def run(self):
         while not self.over.wait(self.pause):
@@ -101,8 +95,11 @@ class Observer(threading.Thread):
             self.seen.say(f"{self.name}: {words}")
         if live.segments:
             self.before = live
-            for segment in self.seen.take(self.name, live):
-                self.fetchers.submit(self._fetch, segment)
+            self.seen.take(self.name, live)
+            for segment in live.segments if self.own else ():
+                if segment.uri not in self.whole:
+                    self.whole.add(segment.uri)
+                    self.fetchers.submit(self._fetch, segment)
 
     def _record(self, record):
         """The name's own record: its sequence never goes back, and one sequence never means two things."""
@@ -113,8 +110,6 @@ class Observer(threading.Thread):
         self.sequence = (sequence, value)
 
     def _fetch(self, segment):
-        if not self.own:
-            return
         deadline, why = time.monotonic() + PATIENCE, None
         while time.monotonic() < deadline and not self.over.is_set():
             try:
