@@ -25,12 +25,12 @@ use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records, Store},
     radio::{
-        pace::Pace,
         programme::{Order, Slot},
         receipt::Body,
         rules::Rules,
         segment::Item,
         status::OnAir,
+        tempo::Tempo,
         time::{Span, Time},
         timeline::{Action, Event, Timeline, Why},
     },
@@ -119,7 +119,7 @@ struct Streamer {
     writer: Writer,
     notes: Notes,
     /// Whether the disk keeps up.
-    pace: Pace,
+    tempo: Tempo,
     shows: watch::Sender<Option<Shown>>,
     rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
@@ -171,7 +171,7 @@ impl Streamer {
             let now = self.clock.now();
             match timeline.poll(now) {
                 Action::Wait(until, why) => {
-                    tell_pace(&self.notes, &mut self.pace, timeline.rules(), now.station);
+                    tell_tempo(&self.notes, &mut self.tempo, timeline.rules(), now.station);
                     if why == Why::Nothing {
                         self.notes.raise("air", "there is nothing to air: no entry of the order can, and no filler");
                     }
@@ -201,7 +201,7 @@ impl Streamer {
                 }
                 Action::Store(segments, lists) => {
                     let samples = segments.iter().map(|segment| u64::from(segment.samples)).sum();
-                    self.pace.begins(now.station, Span::of_samples(samples, timeline.rules().rate));
+                    self.tempo.begins(now.station, Span::of_samples(samples, timeline.rules().rate));
                     let (supply, events, shelf) = (self.supply.clone(), events.clone(), self.shelf.clone());
                     let until = now.station.plus(self.keep_lists);
                     task::spawn(async move {
@@ -212,7 +212,7 @@ impl Streamer {
                     });
                 }
                 Action::Record(bodies) => {
-                    self.pace.begins(now.station, Span(0));
+                    self.tempo.begins(now.station, Span(0));
                     let (writer, events) = (self.writer.clone(), events.clone());
                     task::spawn(async move {
                         let event = record(writer, bodies).await;
@@ -224,8 +224,10 @@ impl Streamer {
     }
 
     fn handle(&mut self, event: Event) {
-        if let Event::Stored | Event::NotStored(_) | Event::Missing(..) | Event::Recorded | Event::NotRecorded(_) = &event {
-            self.pace.ends(self.clock.now().station);
+        if let Event::Stored | Event::NotStored(_) | Event::Missing(..) | Event::Recorded | Event::NotRecorded(_) =
+            &event
+        {
+            self.tempo.ends(self.clock.now().station);
         }
         match &event {
             Event::Missing(index, why) => {
@@ -434,11 +436,11 @@ fn tell(upcoming: &watch::Sender<Vec<Slot>>, ahead: Vec<Slot>) {
 }
 
 /// Says whether the disk is too slow.
-fn tell_pace(notes: &Notes, pace: &mut Pace, rules: &Rules, now: Time) {
-    if !pace.is_slow(now) {
+fn tell_tempo(notes: &Notes, tempo: &mut Tempo, rules: &Rules, now: Time) {
+    if !tempo.is_slow(now) {
         return notes.clear("slow disk");
     }
-    let (allowed, ahead) = (pace.least().0 as f64 / 1e6, rules.look_ahead * rules.segment_seconds);
+    let (allowed, ahead) = (tempo.least().0 as f64 / 1e6, rules.look_ahead * rules.segment_seconds);
     notes.raise(
         "slow disk",
         format!(

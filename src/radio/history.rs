@@ -72,6 +72,8 @@ pub struct History {
     order: Option<String>,
     last_seq: Option<u64>,
     last_disc: Option<u64>,
+    /// The date of the last segment.
+    last_date: Time,
 }
 
 /// A segment that has aired: what retention needs to know of it.
@@ -142,10 +144,16 @@ impl History {
             Body::Segment(body) => {
                 self.last_seq = self.last_seq.max(Some(body.media_seq));
                 self.last_disc = self.last_disc.max(Some(body.disc_seq));
+                self.last_date = Time::parse(&body.pdt).map_or(self.last_date, |date| date.max(self.last_date));
             }
             Body::IpnsReserved { until } => self.reserved = self.reserved.max(*until),
             _ => {}
         }
+    }
+
+    /// Whether the number of a segment was seen.
+    pub const fn has_numbers(&self) -> bool {
+        self.last_seq.is_some()
     }
 
     /// Whether a number of each kind was seen.
@@ -154,9 +162,10 @@ impl History {
     }
 
     /// From where a timeline counts that goes on from none of these receipts: above all that they tell, and above what
-    /// was on air without one. Of a ledger without a segment nothing was.
+    /// was on air without one, at most a segment in a second. Of a ledger without a segment nothing was.
     pub fn above(&self, now: Time) -> First {
-        let above = |last: Option<u64>| last.map_or(0, |last| last + ABOVE);
+        let since = now.since(self.last_date).0 / 1_000_000;
+        let above = |last: Option<u64>| last.map_or(0, |last| last + ABOVE + since);
         First { media_seq: above(self.last_seq).max(now.millis() / 1_000), disc_seq: above(self.last_disc) }
     }
 

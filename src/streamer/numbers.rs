@@ -29,7 +29,11 @@ pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> 
         return local;
     }
     let seen = witness(settings, node).newest(Which::Stream, LOOKUP).await.ok().flatten();
-    let Some(numbers) = seen.and_then(|record| record.view().numbers) else { return local };
+    let seen = seen.and_then(|record| record.view().numbers);
+    if let Some(why) = lost(past, seen) {
+        past.found.damage = Some(why);
+    }
+    let Some(numbers) = seen else { return local };
     if let Some(why) = outdated(past, numbers) {
         put_aside(settings, past, why).await;
     }
@@ -55,6 +59,18 @@ fn outdated(past: &Past, seen: Numbers) -> Option<String> {
              end could not be written, so that numbers go on above both; what is newer of it is worth keeping if it turns up",
             last.media_seq, seen.media_sequence
         )
+    })
+}
+
+/// Why receipts are missing, if the station has been on air and there is no ledger.
+fn lost(past: &Past, seen: Option<Numbers>) -> Option<String> {
+    let found = &past.found;
+    let told_of = found.ledger.is_some() || found.damage.is_some() || found.unwritable.is_some();
+    let aired = seen.is_some() || found.history.has_numbers();
+    (!told_of && aired).then(|| {
+        "the station has been on air, and there is no ledger of it in state/ledger: numbers go on above all that is known; if \
+         the old receipts turn up, keep them, what aired before can be proved with nothing else"
+            .into()
     })
 }
 

@@ -9,7 +9,7 @@ const SHARE: u64 = 8;
 
 /// Watches what was asked of the disk.
 #[derive(Clone, Copy, Debug)]
-pub struct Pace {
+pub struct Tempo {
     /// What anything may take.
     least: Span,
     /// Since when the disk is at something, and what that may take.
@@ -17,7 +17,7 @@ pub struct Pace {
     slow_until: Time,
 }
 
-impl Pace {
+impl Tempo {
     /// A disk that may take half a segment of `segment_seconds` for one.
     pub const fn new(segment_seconds: u32) -> Self {
         Self { least: Span::millis(segment_seconds as u64 * 500), at: None, slow_until: Time(0) }
@@ -58,25 +58,25 @@ mod tests {
 
     #[test]
     fn a_disk_is_slow_while_it_takes_too_long_and_for_a_while_behind_that() {
-        let mut pace = Pace::new(6);
-        assert_eq!(pace.least(), Span::seconds(3));
-        pace.begins(at(0), Span::seconds(6));
-        assert!(!pace.is_slow(at(3_000)));
-        assert!(pace.is_slow(at(3_001)));
-        pace.ends(at(9_000));
-        assert!(pace.is_slow(at(68_999)));
-        assert!(!pace.is_slow(at(69_000)));
+        let mut tempo = Tempo::new(6);
+        assert_eq!(tempo.least(), Span::seconds(3));
+        tempo.begins(at(0), Span::seconds(6));
+        assert!(!tempo.is_slow(at(3_000)));
+        assert!(tempo.is_slow(at(3_001)));
+        tempo.ends(at(9_000));
+        assert!(tempo.is_slow(at(68_999)));
+        assert!(!tempo.is_slow(at(69_000)));
         // It took too long, and nobody looked meanwhile.
-        pace.begins(at(70_000), Span::seconds(6));
-        pace.ends(at(74_000));
-        assert!(pace.is_slow(at(74_000)));
+        tempo.begins(at(70_000), Span::seconds(6));
+        tempo.ends(at(74_000));
+        assert!(tempo.is_slow(at(74_000)));
     }
 
     #[test]
     fn a_whole_look_ahead_may_take_its_time() {
-        let mut pace = Pace::new(6);
-        pace.begins(at(0), Span::seconds(300));
-        assert!(!pace.is_slow(at(37_500)));
-        assert!(pace.is_slow(at(37_501)));
+        let mut tempo = Tempo::new(6);
+        tempo.begins(at(0), Span::seconds(300));
+        assert!(!tempo.is_slow(at(37_500)));
+        assert!(tempo.is_slow(at(37_501)));
     }
 }
