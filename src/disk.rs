@@ -34,7 +34,7 @@ const TEMPORARY: &str = ".tmp-";
 #[non_exhaustive]
 pub enum Error {
     /// The system refused.
-    #[error("cannot {what} {}: {source}", path.display())]
+    #[error("cannot {what} {}: {source}{}", path.display(), remedy(source))]
     Io {
         /// What was tried.
         what: &'static str,
@@ -63,6 +63,17 @@ pub enum Error {
 
 fn holder(pid: Option<u32>) -> String {
     pid.map_or_else(String::new, |pid| format!(" (process {pid})"))
+}
+
+/// What to do about it, where that can be told.
+fn remedy(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull => "; free up space on its file system",
+        io::ErrorKind::QuotaExceeded => "; free up space, or have the quota raised",
+        io::ErrorKind::ReadOnlyFilesystem => "; its file system must be writable",
+        io::ErrorKind::PermissionDenied => "; see who owns it",
+        _ => "",
+    }
 }
 
 impl Error {

@@ -188,7 +188,7 @@ def corrupt_ledger(trial):
         ledger.chmod(0o600)
         ledger.write_bytes({"flipped": text[: len(text) // 2] + bytes([text[len(text) // 2] ^ 4]) + text[len(text) // 2 + 1 :],
                             "cut": text[len(text) // 2 :], "emptied": b"\x00" * 4096}[how])
-        observer.before = None
+        observer.anew = True
         node.start()
         # Nobody knows where the old chain ended: the list begins anew, far above.
         trial.say(trial.listed(node).first > before.end, f"{how}: begins at {trial.listed(node).first}, not above {before.end}")
@@ -276,6 +276,7 @@ def old_backup(trial):
     sequence = trial.status(node)["last_publish"]["sequence"]
     trial.wait("the mirror to have it", lambda: trial.listed(follower).end >= before.end)
     observer = trial.observe(follower)
+    observer.anew = True
     node.stop()
     shutil.rmtree(node.folder / "state")
     shutil.copytree(trial.scratch / "backup", node.folder / "state")
@@ -301,7 +302,7 @@ def lost_state(trial):
     before = trial.listed(node)
     trial.wait("the mirror to have it", lambda: trial.listed(follower).end >= before.end)
     before = trial.listed(node)
-    trial.observe(follower)
+    trial.observe(follower).anew = True
     node.stop()
     backup = trial.scratch / "backup.keys"
     subprocess.run([binary(), "--dir", str(node.folder), "key", "export", str(backup)], check=True, capture_output=True)

@@ -59,7 +59,7 @@ def full(trial):
     trial.wait("the reserve", lambda: ballast.exists() and ballast.stat().st_size == BALLAST * MIB)
     trial.is_well(node)
     fill(folder)
-    trial.tells(node, "disk: full", "kept for 2 h instead of 24 h", "free up space")
+    trial.tells(node, "disk: full", "kept for 4 h instead of 24 h", "free up space")
     trial.say(not ballast.exists(), "the reserve is still there")
     trial.goes_on(node, 2 * LISTED + 5, 120)
     fill(folder, "greedier")

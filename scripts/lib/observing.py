@@ -53,6 +53,8 @@ class Observer(threading.Thread):
         self.before, self.sequence = None, None
         self.reads = self.versions = self.refusals = self.records = self.fetched = 0
         self.left = float("inf")
+        # Whether the next list may begin anew, above all that was listed: of one that is lost nobody knows where it ended.
+        self.anew = False
         self.returned = time.monotonic()
         self.fetchers, self.whole = ThreadPoolExecutor(2), set()
 
@@ -87,7 +89,9 @@ class Observer(threading.Thread):
         filled = self.exact and time.monotonic() - self.returned > FILLING
         wrong = faults(text, now if filled else None, 1.5 * self.clock.speed)
         live = parse(text)
-        if self.before:
+        if self.before and self.anew and live.first > self.before.end:
+            self.anew = False
+        elif self.before:
             wrong += step_faults(self.before, live)
             last = self.before.segments[-1]
             self.left = min(self.left, last.begins + last.seconds - now)

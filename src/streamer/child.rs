@@ -204,12 +204,20 @@ impl Children {
         self.rendering.send_replace(Rendering::Begun);
         let status = self.child("setup --generated", &suspects, false).await;
         self.rendering.send_replace(Rendering::Over);
-        self.repairs.ended();
-        let Some(status) = status else { return };
-        if status.success() {
-            self.notes.clear("generator");
+        let well = status.is_some_and(|status| status.success());
+        if well {
+            self.repairs.pieces_mended();
         } else {
-            self.notes.raise("generator", format!("the built-in pieces cannot be rendered ({status})"));
+            self.repairs.want_pieces();
+        }
+        self.repairs.ended();
+        match status {
+            None => {}
+            Some(_) if well => self.notes.clear("generator"),
+            Some(status) => self.notes.raise(
+                "generator",
+                format!("the built-in pieces cannot be rendered ({status}); what there is of them airs, and it is tried again"),
+            ),
         }
     }
 

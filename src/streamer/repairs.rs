@@ -61,6 +61,16 @@ impl Repairs {
         self.ask(Place::Processed, None)
     }
 
+    /// Asks for the generator to be run again.
+    pub(super) fn want_pieces(&self) {
+        self.ask(Place::Generated, None);
+    }
+
+    /// The generator has run well.
+    pub(super) fn pieces_mended(&self) {
+        self.open().mended(Place::Generated, &None);
+    }
+
     fn ask(&self, place: Place, what: What) -> &'static str {
         if place == Place::Processed && !self.sets_up {
             return "`ipfs-radio setup --repair` makes it anew";
