@@ -177,8 +177,11 @@ fn words(error: &anyhow::Error) -> String {
 /// The exit code of an error: what it is at the root decides.
 fn code_of(error: &anyhow::Error) -> u8 {
     for cause in error.chain() {
-        if cause.is::<config::Error>() {
-            return CONFIGURATION;
+        match cause.downcast_ref::<config::Error>() {
+            // The disk refuses: nothing is wrong with what is written there.
+            Some(config::Error::Read { source, .. }) if source.raw_os_error().is_some() => return DISK,
+            Some(_) => return CONFIGURATION,
+            None => {}
         }
         if cause.is::<mirror::Refused>() {
             return USAGE;
@@ -277,5 +280,8 @@ mod tests {
         assert_eq!(code_of(&error), DISK);
         assert_eq!(code_of(&ipfs::Error::Listen("in use".into()).into()), DISK);
         assert_eq!(code_of(&anyhow::anyhow!("something else")), FAILED);
+        let refused = |source| anyhow::Error::new(config::Error::Read { path: "setup.toml".into(), source });
+        assert_eq!(code_of(&refused(io::Error::from_raw_os_error(24))), DISK, "too many open files");
+        assert_eq!(code_of(&refused(io::ErrorKind::InvalidData.into())), CONFIGURATION);
     }
 }
