@@ -37,24 +37,24 @@ class Trial:
 
     # What a scenario makes.
 
-    def furnish(self, folder, seconds=120):
+    def furnish(self, folder, seconds=120, setup=SETUP):
         """A folder with so many seconds of programme, set up."""
         folder.mkdir(parents=True, exist_ok=True)
         pieces.lay(folder, seconds)
-        (folder / "setup.toml").write_text(SETUP)
+        (folder / "setup.toml").write_text(setup)
         subprocess.run([binary(), "--dir", str(folder), "setup"], check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
-    def station(self, name="station", ill=False, peer=None, furnished=True, folder=None, seconds=120, streaming=STREAMING):
+    def station(self, name="station", ill=False, peer=None, furnished=True, folder=None, seconds=120, streaming=STREAMING, setup=SETUP):
         """A station that is not started yet. `ill`: what it lives on can be made to fail, by `self.ill`."""
         folder = folder or self.scratch / name
         if furnished:
-            self.furnish(folder, seconds)
+            self.furnish(folder, seconds, setup)
         folder.mkdir(parents=True, exist_ok=True)
         environment = {}
         if ill:
             self.ill = Ill(folder, self.scratch)
             environment = self.ill.environment
-        node = Station(folder, SETUP, streaming, **({"peer": peer} if peer else {}), environment=environment)
+        node = Station(folder, setup, streaming, **({"peer": peer} if peer else {}), environment=environment)
         self.nodes.append(node)
         return node
 

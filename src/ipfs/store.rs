@@ -23,7 +23,7 @@ mod files;
 mod writer;
 
 use care::Care;
-use writer::{Held, Job};
+use writer::{First, Held, Job};
 
 /// Jobs that may wait for the writer; whoever brings more waits with them.
 const WAITING_JOBS: usize = 32;
@@ -39,6 +39,7 @@ pub const MAX_BLOCK_BYTES: usize = (2 << 20) - (4 << 10);
 pub struct Store {
     repo: Repo<DefaultStorage>,
     jobs: mpsc::Sender<Job>,
+    first: mpsc::Sender<First>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
     care: Care,
 }
@@ -67,8 +68,9 @@ impl Store {
             tracing::info!(files = swept, "swept what an interrupted write left in the block store");
         }
         let (jobs, waiting) = mpsc::channel(WAITING_JOBS);
-        let writer = tokio::spawn(writer::run(repo.clone(), folder, waiting));
-        Ok(Self { repo, jobs, writer: Arc::new(Mutex::new(Some(writer))), care: Care::new() })
+        let (first, ahead) = mpsc::channel(WAITING_JOBS);
+        let writer = tokio::spawn(writer::run(repo.clone(), folder, waiting, ahead));
+        Ok(Self { repo, jobs, first, writer: Arc::new(Mutex::new(Some(writer))), care: Care::new() })
     }
 
     /// Every block that is here, pinned or not: what is to be swept is among them.
@@ -93,6 +95,14 @@ impl Store {
     /// What must be here, and what of it was missed by whoever asked for it.
     pub const fn care(&self) -> &Care {
         &self.care
+    }
+
+    /// The same as [`Blocks::put`], ahead of everything else that waits or is being put: for what airs next.
+    pub async fn put_first(&self, blocks: Vec<(Cid, Bytes)>) -> Result<(), Error> {
+        check(&blocks)?;
+        let (reply, answer) = oneshot::channel();
+        self.first.send(First(blocks, reply)).await.map_err(|_| Error::Stopped)?;
+        answer.await.map_err(|_| Error::Stopped)?
     }
 
     /// How much is here. Looks at every block: not for a hot path.
@@ -126,13 +136,7 @@ impl Store {
 
 impl Blocks for Store {
     async fn put(&self, blocks: Vec<(Cid, Bytes)>) -> Result<(), Error> {
-        if let Some((cid, _)) = blocks.iter().find(|(cid, bytes)| !is_of(cid, bytes)) {
-            return Err(Error::Corrupt(*cid));
-        }
-        if let Some((cid, bytes)) = blocks.iter().find(|(_, bytes)| bytes.len() > MAX_BLOCK_BYTES) {
-            let size = bytes.len();
-            return Err(Error::Store(format!("block {cid} of {size} bytes cannot travel: {MAX_BLOCK_BYTES} at most")));
-        }
+        check(&blocks)?;
         self.ask(|reply| Job::Put(blocks, reply)).await
     }
 
@@ -161,6 +165,18 @@ impl fmt::Debug for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Store").field("waiting", &(WAITING_JOBS - self.jobs.capacity())).finish_non_exhaustive()
     }
+}
+
+/// Says why blocks cannot be put.
+fn check(blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
+    if let Some((cid, _)) = blocks.iter().find(|(cid, bytes)| !is_of(cid, bytes)) {
+        return Err(Error::Corrupt(*cid));
+    }
+    if let Some((cid, bytes)) = blocks.iter().find(|(_, bytes)| bytes.len() > MAX_BLOCK_BYTES) {
+        let size = bytes.len();
+        return Err(Error::Store(format!("block {cid} of {size} bytes cannot travel: {MAX_BLOCK_BYTES} at most")));
+    }
+    Ok(())
 }
 
 /// The file in which the repo in `folder` keeps a block, for who reads beside the process that holds it: the shard is
@@ -212,6 +228,28 @@ mod tests {
         [&mut pinned, &mut held, &mut wanted].into_iter().for_each(|cids| cids.sort());
         assert_eq!((&pinned, &held), (&wanted, &wanted));
         assert_eq!(store.usage().await.unwrap(), Usage { blocks: 50, bytes: 50_000 });
+    }
+
+    #[tokio::test]
+    async fn what_airs_next_is_put_while_a_list_is_being_put() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(folder.path()).await.unwrap();
+        let (list, segment) = (blocks(400, 100), blocks(401, 100).pop().unwrap());
+        let listing = tokio::spawn({
+            let (store, list) = (store.clone(), list.clone());
+            async move { store.put(list).await.unwrap() }
+        });
+        while store.get(list[0].0).await.unwrap().is_none() {
+            tokio::task::yield_now().await;
+        }
+        store.put_first(vec![segment.clone()]).await.unwrap();
+        assert!(!listing.is_finished());
+        assert_eq!(store.get(segment.0).await.unwrap(), Some(segment.1));
+        listing.await.unwrap();
+        assert_eq!(store.pinned().await.unwrap().len(), 401);
+        store.put_first(blocks(2, 50)).await.unwrap();
+        store.close().await;
+        assert!(matches!(store.put_first(blocks(1, 50)).await, Err(Error::Stopped)));
     }
 
     #[tokio::test]

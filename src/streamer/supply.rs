@@ -161,7 +161,7 @@ impl Supply {
                 Err(why) => return Event::Missing(index, why),
             }
         }
-        match self.store.put(blocks).await {
+        match self.store.put_first(blocks).await {
             Ok(()) => Event::Stored,
             Err(error) => Event::NotStored(error.to_string()),
         }

@@ -20,6 +20,9 @@ const BATCH: usize = 16;
 
 type Reply = oneshot::Sender<Result<(), Error>>;
 
+/// Blocks to be put before anything else that waits.
+pub(super) struct First(pub(super) Vec<(Cid, Bytes)>, pub(super) Reply);
+
 /// Something to write.
 pub(super) enum Job {
     /// Write, pin and read back.
@@ -39,16 +42,68 @@ pub(super) enum Held {
     Not,
 }
 
-pub(super) async fn run(repo: Repo<DefaultStorage>, folder: PathBuf, mut jobs: mpsc::Receiver<Job>) {
-    while let Some(job) = jobs.recv().await {
+pub(super) async fn run(
+    repo: Repo<DefaultStorage>,
+    folder: PathBuf,
+    mut jobs: mpsc::Receiver<Job>,
+    first: mpsc::Receiver<First>,
+) {
+    let mut desk = Desk { repo, folder, first };
+    loop {
+        let job = tokio::select! {
+            biased;
+            Some(first) = desk.first.recv() => {
+                desk.put_first(first).await;
+                continue;
+            }
+            job = jobs.recv() => job,
+        };
         let (done, reply) = match job {
-            Job::Put(blocks, reply) => (put(&repo, &folder, &blocks).await, reply),
-            Job::Remove(cids, reply) => (remove(&repo, &cids).await, reply),
-            Job::Heal(cid, reply) => (heal(&repo, &cid).await, reply),
-            Job::Close => return,
+            Some(Job::Put(blocks, reply)) => (desk.put(&blocks).await, reply),
+            Some(Job::Remove(cids, reply)) => (desk.remove(&cids).await, reply),
+            Some(Job::Heal(cid, reply)) => (heal(&desk.repo, &cid).await, reply),
+            Some(Job::Close) | None => return desk.give_way().await,
         };
         // Whoever asked may have gone; the work is done all the same.
         let _ = reply.send(done);
+    }
+}
+
+/// The repo, and who may interrupt what is being done with it: on a slow disk a list takes longer than a segment lasts.
+struct Desk {
+    repo: Repo<DefaultStorage>,
+    folder: PathBuf,
+    first: mpsc::Receiver<First>,
+}
+
+impl Desk {
+    async fn put_first(&self, First(blocks, reply): First) {
+        let _ = reply.send(put(&self.repo, &self.folder, &blocks).await);
+    }
+
+    /// Lets through who comes first.
+    async fn give_way(&mut self) {
+        while let Ok(first) = self.first.try_recv() {
+            self.put_first(first).await;
+        }
+    }
+
+    async fn put(&mut self, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
+        for block in blocks.chunks(1) {
+            self.give_way().await;
+            put_batch(&self.repo, block).await?;
+        }
+        files::sync(self.folder.clone()).await
+    }
+
+    /// Goes on to the next block when one fails, so that one bad file keeps no others alive.
+    async fn remove(&mut self, cids: &[Cid]) -> Result<(), Error> {
+        let mut done = Ok(());
+        for cid in cids {
+            self.give_way().await;
+            done = done.and(delete(&self.repo, cid).await);
+        }
+        done
     }
 }
 
@@ -69,13 +124,18 @@ pub(super) async fn read(repo: &Repo<DefaultStorage>, cid: &Cid) -> Result<Held,
 
 async fn put(repo: &Repo<DefaultStorage>, folder: &std::path::Path, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
     for batch in blocks.chunks(BATCH) {
-        let written = batch.iter().map(|(cid, bytes)| Block::new_unchecked(*cid, bytes.clone())).collect();
-        repo.put_blocks(written).await.map_err(failed)?;
-        for (cid, bytes) in batch {
-            settle(repo, cid, bytes).await?;
-        }
+        put_batch(repo, batch).await?;
     }
     files::sync(folder.to_owned()).await
+}
+
+async fn put_batch(repo: &Repo<DefaultStorage>, batch: &[(Cid, Bytes)]) -> Result<(), Error> {
+    let written = batch.iter().map(|(cid, bytes)| Block::new_unchecked(*cid, bytes.clone())).collect();
+    repo.put_blocks(written).await.map_err(failed)?;
+    for (cid, bytes) in batch {
+        settle(repo, cid, bytes).await?;
+    }
+    Ok(())
 }
 
 /// Reads a block back and pins it. The repo leaves a file alone that is there already, so one that broke on disk is
@@ -93,15 +153,6 @@ async fn settle(repo: &Repo<DefaultStorage>, cid: &Cid, bytes: &Bytes) -> Result
         return Ok(());
     }
     repo.data_store().insert_direct_pin(cid).await.map_err(failed)
-}
-
-/// Goes on to the next block when one fails, so that one bad file keeps no others alive.
-async fn remove(repo: &Repo<DefaultStorage>, cids: &[Cid]) -> Result<(), Error> {
-    let mut done = Ok(());
-    for cid in cids {
-        done = done.and(delete(repo, cid).await);
-    }
-    done
 }
 
 async fn heal(repo: &Repo<DefaultStorage>, cid: &Cid) -> Result<(), Error> {
