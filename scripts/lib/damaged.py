@@ -192,7 +192,7 @@ def corrupt_ledger(trial):
         node.start()
         # Nobody knows where the old chain ended: the list begins anew, far above.
         trial.say(trial.listed(node).first > before.end, f"{how}: begins at {trial.listed(node).first}, not above {before.end}")
-        trial.tells(node, "receipts: ", "ledger.damaged-")
+        trial.tells(node, "receipts: ", "there is no ledger" if how == "emptied" else "ledger.damaged-")
         trial.goes_on(node)
         run = subprocess.run([binary(), "--dir", str(node.folder), "receipts", "verify"], capture_output=True, text=True)
         trial.say(run.returncode == 0, f"{how}: the new ledger does not hold: {run.stdout + run.stderr}")

@@ -24,7 +24,7 @@ use crate::{
 /// ends before what others have seen is put aside. Nothing of a fresh key was seen, and nobody is asked while a list that
 /// the ledger tells of is still being heard.
 pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> First {
-    let local = past.found.history.above(clock::wall());
+    let mut local = past.found.history.above(clock::wall());
     if !settings.known || (past.found.ledger.is_some() && !is_over(past, clock::wall())) {
         return local;
     }
@@ -32,6 +32,9 @@ pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> 
     let seen = seen.and_then(|record| record.view().numbers);
     if let Some(why) = lost(past, seen) {
         past.found.damage = Some(why);
+        // A chain may have begun above those that were put aside, and be lost.
+        local.media_seq += ABOVE;
+        local.disc_seq += ABOVE;
     }
     let Some(numbers) = seen else { return local };
     if let Some(why) = outdated(past, numbers) {
