@@ -13,6 +13,7 @@ use tokio::signal::unix;
 
 use crate::{config, disk, ipfs, mirror, radio::ledger, setup as making, streamer};
 
+mod callback;
 mod follow;
 mod preview;
 mod receipts;

@@ -1,12 +1,14 @@
 //! ipfs-radio: one binary that puts a radio station on IPFS and keeps it there.
 //!
 //! The arrows run one way:
-//! `main → cli, config → {setup, streamer, mirror, health, http} → {ipfs, audio, disk, watch, clock} → radio`.
+//! `main → cli, config → {setup, callback, streamer, mirror, health, http} → {ipfs, audio, disk, watch, clock} → radio`.
 
 pub mod radio;
 
 #[cfg(feature = "edges")]
 pub mod audio;
+#[cfg(feature = "edges")]
+pub mod callback;
 #[cfg(feature = "edges")]
 pub mod cli;
 #[cfg(feature = "edges")]

@@ -19,6 +19,7 @@ pub mod echo;
 pub mod follow;
 pub mod history;
 pub mod hls;
+pub mod ir1;
 pub mod ledger;
 pub mod lines;
 pub mod manifest;

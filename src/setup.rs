@@ -14,7 +14,7 @@ use crate::{
     audio::{self, Encoded, Part, Source, excerpt},
     disk::{self, Disk, Layout, Lock, Store},
     radio::{
-        manifest::{self, Pipeline},
+        manifest::{self, Meta, Pipeline},
         time::{Span, Time},
     },
 };
@@ -111,6 +111,8 @@ pub struct Tools<'a> {
     pub retention: Span,
     /// What the end of the ledger names; nothing where it cannot be read.
     pub aired: &'a (dyn Fn() -> Option<Aired> + Sync),
+    /// Is told of each item before it counts as made; perhaps again, after a crash.
+    pub made: &'a (dyn Fn(&Meta) + Sync),
     /// The wall clock.
     pub now: &'a (dyn Fn() -> Time + Sync),
     /// Is told what happens, on the threads on which it happens.

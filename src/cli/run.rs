@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{OK, Signals, say};
+use super::{OK, Signals, callback::Callbacks, say};
 use crate::{
     config::{self, Receipts},
     disk::{Layout, Lock},
@@ -60,6 +60,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
     let here = listener.local_addr().unwrap_or(streaming.http_listen);
     let recordings = [layout.processed(), layout.generated()].into();
+    let callbacks = Callbacks::load(&layout, &setup)?;
     let settings = settings(layout, &streaming, &setup, peer, here, no_setup)?;
     let names = [settings.identity.station.name().to_string(), settings.identity.stream.name().to_string()];
     let peer_id = settings.identity.peer.peer_id();
@@ -83,6 +84,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let serve = move || http::serve(listener.clone(), site.clone(), ending.clone());
     let serving = tokio::spawn(kept_up(serve, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
+    callbacks.run(stop.clone());
     let mut running = station.running;
     let ended_early = tokio::select! {
         () = signals.any() => None,

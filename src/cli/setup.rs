@@ -10,12 +10,13 @@ use std::{
 use anyhow::Context;
 use clap::Args;
 
-use super::{FAILED, OK, STOP, say, stop_on_signal};
+use super::{FAILED, OK, STOP, callback::Callbacks, say, stop_on_signal};
 use crate::{
     audio, clock, config,
     disk::{self, Layout, ledger::Folder},
     radio::{
         ledger::{Ledger, Signer},
+        manifest::Meta,
         receipt::{Body, Receipt},
         segment::chunk_name,
         time::Span,
@@ -73,7 +74,7 @@ const NICE: i32 = 10;
 
 /// Runs setup to its end or until a signal.
 pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
-    let _runtime = stop_on_signal()?;
+    let runtime = stop_on_signal()?;
     let layout = Layout::new(std::path::absolute(dir)?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let config = config::Setup::load(&layout.setup_toml())?;
@@ -115,7 +116,9 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         Progress::Found { .. } | Progress::Encoding { .. } => {}
     };
     let aired = || aired(&layout);
-    let tools = Tools { retention: retention(&streaming, &config), aired: &aired, ..tools(&tell) };
+    let callbacks = Callbacks::load(&layout, &config)?;
+    let made = |meta: &Meta| callbacks.made(meta);
+    let tools = Tools { retention: retention(&streaming, &config), aired: &aired, made: &made, ..tools(&tell) };
     let report = if options.generated {
         setup::generated(&layout, &job, &how, SEED, &tools, &STOP)?
     } else {
@@ -136,6 +139,9 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         }
         summary(&report, options.dry_run);
     }
+    if !child && !options.dry_run && !report.stopped {
+        callbacks.deliver(&runtime);
+    }
     Ok(if report.stopped { FAILED } else { report.exit_code() })
 }
 
@@ -148,6 +154,7 @@ pub(super) fn tools<'a>(tell: &'a (dyn Fn(&Progress<'_>) + Sync)) -> Tools<'a> {
         overrides: &|file: &Path| config::overrides(file).map_err(|error| error.to_string()),
         retention: Span(u64::MAX / 2),
         aired: &|| None,
+        made: &|_| {},
         now: &clock::wall,
         tell,
     }

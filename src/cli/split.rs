@@ -6,19 +6,22 @@ use std::{
 };
 
 use super::{
-    FAILED, STOP, say,
+    FAILED, STOP,
+    callback::Callbacks,
+    say,
     setup::{aired, constants, retention, tools},
     stop_on_signal,
 };
 use crate::{
     config,
     disk::Layout,
+    radio::manifest::Meta,
     setup::{self, Progress, Teller, Tools},
 };
 
 /// Splits files to their end or until a signal.
 pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
-    let _runtime = stop_on_signal()?;
+    let runtime = stop_on_signal()?;
     let layout = Layout::new(std::path::absolute(dir)?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let config = config::Setup::load(&layout.setup_toml())?;
@@ -31,7 +34,9 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
         }
     };
     let aired = || aired(&layout);
-    let tools = Tools { retention: retention(&streaming, &config), aired: &aired, ..tools(&tell) };
+    let callbacks = Callbacks::load(&layout, &config)?;
+    let made = |meta: &Meta| callbacks.made(meta);
+    let tools = Tools { retention: retention(&streaming, &config), aired: &aired, made: &made, ..tools(&tell) };
     let split = setup::split(&layout, &job, &options, files, &tools, &STOP)?;
     drop(teller);
     for recorded in &split.recorded {
@@ -39,5 +44,6 @@ pub(super) fn run(dir: &Path, files: &[PathBuf]) -> anyhow::Result<u8> {
     }
     split.skipped.iter().for_each(|skipped| say(&format!("skipped {}: {}", skipped.path, skipped.why)));
     split.unsettled.iter().for_each(|path| say(&format!("not settled yet: {path}")));
+    callbacks.deliver(&runtime);
     Ok(if split.stopped { FAILED } else { split.exit_code() })
 }

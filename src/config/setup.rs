@@ -14,7 +14,7 @@ use super::{
     key::{Key, NumberOrWord},
     read,
 };
-use crate::{audio, setup};
+use crate::{audio, callback, setup};
 
 /// Where the recordings are and how they are encoded. Only [`Setup::load`] and [`Setup::parse`] make one.
 #[derive(Clone, Debug, PartialEq)]
@@ -34,6 +34,8 @@ pub struct Setup {
     pub audio: audio::Settings,
     /// How many recordings are encoded at once, 1 to 256.
     pub jobs: u32,
+    /// Who is told of each recording that was made.
+    pub callback: Option<callback::Target>,
     checked: (),
 }
 
@@ -55,6 +57,8 @@ pub const KEYS: &[Key] = &[
     TRUE_PEAK_CEILING,
     TRIM_SILENCE,
     FADE_MS,
+    CALLBACK_URL,
+    ALLOW_PRIVATE,
 ];
 
 const SOURCE: Key = Key::words("source", "the name of a folder, `~` allowed", "\"music\"");
@@ -83,6 +87,13 @@ const TRUE_PEAK_CEILING: Key = Key::decimal("audio.true_peak_ceiling", -9.0, 0.0
 const TRIM_SILENCE: Key = Key::switch("audio.trim_silence", "false");
 const FADE_MS: Key = Key::whole("audio.fade_ms", 0, 10_000, "milliseconds", "0");
 
+const CALLBACK_URL: Key = Key::words(
+    "callback.url",
+    "an https:// URL without a query, of a public host (unless `allow_private`), or \"\" for none",
+    "\"\"",
+);
+const ALLOW_PRIVATE: Key = Key::switch("callback.allow_private", "false");
+
 const RATES: [i64; 5] = [22_050, 24_000, 32_000, 44_100, 48_000];
 
 impl Default for Setup {
@@ -105,6 +116,7 @@ impl Default for Setup {
                 fade_ms: 0,
             },
             jobs: thread::available_parallelism().map_or(1, |cores| cores.get().min(256) as u32),
+            callback: None,
             checked: (),
         }
     }
@@ -143,6 +155,7 @@ impl Setup {
             jingles_loudness_offset: number(&LOUDNESS_OFFSET, text, raw.jingles.loudness_offset, 0.0)?,
             audio: raw.audio.check(text, default.audio)?,
             jobs: JOBS.count(text, raw.jobs, default.jobs)?,
+            callback: raw.callback.check(text)?,
             checked: (),
         })
     }
@@ -157,6 +170,25 @@ struct Raw {
     jingles: RawJingles,
     #[serde(default)]
     audio: RawAudio,
+    #[serde(default)]
+    callback: RawCallback,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawCallback {
+    url: Option<Spanned<String>>,
+    allow_private: Option<bool>,
+}
+
+impl RawCallback {
+    fn check(self, text: Text<'_>) -> Result<Option<callback::Target>, Error> {
+        let private = self.allow_private.unwrap_or(false);
+        let target = |url: String| {
+            if url.is_empty() { Some(None) } else { callback::Target::new(&url, private).map(Some) }
+        };
+        CALLBACK_URL.checked(text, self.url, None, target)
+    }
 }
 
 #[derive(Default, Deserialize)]

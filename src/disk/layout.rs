@@ -117,6 +117,16 @@ impl Layout {
         self.keys().join("receipts.toml")
     }
 
+    /// The secret that signs callbacks.
+    pub fn callback_key(&self) -> PathBuf {
+        self.keys().join("callback.key")
+    }
+
+    /// The folder of the callbacks that were not delivered yet.
+    pub fn callbacks(&self) -> PathBuf {
+        self.state().join("callbacks")
+    }
+
     /// The folder of the receipts.
     pub fn ledger(&self) -> PathBuf {
         self.state().join("ledger")

@@ -266,7 +266,8 @@ impl<'a> Desk<'a> {
         let kind = self.kind_of(id);
         let unchanged: &dyn Fn() -> bool = &unchanged;
         let (id, source) = (id.to_owned(), &source);
-        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, unchanged };
+        let made = self.tools.made;
+        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, unchanged, made };
         let made = self.bench.make(work, self.stop).map_err(|failure| match failure {
             Failure::Bad(why) if overrides.is_part() => {
                 Failure::Bad(format!("{why} (between the cues that are written beside it)"))

@@ -163,6 +163,7 @@ impl Named {
             cover: None,
             origin,
             unchanged: &|| true,
+            made: &|_| {},
         }
     }
 }

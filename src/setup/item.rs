@@ -52,6 +52,8 @@ pub(super) struct Work<'a> {
     pub(super) origin: Origin,
     /// Whether the recording is still what it was when it was named.
     pub(super) unchanged: &'a dyn Fn() -> bool,
+    /// Is told of the item before it counts as made.
+    pub(super) made: &'a dyn Fn(&Meta),
 }
 
 /// What plays from where on in a recording.
@@ -216,6 +218,7 @@ impl<'a> Bench<'a> {
         .map_err(|error| Failure::Bad(error.to_string()))?;
         meta.lead = lead;
         entitle(&mut meta, work.titles, work.overrides.cue_in);
+        (work.made)(&meta);
         self.disk.replace(&self.store.meta(&meta.id), &meta.to_bytes())?;
         Ok(meta)
     }

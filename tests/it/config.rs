@@ -69,12 +69,14 @@ fn every_key_has_an_effect() {
     let wanted = setup(
         "source = \"~/Music\"\njobs = 3\n[jingles]\nfolder = \"/j\"\nenabled = false\ncycle = 10\nloudness_offset = -3\n[audio]\n\
          segment_duration = 10\ncodec = \"aac\"\nbitrates = [96000, 64000]\nsample_rate = 48000\nchannels = 1\n\
-         loudness_target = -23\nloudness_reference = \"album\"\ntrue_peak_ceiling = -1\ntrim_silence = true\nfade_ms = 50\n",
+         loudness_target = -23\nloudness_reference = \"album\"\ntrue_peak_ceiling = -1\ntrim_silence = true\nfade_ms = 50\n\
+         [callback]\nurl = \"http://10.0.0.1/made\"\nallow_private = true\n",
     )
     .unwrap();
     assert_eq!((wanted.source.as_path(), wanted.jobs), (Path::new("/home/me/Music"), 3));
     assert_eq!((wanted.jingles_folder.as_path(), wanted.jingles_enabled, wanted.cycle), (Path::new("/j"), false, 10));
     assert_eq!((wanted.jingles_loudness_offset, wanted.job().jingle_offset), (-3.0, -3.0));
+    assert_eq!(wanted.callback, ipfs_radio::callback::Target::new("http://10.0.0.1/made", true));
     let audio = wanted.audio;
     assert_eq!(audio.reference, ipfs_radio::audio::Reference::Album);
     assert_eq!((audio.segment_seconds, audio.rate, audio.channels), (10, 48_000, 1));
@@ -162,6 +164,7 @@ fn setup_refuses_what_it_cannot_do() {
             ("[audio]\nsegment_duration = 6.5", "2:20", "a whole number of seconds"),
             ("[audio]\nsegment_duration = \"6\"", "2:20", "a whole number of seconds"),
             ("[audio]\ncodec = \"opus\"", "2:9", "the only codec"),
+            ("[callback]\nurl = \"http://10.0.0.1/\"", "2:7", "an https:// URL"),
             ("[audio]\nbitrates = []", "2:12", "1 to 8 different"),
             ("[audio]\nbitrates = [128000, 128000]", "2:12", "different"),
             ("[audio]\nbitrates = [128]", "2:12", "16000"),

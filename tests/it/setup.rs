@@ -9,6 +9,7 @@ use ipfs_radio::{
 };
 use world::{Station, job, tree};
 
+mod callback;
 mod chapters;
 mod crash;
 mod damage;

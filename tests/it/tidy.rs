@@ -14,12 +14,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "cli",
         &[
-            "config", "setup", "streamer", "mirror", "health", "http", "ipfs", "audio", "disk", "watch", "clock",
+            "config", "setup", "callback", "streamer", "mirror", "health", "http", "ipfs", "audio", "disk", "watch",
+            "clock", "radio",
+        ],
+    ),
+    (
+        "config",
+        &[
+            "setup", "callback", "streamer", "mirror", "health", "http", "ipfs", "audio", "disk", "watch", "clock",
             "radio",
         ],
     ),
-    ("config", &["setup", "streamer", "mirror", "health", "http", "ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("setup", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
+    ("callback", &["disk", "clock", "radio"]),
     ("streamer", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("mirror", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),
     ("health", &["ipfs", "audio", "disk", "watch", "clock", "radio"]),

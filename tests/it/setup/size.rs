@@ -83,6 +83,7 @@ fn a_big_library_is_found_again() {
             overrides: &|_| Ok(Overrides::default()),
             retention: Span(0),
             aired: &|| None,
+            made: &|_| {},
             now: &|| Time(u64::MAX / 2),
             tell: &|_| {},
         };

@@ -179,7 +179,7 @@ impl Station {
         let aired = || self.aired.lock().unwrap().clone();
         let retention = Span::seconds(3_600);
         let (encode, overrides, aired) = (&encode, &overrides, &aired);
-        let tools = Tools { disk, encode, overrides, retention, aired, now: &self.now, tell: &tell };
+        let tools = Tools { disk, encode, overrides, retention, aired, made: &|_| {}, now: &self.now, tell: &tell };
         work(&tools)
     }
 
