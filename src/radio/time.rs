@@ -37,6 +37,9 @@ impl Span {
 }
 
 impl Time {
+    /// The last one that can be written down: 9999-12-31T23:59:59.999Z.
+    const LAST_MILLIS: u64 = 253_402_300_799_999;
+
     /// A time `millis` milliseconds after the Unix epoch.
     pub const fn from_millis(millis: u64) -> Self {
         Self(millis * 1_000)
@@ -44,7 +47,7 @@ impl Time {
 
     /// Milliseconds since the Unix epoch, rounded to the nearest.
     pub const fn millis(self) -> u64 {
-        (self.0 + 500) / 1_000
+        self.0 / 1_000 + (self.0 % 1_000) / 500
     }
 
     /// The span since `earlier`, zero if `earlier` is later.
@@ -82,10 +85,11 @@ impl Time {
     }
 }
 
-/// RFC 3339 in UTC with milliseconds, as `EXT-X-PROGRAM-DATE-TIME` wants it: `2026-11-21T09:18:04.893Z`.
+/// RFC 3339 in UTC with milliseconds, as `EXT-X-PROGRAM-DATE-TIME` wants it: `2026-11-21T09:18:04.893Z`. RFC 3339 has no
+/// year 10 000: what is later is written as the end of the year before, so that what is written can be read.
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let millis = self.millis();
+        let millis = self.millis().min(Self::LAST_MILLIS);
         let (days, in_day) = (millis / 86_400_000, millis % 86_400_000);
         let (year, month, day) = civil_from_days(days);
         let (hour, minute) = (in_day / 3_600_000, in_day / 60_000 % 60);
@@ -133,6 +137,16 @@ mod tests {
             assert_eq!(Time::from_millis(millis).to_string(), text);
             assert_eq!(Time::parse(text), Some(Time::from_millis(millis)));
         }
+    }
+
+    #[test]
+    fn whatever_is_printed_is_read() {
+        let last = "9999-12-31T23:59:59.999Z";
+        for micros in [253_402_300_799_999_000, 253_402_300_800_000_000, u64::MAX - 499, u64::MAX] {
+            assert_eq!(Time(micros).to_string(), last);
+        }
+        assert_eq!(Time::parse(last).map(|time| time.to_string()).as_deref(), Some(last));
+        assert_eq!([0, 499, 500, 1_499, 1_500].map(|micros| Time(micros).millis()), [0, 0, 1, 1, 2]);
     }
 
     #[test]
