@@ -9,6 +9,11 @@ use super::{
     time::{Span, Time},
 };
 
+/// The most samples per second that a station can have; no encoder has more.
+const RATE_MAX: u32 = 768_000;
+/// The longest target duration that a station can have, in seconds.
+const TARGET_MAX: u32 = 3_600;
+
 /// The axis on which a station's air times lie.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Axis {
@@ -52,8 +57,10 @@ impl Axis {
         Some(Self {
             epoch: constants.epoch,
             anchor: Time::parse(&constants.anchor)?,
-            rate: u32::try_from(constants.rate).ok().filter(|rate| *rate > 0)?,
-            target_seconds: u32::try_from(constants.target_duration).ok().filter(|seconds| *seconds > 0)?,
+            rate: u32::try_from(constants.rate).ok().filter(|rate| (1..=RATE_MAX).contains(rate))?,
+            target_seconds: u32::try_from(constants.target_duration)
+                .ok()
+                .filter(|seconds| (1..=TARGET_MAX).contains(seconds))?,
         })
     }
 }

@@ -36,7 +36,7 @@ pub struct Position {
 impl Position {
     /// The item that had begun and not ended: the run whose list of segments tells how it goes on.
     pub fn unfinished(&self) -> Option<&Arc<Run>> {
-        self.listed.last().filter(|last| last.part + 1 < last.run.parts).map(|last| &last.run)
+        self.listed.last().filter(|last| last.part < last.run.parts.saturating_sub(1)).map(|last| &last.run)
     }
 
     /// Whether a timeline can go on from here: says in words what no list may have (docs: hls §9).
@@ -45,9 +45,11 @@ impl Position {
     }
 
     /// The item of [`Position::unfinished`] with segments whose lengths add up to what its receipt says. When things air
-    /// follows from lengths alone, so neither its file nor the list of its segments is needed.
+    /// follows from lengths alone, so neither its file nor the list of its segments is needed. None of more segments than
+    /// any item has.
     pub fn unfinished_by_length(&self) -> Option<Item> {
-        let (run, last) = (self.unfinished()?, self.listed.last()?);
+        let run = self.unfinished().filter(|run| run.parts as usize <= timeline::PARTS_MAX)?;
+        let last = self.listed.last()?;
         let rest = (run.air_samples + run.samples).checked_sub(last.air_end())?;
         let left = u64::from(run.parts - (last.part + 1));
         let share =
@@ -306,5 +308,14 @@ mod tests {
         let position = read([opened, begun.body(), segment(5, 0, &begun), segment(6, 1, &begun)]);
         let item = position.unfinished_by_length().unwrap();
         assert_eq!((item.segments.len(), item.samples()), (7, begun.samples));
+    }
+
+    #[test]
+    fn an_item_of_more_segments_than_any_has_is_not_gone_on_with() {
+        for parts in [timeline::PARTS_MAX as u32 + 1, u32::MAX] {
+            let begun = Arc::new(Run { parts, ..Run::clone(&run(5, 0)) });
+            let position = read([Body::LedgerOpen(AXIS.constants()), begun.body(), segment(5, 0, &begun)]);
+            assert_eq!((position.unfinished(), position.unfinished_by_length()), (Some(&begun), None));
+        }
     }
 }
