@@ -28,6 +28,7 @@ pub mod metrics;
 pub mod naming;
 pub mod playlist;
 pub mod programme;
+pub mod quote;
 pub mod receipt;
 pub mod retention;
 pub mod room;

@@ -10,6 +10,7 @@ use super::{
     checkpoint::{CheckpointBody, Log, Note},
     lines::{Lines, Rest},
     merkle::{self, Hash},
+    quote::quote,
     receipt::{Body, GENESIS, Receipt, SigningKey, Unverified, link},
 };
 
@@ -182,11 +183,16 @@ impl<'a> Audit<'a> {
     fn key(&mut self, receipt: &Receipt) -> Result<(), Finding> {
         let expected = self.key_id.get_or_insert_with(|| receipt.key_id.clone());
         if receipt.key_id != *expected {
-            return Err(format!("signed by the key {:?}, and {expected:?} is the one in use", receipt.key_id).into());
+            return Err(format!(
+                "signed by the key {:?}, and {:?} is the one in use",
+                quote(&receipt.key_id),
+                quote(expected)
+            )
+            .into());
         }
         if let Body::KeyRotated { to } = &receipt.body {
             if to == expected {
-                return Err(format!("the key {to:?} follows itself").into());
+                return Err(format!("the key {:?} follows itself", quote(to)).into());
             }
             self.key_id = Some(to.clone());
         }
@@ -200,7 +206,7 @@ impl<'a> Audit<'a> {
             if note.root != log.root() {
                 return Err(format!(
                     "the {size} receipts before it are not those of the checkpoint of {}",
-                    note.origin
+                    quote(&note.origin)
                 ));
             }
         }
@@ -211,7 +217,7 @@ impl<'a> Audit<'a> {
         let note = Note::parse(&body.note).map_err(|error| error.to_string())?;
         (self.means.signed)(&note)?;
         if self.origin.get_or_insert_with(|| note.origin.clone()) != &note.origin {
-            return Err(format!("the checkpoint is of another ledger: {}", note.origin).into());
+            return Err(format!("the checkpoint is of another ledger: {}", quote(&note.origin)).into());
         }
         let known = Log::at(body, receipt.produced_at).filter(|_| body.size == receipt.seq);
         let known = known.ok_or_else(|| "the checkpoint does not add up".to_owned())?;

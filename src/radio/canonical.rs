@@ -5,6 +5,8 @@
 
 use serde_json::Value;
 
+use super::quote::quote;
+
 /// The largest integer that every JSON reader keeps: 2^53 − 1.
 pub const INTEGER_MAX: u64 = (1 << 53) - 1;
 
@@ -58,7 +60,7 @@ fn write(value: &Value, out: &mut String) -> Result<(), Error> {
             for (index, key) in keys.into_iter().enumerate() {
                 let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
                 if key.is_empty() || !key.bytes().all(plain) {
-                    return Err(Error::Key(key.clone()));
+                    return Err(Error::Key(quote(key)));
                 }
                 if index > 0 {
                     out.push(',');

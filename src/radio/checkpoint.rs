@@ -13,6 +13,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     merkle::{self, Hash, Peaks, Subtrees},
+    quote::quote,
     receipt::link,
     time::{Span, Time},
 };
@@ -125,7 +126,7 @@ impl Note {
     /// The station whose ledger this is, by its origin.
     pub fn station(&self) -> Result<&str, Error> {
         let name = self.origin.strip_prefix("ipns/").and_then(|rest| rest.split_once("/ledger/"));
-        name.map(|(station, _)| station).ok_or_else(|| Error::Origin(self.origin.clone()))
+        name.map(|(station, _)| station).ok_or_else(|| Error::Origin(quote(&self.origin)))
     }
 
     /// Checks the signature under the origin's name by this public key; `verify` takes a message and a signature.
@@ -136,7 +137,7 @@ impl Note {
             *name == self.origin
                 && bytes.strip_prefix(&hash).is_some_and(|signature| verify(said.as_bytes(), signature))
         };
-        if self.signatures.iter().any(good) { Ok(()) } else { Err(Error::Unsigned(self.origin.clone())) }
+        if self.signatures.iter().any(good) { Ok(()) } else { Err(Error::Unsigned(quote(&self.origin))) }
     }
 }
 

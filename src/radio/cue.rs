@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::time::Span;
+use super::{quote::quote, time::Span};
 
 /// Longest cue sheet that is read, in bytes.
 pub const LONGEST: u64 = 1 << 20;
@@ -128,7 +128,7 @@ impl Sheet {
                 let place = rest.split_whitespace().nth(1).unwrap_or_default();
                 track.at = Some(time(place).ok_or_else(|| Fault {
                     line,
-                    what: format!("`{place}` is no place: write minutes:seconds:frames, such as 03:25:00"),
+                    what: format!("`{}` is no place: write minutes:seconds:frames, such as 03:25:00", quote(place)),
                 })?);
             }
             _ => {}
@@ -140,7 +140,8 @@ impl Sheet {
         let file = self.file_of(recording)?;
         let mut marks: Vec<Mark> = Vec::new();
         for track in self.tracks.into_iter().filter(|track| track.file == file) {
-            let Track { line, number, title, performer, at, .. } = track;
+            let Track { line, title, performer, at, .. } = track;
+            let number = quote(&track.number);
             let fault = |what| Err(Fault { line, what });
             let Some(at) = at else { return fault(format!("track {number} has no INDEX 01")) };
             if marks.last().is_some_and(|last| last.at >= at) {

@@ -10,6 +10,7 @@ pub use meta::Meta;
 
 use super::{
     playlist,
+    quote::{quote, told},
     segment::{Kind, is_short_name},
 };
 
@@ -181,7 +182,7 @@ impl Manifest {
             return Err(Error::Field(format!("more than {MOST} entries or items")));
         }
         if let Some(pair) = self.entries.windows(2).find(|pair| pair[0].path == pair[1].path) {
-            return Err(Error::Field(format!("entry `{}` is there twice", pair[0].path)));
+            return Err(Error::Field(format!("entry `{}` is there twice", quote(&pair[0].path))));
         }
         if let Some(pair) = self.items.windows(2).find(|pair| pair[0].id == pair[1].id) {
             return Err(Error::Field(format!("item {} is there twice", pair[0].id)));
@@ -191,11 +192,12 @@ impl Manifest {
             if entry.path.is_empty() || playlist::spell(&playlist::unspell(&entry.path)) != entry.path {
                 return Err(Error::Field(format!(
                     "entry `{}`: the path is not spelled as in playlist.m3u",
-                    entry.path
+                    quote(&entry.path)
                 )));
             }
             if self.item(&entry.id).is_none() {
-                return Err(Error::Field(format!("entry `{}`: there is no item {}", entry.path, entry.id)));
+                let (path, id) = (quote(&entry.path), quote(&entry.id));
+                return Err(Error::Field(format!("entry `{path}`: there is no item {id}")));
             }
         }
         Ok(())
@@ -204,7 +206,7 @@ impl Manifest {
 
 impl ItemLine {
     fn check(&self) -> Result<(), Error> {
-        let wrong = |what: &str| Err(Error::Field(format!("item {}: {what}", self.id)));
+        let wrong = |what: &str| Err(Error::Field(format!("item {}: {what}", quote(&self.id))));
         if !is_short_name(&self.id) {
             return wrong("an id is 32 hex digits in lower case");
         }
@@ -233,11 +235,8 @@ struct Version {
 
 /// Reads JSON whose version is ours.
 fn read<T: serde::de::DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
-    let failed = |error: serde_json::Error| Error::Json {
-        line: error.line(),
-        column: error.column(),
-        message: error.to_string(),
-    };
+    let failed =
+        |error: serde_json::Error| Error::Json { line: error.line(), column: error.column(), message: told(&error) };
     match serde_json::from_slice(bytes).map_err(failed)? {
         Version { v: VERSION } => serde_json::from_slice(bytes).map_err(failed),
         Version { v } => Err(Error::Version(v)),

@@ -16,6 +16,7 @@ use super::{
     canonical::{self, canonical},
     checkpoint::CheckpointBody,
     cue::Chapter,
+    quote::{quote, told},
     segment::Kind,
     time::Time,
 };
@@ -317,7 +318,7 @@ impl Receipt {
             node_id: text("node_id")?,
             stream: text("stream")?,
             produced_at: produced_at.ok_or_else(|| Error::Shape("\"produced_at\" is not a date".into()))?,
-            body: serde_json::from_value(value).map_err(|e| Error::Shape(e.to_string()))?,
+            body: serde_json::from_value(value).map_err(|e| Error::Shape(told(&e)))?,
         })
     }
 
@@ -331,7 +332,7 @@ impl Receipt {
     /// Reads a line without its newline, and checks its form and its signature with the key that `key` finds.
     pub fn read<'k>(line: &str, key: impl Fn(&str) -> Option<&'k SigningKey>) -> Result<Self, Error> {
         let read = Unverified::read(line)?;
-        let key = key(read.key_id()).ok_or_else(|| Error::Key(read.key_id().into()))?;
+        let key = key(read.key_id()).ok_or_else(|| Error::Key(quote(read.key_id())))?;
         read.verify(key)
     }
 }
@@ -351,7 +352,7 @@ impl<'l> Unverified<'l> {
         let inner = line.strip_prefix("{\"r\":").and_then(|rest| rest.strip_suffix("\"}")).ok_or_else(shape)?;
         let (stored, signature) = inner.rsplit_once(",\"sig\":\"").ok_or_else(shape)?;
         let signature = data_encoding::HEXLOWER.decode(signature.as_bytes()).map_err(|_| shape())?;
-        let value: Value = serde_json::from_str(stored).map_err(|e| Error::Shape(e.to_string()))?;
+        let value: Value = serde_json::from_str(stored).map_err(|e| Error::Shape(told(&e)))?;
         if canonical(&value)? != stored {
             return Err(Error::NotCanonical);
         }

@@ -3,6 +3,7 @@
 use super::super::{
     aired::Axis,
     coarse,
+    quote::quote,
     receipt::{Body, SegmentBody, StartedBody},
 };
 
@@ -111,7 +112,7 @@ impl Airing {
             return Err(format!("it is not of epoch {} at {} Hz", axis.epoch, axis.rate));
         }
         if segment.pdt != axis.date(segment.air_samples).to_string() {
-            return Err(format!("it is dated {}, and airs {}", segment.pdt, axis.date(segment.air_samples)));
+            return Err(format!("it is dated {}, and airs {}", quote(&segment.pdt), axis.date(segment.air_samples)));
         }
         // EXT-X-TARGETDURATION bounds the rounded EXTINF (RFC 8216 §4.3.3.1).
         let rounded = (segment.samples + segment.rate / 2) / segment.rate.max(1);
@@ -186,7 +187,7 @@ fn of_run(segment: &SegmentBody, run: &StartedBody) -> Result<(), String> {
     let same = (&segment.item, &segment.entry, segment.item_kind, &segment.order, segment.position, segment.parts)
         == (&run.item, &run.entry, run.item_kind, &run.order, run.position, run.parts);
     if !same || (&segment.title, &segment.artist) != (&run.title, &run.artist) {
-        return Err(format!("it is not of the item that has begun, {}", run.entry));
+        return Err(format!("it is not of the item that has begun, {}", quote(&run.entry)));
     }
     let first = segment.media_seq == run.media_seq;
     if first && (!segment.disc || segment.part != run.part || segment.air_samples != run.air_samples) {

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::radio::quote::{quote, told};
+
 /// The longest `station.json` that is read, in bytes.
 pub const LONGEST: usize = 64 << 10;
 const NAME_MAX: usize = 100;
@@ -28,10 +30,9 @@ impl About {
         if bytes.len() > LONGEST {
             return Err(format!("station.json has {} bytes; {LONGEST} at most are read", bytes.len()));
         }
-        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| format!("station.json: {error}"))?;
+        let raw: Raw = serde_json::from_slice(bytes).map_err(|error| format!("station.json: {}", told(&error)))?;
         if raw.station != station {
-            let other: String = raw.station.chars().take(NAME_MAX).collect();
-            return Err(format!("station.json is of another station, {other:?}"));
+            return Err(format!("station.json is of another station, {:?}", quote(&raw.station)));
         }
         if raw.stream == station {
             return Err("station.json gives the station name as the stream name".into());

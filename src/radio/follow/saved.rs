@@ -6,7 +6,10 @@ use data_encoding::BASE64;
 use serde::{Deserialize, Serialize};
 
 use super::Extent;
-use crate::radio::time::Time;
+use crate::radio::{
+    quote::{quote, told},
+    time::Time,
+};
 
 /// The longest state file that is read, in bytes: two records of 10 KiB and some names.
 pub const LONGEST: u64 = 64 << 10;
@@ -80,13 +83,13 @@ impl Saved {
 
     /// Reads what [`Saved::write`] wrote. The signatures are still to be verified. The error says why not, for people.
     pub fn read(text: &[u8]) -> Result<Self, String> {
-        let file: File = serde_json::from_slice(text).map_err(|error| error.to_string())?;
+        let file: File = serde_json::from_slice(text).map_err(|error| told(&error))?;
         if file.v != VERSION {
             return Err(format!("it is of version {}, this program knows {VERSION}", file.v));
         }
         let name = |file: FileName| -> Result<SavedName, String> {
             let record = BASE64.decode(file.record.as_bytes()).map_err(|error| format!("record: {error}"))?;
-            let ends = Time::parse(&file.ends).ok_or_else(|| format!("{:?} is no date", file.ends))?;
+            let ends = Time::parse(&file.ends).ok_or_else(|| format!("{:?} is no date", quote(&file.ends)))?;
             Ok(SavedName { record: record.into(), extent: Extent { first: file.first, last: file.last, ends } })
         };
         let (root, list) = (file.root.map(name).transpose()?, file.list.map(name).transpose()?);

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, read, to_json};
 use crate::radio::{
     cue::{self, Chapter},
+    quote::quote,
     segment::{Item, Segment, chunk_name, is_short_name, short_name},
 };
 
@@ -279,7 +280,7 @@ impl Meta {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let wrong = |what: &str| Err(Error::Field(format!("item {}: {what}", self.id)));
+        let wrong = |what: &str| Err(Error::Field(format!("item {}: {what}", quote(&self.id))));
         if !is_short_name(&self.id) {
             return wrong("`audioId` is 32 hex digits in lower case");
         }
