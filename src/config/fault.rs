@@ -8,9 +8,14 @@ use std::{
 };
 
 use super::{Key, Text};
+use crate::radio::quote::cut;
 
 /// Longest piece of a line that is shown, in characters.
 const LONGEST_LINE: usize = 160;
+/// What of it stands before a fault further back than that.
+const BEFORE: usize = 40;
+/// Longest text of what is wrong, in characters: it may quote the file.
+const LONGEST_WHAT: usize = 400;
 
 /// Something that cannot stand in a configuration file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +31,8 @@ pub struct Fault {
     /// What to write instead.
     pub instead: String,
     shown: String,
+    /// How many characters of what is shown stand before the carets.
+    indent: usize,
     carets: usize,
 }
 
@@ -36,7 +43,7 @@ impl fmt::Display for Fault {
         writeln!(f, "{}:{}:{}: {}", self.file.display(), self.line, self.column, self.what)?;
         writeln!(f, "{blank} |")?;
         writeln!(f, "{gutter} | {}", self.shown)?;
-        writeln!(f, "{blank} | {}{}", " ".repeat(self.column - 1), "^".repeat(self.carets))?;
+        writeln!(f, "{blank} | {}{}", " ".repeat(self.indent), "^".repeat(self.carets))?;
         write!(f, "{blank} = {}", self.instead)
     }
 }
@@ -85,17 +92,20 @@ impl Fault {
         let line_start = before.rfind('\n').map_or(0, |newline| newline + 1);
         let line = text.text[line_start..].lines().next().unwrap_or_default();
         let column = text.text[line_start..start].chars().count();
-        let shown: String = line.chars().take(LONGEST_LINE).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        let skipped = if column < LONGEST_LINE { 0 } else { column - BEFORE };
+        let shown: String = line.chars().skip(skipped).collect();
+        let indent = column - skipped;
         let end = floor_boundary(text.text, span.end.clamp(start, line_start + line.len().max(start - line_start)));
         let width = text.text[start..end].chars().count();
         Self {
             file: text.name.to_owned(),
             line: before.matches('\n').count() + 1,
             column: column + 1,
-            what,
+            what: cut(&what, LONGEST_WHAT),
             instead,
-            shown,
-            carets: width.clamp(1, LONGEST_LINE),
+            shown: cut(&shown, LONGEST_LINE),
+            indent,
+            carets: width.clamp(1, LONGEST_LINE - indent),
         }
     }
 }

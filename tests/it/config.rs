@@ -112,6 +112,22 @@ fn a_fault_is_shown_where_it_is_with_what_to_write() {
     assert!(told.contains("known here: `segment_duration`, `codec`"), "{told}");
 }
 
+#[test]
+fn of_an_endless_line_a_piece_around_the_fault_is_shown() {
+    let long = "x".repeat(100_000);
+    for text in
+        [format!("{long} = 1"), format!("source = \"{long}\" y"), format!("a = [{long}"), format!("# {long}\n[{long}")]
+    {
+        let told = setup(&text).unwrap_err().to_string();
+        assert!(told.chars().count() < 1_200, "{} characters", told.chars().count());
+    }
+    let told = setup(&format!("source = \"{}\" y", "x".repeat(500))).unwrap_err().to_string();
+    let lines: Vec<&str> = told.lines().collect();
+    let place = lines[3].find('^').unwrap();
+    assert_eq!((&lines[2][place..], &lines[3][place..]), ("y", "^"), "{told}");
+    assert!(!setup("\"\\u001b[2J\" = 1").unwrap_err().to_string().contains('\u{1b}'));
+}
+
 /// The text, where the fault is, and what the message says of it.
 type Fault = (&'static str, &'static str, &'static str);
 
