@@ -29,8 +29,6 @@ use super::{
     wire::{self, Answer, PROTOCOL},
 };
 
-/// Entries of one want-list that are read; what is beyond is not heard.
-const MAX_ENTRIES: usize = 16_384;
 /// With so much to write nothing more is read: who asks must listen.
 const MAX_UNWRITTEN_BYTES: usize = 1024 * 1024;
 /// Streams of one connection that are read; with another one the oldest ends.
@@ -177,7 +175,7 @@ impl Handler {
     }
 
     fn understand(&mut self, message: &[u8]) -> Result<(), crate::ipfs::dag::Error> {
-        let (wants, all) = wire::wanted(message, MAX_ENTRIES)?;
+        let (wants, all) = wire::wanted(message, wire::MAX_ENTRIES)?;
         if !wants.is_empty() || all {
             self.news.push_back(News::Wants { wants, all });
         }

@@ -20,6 +20,9 @@ use crate::{
 pub(in crate::ipfs) const PROTOCOL: StreamProtocol = StreamProtocol::new("/ipfs/bitswap/1.2.0");
 /// No message is longer (bitswap's limit for blocks is half of it).
 const MAX_MESSAGE_BYTES: usize = 4 * 1024 * 1024;
+/// Entries of one message that are read; what is beyond is not heard. The shortest ones take seven bytes, and a message
+/// of nothing else would become many times its size.
+pub(super) const MAX_ENTRIES: usize = 16_384;
 const SHA2_256: u8 = 0x12;
 const HASH_BYTES: u8 = 32;
 
@@ -143,14 +146,17 @@ pub(in crate::ipfs) async fn next(stream: &mut (impl AsyncRead + Unpin)) -> io::
     Ok(Some(message))
 }
 
-/// Reads what came back. A block of another kind than ours (CIDv1, SHA-256, raw or dag-pb) is left out.
+/// Reads what came back, at most [`MAX_ENTRIES`]. A block of another kind than ours (CIDv1, SHA-256, raw or dag-pb) is
+/// left out.
 pub(in crate::ipfs) fn answer(message: &[u8]) -> Result<Answer, Error> {
-    let mut answer = Answer::default();
+    let (mut answer, mut left) = (Answer::default(), MAX_ENTRIES);
     for field in Fields::new(message) {
-        match field? {
-            (3, Value::Bytes(block)) => answer.blocks.extend(block_of(block)?),
-            (4, Value::Bytes(presence)) => answer.presences.extend(presence_of(presence)?),
-            _ => {}
+        let (number @ (3 | 4), Value::Bytes(entry)) = field? else { continue };
+        let Some(fewer) = left.checked_sub(1) else { break };
+        left = fewer;
+        match number {
+            3 => answer.blocks.extend(block_of(entry)?),
+            _ => answer.presences.extend(presence_of(entry)?),
         }
     }
     Ok(answer)
@@ -257,6 +263,19 @@ mod tests {
         let blocks = Answer { blocks: vec![(cid, Bytes::from(data))], ..Answer::default() };
         let told = |here| Answer { presences: vec![(cid, here)], ..Answer::default() };
         assert_eq!(read, [blocks, told(true), told(false), Answer::default()], "a presence of nothing is left out");
+    }
+
+    #[test]
+    fn a_message_of_many_small_entries_is_read_up_to_a_bound() {
+        let block = [0x1a, 6, 0x0a, 4, 1, RAW as u8, SHA2_256, HASH_BYTES].repeat(MAX_ENTRIES + 9);
+        assert_eq!(answer(&block).unwrap().blocks.len(), MAX_ENTRIES);
+        let mixed = [unframed_presence(), block].concat();
+        let read = answer(&mixed).unwrap();
+        assert_eq!((read.presences.len(), read.blocks.len()), (1, MAX_ENTRIES - 1));
+    }
+
+    fn unframed_presence() -> Vec<u8> {
+        presence(&cid_of(RAW, b"a"), true)[1..].to_vec()
     }
 
     #[tokio::test]
