@@ -27,6 +27,8 @@ pub mod excerpt;
 mod fingerprint;
 mod flaws;
 mod foreign;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod level;
 mod limiter;
 mod loudness;
@@ -43,6 +45,8 @@ mod shape;
 pub mod synth;
 mod tags;
 mod true_peak;
+#[cfg(any(test, feature = "fuzz"))]
+mod ts;
 
 /// PCM of at most this size is kept between the passes, of all items together; what does not fit is decoded again.
 const KEPT_BYTES: usize = 96 << 20;

@@ -16,6 +16,8 @@ pub use setup::{KEYS as SETUP_KEYS, Setup};
 pub use streaming::{KEYS as STREAMING_KEYS, Receipts, Streaming};
 
 mod fault;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod key;
 mod overrides;
 mod setup;
@@ -57,7 +59,11 @@ fn read(path: &Path) -> Result<String, Error> {
         Ok(found) if found.len() > LONGEST_FILE => return Err(Error::TooLong { path: path.to_owned() }),
         Ok(_) => {}
     }
-    let bytes = fs::read(path).map_err(failed)?;
+    decoded(path, fs::read(path).map_err(failed)?)
+}
+
+/// The text of a file that holds these bytes.
+fn decoded(path: &Path, bytes: Vec<u8>) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| Error::Fault(Box::new(Fault::of_bytes(path, &error))))
 }
 

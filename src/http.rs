@@ -6,6 +6,8 @@
 mod address;
 mod car;
 mod entity;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 mod gateway;
 mod guard;
 mod kind;
@@ -18,6 +20,7 @@ use std::{future::Future, io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
+    body::HttpBody,
     extract::State,
     http::{HeaderMap, HeaderValue, Method, Request, Version, header, request::Parts as Head},
     response::{IntoResponse, Response},
@@ -189,7 +192,7 @@ async fn converse(
 ) {
     let phase = Phase::default();
     let io = TokioIo::new(Guarded::new(stream, phase.clone(), limits));
-    let service = service_fn(move |request| {
+    let service = service_fn(move |request: Request<Incoming>| {
         phase.head_is_complete();
         let router = routes.borrow().clone();
         async move { Ok::<_, std::convert::Infallible>(answer(router, request).await) }
@@ -215,7 +218,10 @@ async fn converse(
 }
 
 /// One request: what holds for all routes, then the route.
-async fn answer(router: Router, request: Request<Incoming>) -> Response {
+async fn answer<B>(router: Router, request: Request<B>) -> Response
+where
+    B: HttpBody<Data = Bytes, Error: Into<axum::BoxError>> + Send + 'static,
+{
     let (method, path) = (request.method().clone(), request.uri().path().to_owned());
     let mut response = match admissible(&request) {
         Err(refusal) => refusal.into_response(),
@@ -227,7 +233,7 @@ async fn answer(router: Router, request: Request<Incoming>) -> Response {
     response
 }
 
-fn admissible(request: &Request<Incoming>) -> Result<(), Refusal> {
+fn admissible<B>(request: &Request<B>) -> Result<(), Refusal> {
     if !matches!(*request.method(), Method::GET | Method::HEAD | Method::OPTIONS) {
         return Err(Refusal::Method);
     }

@@ -9,6 +9,8 @@ use cid::Cid;
 
 pub mod dag;
 pub mod delegated;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod key;
 pub mod lab;
 pub mod memory;

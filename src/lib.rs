@@ -3,6 +3,9 @@
 //! The arrows run one way:
 //! `main → cli, config → {setup, callback, streamer, mirror, health, http} → {ipfs, audio, disk, watch, clock} → radio`.
 
+#[cfg(any(test, feature = "fuzz"))]
+#[doc(hidden)]
+pub mod fuzz;
 pub mod radio;
 
 #[cfg(feature = "edges")]

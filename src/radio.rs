@@ -17,6 +17,8 @@ pub mod coarse;
 pub mod cue;
 pub mod echo;
 pub mod follow;
+#[cfg(any(test, feature = "fuzz"))]
+pub(crate) mod fuzz;
 pub mod history;
 pub mod hls;
 pub mod ir1;

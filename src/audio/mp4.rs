@@ -190,6 +190,14 @@ impl<R: Read + Seek> Boxes<R> {
     }
 }
 
+/// What the bytes of a file say: the trim at 44 100 Hz, and the chapters.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn of_bytes(bytes: &[u8]) -> (Option<Trim>, Vec<Mark>) {
+    let boxes = || Boxes::new(io::Cursor::new(bytes));
+    let trim = boxes().and_then(|mut boxes| boxes.trim(44_100));
+    (trim.unwrap_or_default(), boxes().and_then(|mut boxes| boxes.chapters()).unwrap_or_default())
+}
+
 fn invalid() -> io::Error {
     ErrorKind::InvalidData.into()
 }

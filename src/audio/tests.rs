@@ -13,7 +13,6 @@ use super::{cut::FRAME, *};
 
 mod files;
 mod levels;
-mod ts;
 
 /// PCM in memory.
 struct Pcm(Block);

@@ -48,7 +48,7 @@ pub fn overrides(path: &Path) -> Result<Overrides, Error> {
 }
 
 /// Reads `text`; `name` is the file that messages name.
-fn parse(name: &Path, text: &str) -> Result<Overrides, Error> {
+pub(super) fn parse(name: &Path, text: &str) -> Result<Overrides, Error> {
     let text = Text { name, text };
     let raw: Raw = text.raw(KEYS)?;
     let cue_in = number(&CUE_IN, text, raw.cue_in_seconds.as_ref())?;

@@ -14,17 +14,12 @@ use tokio::{
 };
 
 use super::*;
-use crate::{
-    ipfs::{
-        dag::{Directory, Entry, File, Part},
-        memory::Memory,
-    },
-    radio::status::{Network, SetupProgress, Status},
+use crate::ipfs::{
+    dag::{Directory, Entry, File, Part},
+    memory::Memory,
 };
+use fuzz::{LIST, STATION, STREAM, air};
 
-const STATION: &str = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
-const STREAM: &str = "k51qzi5uqu5dhvnprrkkdvhtdz7d6xmc9n6qf0mfkczqvgs1dnhyl0z59ac53g";
-const LIST: &str = "#EXTM3U\n#EXT-X-VERSION:9\n";
 const LONG: Duration = Duration::from_secs(20);
 
 /// A node that serves until it is dropped.
@@ -79,29 +74,6 @@ fn folder(entries: &[(&str, Cid)]) -> (Cid, Bytes) {
     let entries = entries.iter().map(|(name, cid)| Entry { name: (*name).into(), cid: *cid, tsize: 1 }).collect();
     let node = Directory::new(entries).unwrap().encode().unwrap();
     (node.cid, node.bytes)
-}
-
-fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
-    let status = Status {
-        station: STATION.into(),
-        stream: STREAM.into(),
-        peer: "12D3KooW".into(),
-        addresses: vec![],
-        gateways: vec![],
-        findable: false,
-        network: Network::default(),
-        media_sequence: 7,
-        now: None,
-        next: None,
-        tolerated_staleness_seconds: 270.0,
-        needed_staleness_seconds: 198.0,
-        last_publish: None,
-        setup: SetupProgress { state: "done".into(), done: 1, total: 1 },
-        mirror: None,
-        health: health.into(),
-    };
-    let now_json = "{\"now\":null}".into();
-    Arc::new(OnAir { list: LIST.into(), list_cid: raw(LIST).0, root_cid, now_json, status, ledger: None })
 }
 
 async fn node() -> Node {

@@ -89,6 +89,13 @@ impl<'a> Wanted<'a> {
     }
 }
 
+/// Whatever a path names has a name of 32 hex digits.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn placed(path: &str) {
+    let wanted = Wanted::read(path);
+    assert!(wanted.is_none_or(|wanted| is_short_name(wanted.name())), "{path:?} names {wanted:?}");
+}
+
 /// Answers both routes.
 pub(super) async fn recording<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Result<Response, Refusal> {
     if site.recordings.is_empty() {

@@ -92,7 +92,7 @@ impl Key {
         Self { pair, name }
     }
 
-    #[cfg(test)]
+    #[cfg(any(test, feature = "fuzz"))]
     pub(super) fn of_seed(seed: u8) -> Self {
         Self::of(Keypair::ed25519_from_bytes([seed; 32]).expect("32 bytes are a seed"))
     }

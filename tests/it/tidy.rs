@@ -11,6 +11,7 @@ const LINES_MAX: usize = 600;
 /// Room → rooms that it may name, besides itself.
 const ARROWS: &[(&str, &[&str])] = &[
     ("main", &["cli"]),
+    ("fuzz", &["config", "http", "ipfs", "audio", "radio"]),
     (
         "cli",
         &[

@@ -37,6 +37,8 @@ use super::limits;
 use crate::ipfs::store::care::Care;
 
 mod fetches;
+#[cfg(any(test, feature = "fuzz"))]
+pub(in crate::ipfs) mod fuzz;
 mod guests;
 mod inbox;
 mod queue;

@@ -1,4 +1,4 @@
-//! A transport stream reader of the tests' own, written from ISO/IEC 13818-1. It checks all that it reads.
+//! A transport stream reader of the checks' own, written from ISO/IEC 13818-1. It checks all that it reads.
 
 use std::collections::HashMap;
 
