@@ -1,5 +1,5 @@
 // What the page reads of strangers, as functions of bytes: each reads, checks what must hold of whatever was read, and
-// throws an AssertionError where it does not. The tests drive them.
+// throws an AssertionError where it does not. The tests drive them, and, with coverage, scripts/fuzz.
 
 import assert from "node:assert/strict";
 import { initSegment, mediaSegment } from "../../src/http/page/fmp4.mjs";
