@@ -3,12 +3,17 @@
 use cid::Cid;
 use serde::{Deserialize, Serialize};
 
+pub use figures::{Flaws, Loudness};
+use figures::{LARGEST, written};
+
 use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, read, to_json};
 use crate::radio::{
     cue::{self, Chapter},
     quote::quote,
     segment::{Item, Segment, chunk_name, is_short_name, short_name},
 };
+
+mod figures;
 
 /// Longest `meta.json` that is read, in bytes.
 pub const LONGEST: u64 = 64 << 20;
@@ -105,55 +110,6 @@ pub struct Origin {
     pub channels: Option<u16>,
 }
 
-/// The levels of a recording before and behind gain and limiter (EBU R128, ITU-R BS.1770). What an older version did not
-/// measure is missing.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Loudness {
-    /// Integrated loudness of the source in LUFS, if it has any.
-    pub integrated_lufs: Option<f64>,
-    /// Loudness range of the source in LU, if it lasts three seconds.
-    pub range_lu: Option<f64>,
-    /// The highest short-term loudness of the source in LUFS, if it lasts three seconds.
-    pub short_term_max_lufs: Option<f64>,
-    /// The highest sample of the source in dBFS, if it is not silent.
-    pub peak_dbfs: Option<f64>,
-    /// The true peak of the source in dBTP, if it is not silent.
-    pub true_peak_dbtp: Option<f64>,
-    /// The gain applied, in dB.
-    pub gain_db: f64,
-    /// The most that the limiter lowers the level, in dB.
-    pub reduction_db: f64,
-    /// Integrated loudness of what was encoded, in LUFS, if it has any.
-    pub output_lufs: Option<f64>,
-    /// True peak of what was encoded, in dBTP, if it is not silent.
-    pub output_true_peak_dbtp: Option<f64>,
-    /// How many LU are missing from the target, where gain and limiter do not reach it.
-    pub below_target_lu: Option<f64>,
-}
-
-/// What is wrong or odd about a recording, in figures. Samples are counted per channel, at the rate of the recording.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Flaws {
-    /// Samples that are lost in the middle of it and are silence now.
-    pub lost_samples: u64,
-    /// Packets that cannot be decoded.
-    pub decode_errors: u64,
-    /// Samples that were muted: beyond +12 dBFS, or not finite.
-    pub muted_samples: u64,
-    /// Places where a channel stays at full scale for eight samples or longer.
-    pub clipped_places: u64,
-    /// All of it is quieter than −60 LUFS.
-    pub silent: bool,
-    /// It is stereo, and both channels hold the same.
-    pub mono: bool,
-    /// One channel is the inverse of the other: in mono they cancel out.
-    pub phase_inverted: bool,
-    /// It does not say which samples only prime and fill its codec: they stay, as silence at both ends.
-    pub not_gapless: bool,
-}
-
 /// One rendition of an item.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rendition {
@@ -216,11 +172,11 @@ impl Meta {
             codec: "aac".into(),
             bitrate: renditions.first().map_or(0, |rendition| rendition.bitrate),
             samples,
-            duration_seconds: samples as f64 / f64::from(rate.max(1)),
+            duration_seconds: written(samples as f64 / f64::from(rate.max(1))),
             streams: renditions.iter().map(|rendition| rendition.stream(rate)).collect(),
             tags,
             source,
-            loudness,
+            loudness: loudness.written(),
             flaws,
             warnings,
             renditions,
@@ -234,9 +190,10 @@ impl Meta {
 
     /// Reads the file. Fields that this version does not know are left alone.
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
-        let meta: Self = read(bytes)?;
-        meta.check()?;
-        Ok(meta)
+        let read: Self = read(bytes)?;
+        read.check()?;
+        let (duration_seconds, loudness) = (written(read.duration_seconds), read.loudness.clone().written());
+        Ok(Self { duration_seconds, loudness, ..read })
     }
 
     /// The file: the same bytes for the same content.
@@ -286,6 +243,9 @@ impl Meta {
         }
         if !(1..=768_000).contains(&self.rate) {
             return wrong("`sampleRate` is out of range");
+        }
+        if self.duration_seconds.abs() > LARGEST || !self.loudness.is_plausible() {
+            return wrong("`durationSec` or a figure of `loudness` is out of range");
         }
         let Some(default) = self.renditions.first() else { return wrong("there are no renditions") };
         let hollow = |rendition: &Rendition| {
@@ -372,6 +332,18 @@ mod tests {
         let bytes = meta().to_bytes();
         assert_eq!(Meta::parse(&bytes).unwrap(), meta());
         assert_eq!(Meta::parse(&bytes).unwrap().to_bytes(), bytes);
+    }
+
+    #[test]
+    fn figures_of_many_digits_come_back_as_they_are_written() {
+        let text = String::from_utf8(meta().to_bytes()).unwrap();
+        assert!(text.contains("\"durationSec\": 17.972245"));
+        for figure in ["17.972244897959182", "9.009344203628118", "-0.1", "1e9"] {
+            let once = Meta::parse(text.replace("17.972245", figure).replace("-9.25", figure).as_bytes()).unwrap();
+            assert_eq!(Meta::parse(&once.to_bytes()).unwrap(), once, "{figure}");
+        }
+        let endless = Meta::parse(text.replace("-9.25", "1e300").as_bytes()).unwrap_err().to_string();
+        assert!(endless.contains("out of range"), "{endless}");
     }
 
     #[test]
