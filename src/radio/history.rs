@@ -167,8 +167,10 @@ impl History {
     /// was on air without one, at most a segment in a second. Of a ledger without a segment nothing was.
     pub fn above(&self, now: Time) -> First {
         let since = now.since(self.last_date).0 / 1_000_000;
-        let above = |last: Option<u64>| last.map_or(0, |last| last + ABOVE + since);
-        First { media_seq: above(self.last_seq).max(now.millis() / 1_000), disc_seq: above(self.last_disc) }
+        let above = |last: Option<u64>, since: u64| last.map_or(0, |last| last + ABOVE + since);
+        let media_seq = above(self.last_seq, since).max(now.millis() / 1_000);
+        // Players count up to this one: it stays small.
+        First { media_seq, disc_seq: above(self.last_disc, 0) }
     }
 
     /// The run of the next segment. One that was started at a segment that goes on without a discontinuity never came
@@ -223,6 +225,7 @@ mod tests {
     use crate::radio::{
         receipt::{CidText, GENESIS},
         segment::{RAW, cid_of},
+        time::Span,
     };
 
     const AXIS: Axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
@@ -298,6 +301,21 @@ mod tests {
         let position = read(bodies);
         assert_eq!(position.listed.iter().map(|aired| aired.run.media_seq).collect::<Vec<_>>(), [5; 3]);
         assert_eq!(position.unfinished(), Some(&begun));
+    }
+
+    #[test]
+    fn numbers_begin_above_what_may_have_aired_since() {
+        let begun = run(5, 0);
+        let mut history = History::default();
+        assert!(!history.has_numbers());
+        history.saw(&segment(5, 0, &begun));
+        let Body::Segment(last) = segment(5, 0, &begun) else { unreachable!() };
+        let date = Time::parse(&last.pdt).unwrap();
+        let at = |seconds: u64| history.above(date.plus(Span::seconds(seconds)));
+        assert!(history.has_numbers());
+        assert_eq!(at(0), First { media_seq: 10_005, disc_seq: 10_001 });
+        assert_eq!(at(3_600), First { media_seq: 13_605, disc_seq: 10_001 });
+        assert_eq!(history.above(Time(0)), at(0), "the clock was set back");
     }
 
     #[test]

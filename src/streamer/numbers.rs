@@ -34,7 +34,7 @@ pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> 
         past.found.damage = Some(why);
         // A chain may have begun above those that were put aside, and be lost.
         local.media_seq += ABOVE;
-        local.disc_seq += ABOVE;
+        local.disc_seq += u64::from(past.found.history.has_numbers()) * ABOVE;
     }
     let Some(numbers) = seen else { return local };
     if let Some(why) = outdated(past, numbers) {

@@ -5,6 +5,7 @@
 mod air;
 mod beside;
 mod config;
+mod disk;
 mod ledger;
 mod mirror;
 mod peer;
