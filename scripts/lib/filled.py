@@ -101,7 +101,8 @@ def full_keeps_less(trial):
     trial.goes_on(node, 10)
     for greedy in folder.glob("greed*"):
         greedy.unlink()
-    trial.is_well(node)
+    # At this speed any disk is a slow one.
+    trial.has_cleared(node, "disk")
 
 
 def full_start(trial):

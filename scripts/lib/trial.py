@@ -110,6 +110,11 @@ class Trial:
         self.told.append(found if len(found) < 400 else found[:400] + " …")
         return found
 
+    def has_cleared(self, node, topic, seconds=WELL):
+        """Waits until nothing is said under a topic."""
+        said = lambda: [line.split(": ")[0] for line in self.health(node).split("; ")]
+        self.wait(f"{topic} to be well", lambda: topic not in said(), seconds)
+
     def is_well(self, node, seconds=WELL):
         """Waits until nothing is wrong any more."""
         last = [""]

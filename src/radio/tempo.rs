@@ -4,6 +4,8 @@ use super::time::{Span, Time};
 
 /// A disk that was too slow counts as slow for so long.
 const HOLD: Span = Span::seconds(60);
+/// What a busy host may take for anything, in milliseconds.
+const BUSY_MILLIS: u64 = 2_000;
 /// What is stored at once may take this part of its own sound.
 const SHARE: u64 = 8;
 
@@ -19,8 +21,8 @@ pub struct Tempo {
 
 impl Tempo {
     /// A disk that may take half a segment of `segment_seconds` for one.
-    pub const fn new(segment_seconds: u32) -> Self {
-        Self { least: Span::millis(segment_seconds as u64 * 500), at: None, slow_until: Time(0) }
+    pub fn new(segment_seconds: u32) -> Self {
+        Self { least: Span::millis((u64::from(segment_seconds) * 500).max(BUSY_MILLIS)), at: None, slow_until: Time(0) }
     }
 
     /// What a segment may take.
@@ -59,7 +61,7 @@ mod tests {
     #[test]
     fn a_disk_is_slow_while_it_takes_too_long_and_for_a_while_behind_that() {
         let mut tempo = Tempo::new(6);
-        assert_eq!(tempo.least(), Span::seconds(3));
+        assert_eq!((Tempo::new(1).least(), tempo.least()), (Span::seconds(2), Span::seconds(3)));
         tempo.begins(at(0), Span::seconds(6));
         assert!(!tempo.is_slow(at(3_000)));
         assert!(tempo.is_slow(at(3_001)));
