@@ -33,7 +33,9 @@ fn a_reserve_lies_beside_the_state_and_is_laid_again() {
     station.wait("the reserve", is_laid);
     fs::write(&ballast, "somebody was here").unwrap();
     station.wait("the reserve again", is_laid);
-    station.wait("health to be well", |station| (!health(station)?.split("; ").any(|line| line.starts_with("disk: "))).then_some(()));
+    station.wait("health to be well", |station| {
+        (!health(station)?.split("; ").any(|line| line.starts_with("disk: "))).then_some(())
+    });
     assert_eq!(station.stop(), Some(0));
 }
 
