@@ -59,6 +59,30 @@ test("an absurd clock or a list too old falls back to the hold-back", () => {
   for (const wanted of [0, AT - 1, AT + 103_000, AT + 3_600_000, NaN]) assert.deepEqual(startIn(list(20), wanted), backed, wanted);
 });
 
+/// The same with the dates of everything from the item at `from` on moved by `by` ms.
+function moved(count, from, by) {
+  const read = list(count);
+  for (const segment of read.segments.slice(from)) segment.start += by;
+  for (const item of read.items) if (item.start >= AT + from * 6000) [item.start, item.end] = [item.start + by, item.end + by];
+  return read;
+}
+
+test("a list whose dates go back is started by its lengths", () => {
+  const hour = 3_600_000;
+  const back = moved(20, 12, -hour);
+  assert.deepEqual(startIn(back, AT - hour + 7000), { sequence: 116, into: 0, sane: false }, "what airs is dated otherwise still");
+  assert.deepEqual(startIn(back, AT - hour + 75_500), { sequence: 112, into: 3.5, sane: true });
+  assert.deepEqual(startIn(back, AT + 31_500), { sequence: 116, into: 0, sane: false }, "a date that passed");
+  assert.deepEqual(itemsAt(back, AT - hour + 75_500).map((item) => item.title), ["Song, 12", "Song, 16"]);
+  assert.equal(itemsAt(back, AT + 31_500)[0].title, "Song, 4");
+});
+
+test("who listens by the clock while the air stood still waits at the end of what was", () => {
+  const jumped = moved(20, 12, 60_000);
+  assert.deepEqual(startIn(jumped, AT + 80_000), { sequence: 111, into: 5.9, sane: true });
+  assert.deepEqual(startIn(jumped, AT + 132_000 + 3500), { sequence: 112, into: 3.5, sane: true });
+});
+
 test("a list shorter than its hold-back starts at its first segment", () => {
   assert.deepEqual(startIn(list(2), AT + 3_600_000), { sequence: 100, into: 0, sane: false });
 });

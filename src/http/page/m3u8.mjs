@@ -88,11 +88,15 @@ export function itemsAt(list, time) {
 /// Where a listener starts: the segment that airs at `wanted`, and how many seconds into it. When the listener's clock
 /// points outside the list, or so near to its end that a late list would be heard, the list's own hold-back counts.
 export function startIn(list, wanted) {
-  const [first, last] = [list.segments[0], list.segments.at(-1)];
-  const end = last.start + last.duration * 1000;
-  const sane = wanted >= first.start && wanted <= end - 3000 * list.target;
-  const time = Math.max(first.start, sane ? wanted : end - 1000 * list.holdBack);
-  const segment = list.segments.findLast((segment) => segment.start <= time) ?? first;
-  const into = Math.max(0, (time - segment.start) / 1000);
-  return { sequence: segment.sequence, into: Math.min(into, segment.duration - 0.1), sane };
+  const { segments } = list;
+  // How far before the end of the list each begins, in seconds: lengths tell it also where dates go back or jump.
+  const before = segments.map(() => 0);
+  for (let at = segments.length - 1; at >= 0; at -= 1) before[at] = (before[at + 1] ?? 0) + segments[at].duration;
+  const dated = segments.findLastIndex((segment) => segment.start <= wanted);
+  const past = dated < 0 ? 0 : Math.max(0, (wanted - segments[dated].start) / 1000);
+  const within = dated >= 0 && (past < segments[dated].duration || segments[dated + 1]?.start > wanted);
+  const sane = within && before[dated] - Math.min(past, segments[dated].duration) >= 3 * list.target;
+  const held = Math.max(0, before.findLastIndex((left) => left >= list.holdBack));
+  const [at, into] = sane ? [dated, past] : [held, Math.max(0, before[held] - list.holdBack)];
+  return { sequence: segments[at].sequence, into: Math.min(into, segments[at].duration - 0.1), sane };
 }

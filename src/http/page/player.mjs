@@ -346,7 +346,10 @@ export class NativePlayer {
   }
 
   sequence() {
-    return this.feed.list?.segments.findLast((segment) => segment.start <= this.air())?.sequence ?? NaN;
+    const [segments, air] = [this.feed.list?.segments ?? [], this.air()];
+    const lasts = (segment) => air < segment.start + segment.duration * 1000;
+    const begun = segments.filter((segment) => segment.start <= air);
+    return (begun.findLast(lasts) ?? begun.at(-1))?.sequence ?? NaN;
   }
 
   async run() {}
