@@ -41,6 +41,7 @@ pub mod status;
 pub mod tempo;
 pub mod time;
 pub mod timeline;
+pub mod trouble;
 pub mod vod;
 
 #[cfg(test)]

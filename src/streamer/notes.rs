@@ -5,6 +5,8 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
+use crate::radio::trouble;
+
 /// The open troubles of a station. Cheap to clone; all clones are one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes {
@@ -19,6 +21,14 @@ impl Notes {
         if open.get(topic) != Some(&text) {
             tracing::warn!(topic, "{text}");
             open.insert(topic, text);
+        }
+    }
+
+    /// What is known of a topic.
+    pub(super) fn told(&self, (topic, text): trouble::Told) {
+        match text {
+            Some(text) => self.raise(topic, text),
+            None => self.clear(topic),
         }
     }
 
