@@ -28,9 +28,10 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// The date of a position.
-    pub fn date(&self, air_samples: u64) -> Time {
-        self.anchor.plus(Span::of_samples(air_samples, self.rate))
+    /// The date of a position; negative ones lie before the anchor.
+    pub fn date(&self, air_samples: i64) -> Time {
+        let span = Span::of_samples(air_samples.unsigned_abs(), self.rate);
+        if air_samples < 0 { self.anchor.minus(span) } else { self.anchor.plus(span) }
     }
 
     /// The position of a date; negative before the anchor.
@@ -71,7 +72,7 @@ pub struct Run {
     /// Number of its first segment; names it.
     pub media_seq: u64,
     /// When it begins, in samples since the anchor.
-    pub air_samples: u64,
+    pub air_samples: i64,
     /// How much of it there was to air when it began, in samples.
     pub samples: u64,
     /// Id of the item.
@@ -156,6 +157,11 @@ impl Run {
         }
     }
 
+    /// When all of it has aired, in samples since the anchor.
+    pub const fn air_end(&self) -> i64 {
+        self.air_samples + self.samples as i64
+    }
+
     /// Whether `segment` can be of this run: its first one, behind a discontinuity, or a later one.
     pub const fn begins_at_or_before(&self, segment: &SegmentBody) -> bool {
         if segment.disc { self.media_seq == segment.media_seq } else { self.media_seq < segment.media_seq }
@@ -216,7 +222,7 @@ pub struct Aired {
     /// Discontinuities so far, its own included.
     pub disc_seq: u64,
     /// When it airs, in samples since the anchor.
-    pub air_samples: u64,
+    pub air_samples: i64,
     /// What it plays.
     pub segment: Segment,
     /// Index in its item.
@@ -233,8 +239,8 @@ pub struct Aired {
 
 impl Aired {
     /// Its end, in samples since the anchor.
-    pub fn air_end(&self) -> u64 {
-        self.air_samples + u64::from(self.segment.samples)
+    pub fn air_end(&self) -> i64 {
+        self.air_samples + i64::from(self.segment.samples)
     }
 
     /// Its receipt.

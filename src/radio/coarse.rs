@@ -54,7 +54,7 @@ pub struct Group {
     /// Discontinuities so far, its own included.
     pub disc_seq: u64,
     /// When it airs, in samples since the anchor.
-    pub air_samples: u64,
+    pub air_samples: i64,
     /// The item it belongs to.
     pub run: Arc<Run>,
     /// What it plays, at least one.
@@ -79,8 +79,8 @@ impl Group {
     }
 
     /// Its end, in samples since the anchor.
-    pub fn air_end(&self) -> u64 {
-        self.air_samples + self.samples()
+    pub fn air_end(&self) -> i64 {
+        self.air_samples + self.samples() as i64
     }
 }
 

@@ -28,7 +28,7 @@ struct Part<'n> {
     /// Index of the first segment that is listed.
     from: usize,
     /// Samples by which the dates jump before it.
-    jump: u64,
+    jump: i64,
 }
 
 fn part<'n>(name: &'n str, title: &'n str, artist: &'n str, frames: Vec<u32>) -> Part<'n> {
@@ -46,7 +46,7 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
         let before: u64 = all[..part.from].iter().map(|one| u64::from(one.samples)).sum();
         let run = Arc::new(Run {
             media_seq: media_seq - part.from as u64,
-            air_samples: air_samples - before,
+            air_samples: air_samples - before as i64,
             samples: all.iter().map(|one| u64::from(one.samples)).sum(),
             item: part.name.into(),
             entry: format!("music/{}.flac", part.name),
@@ -73,7 +73,7 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
             groups.take(&aired, &axis);
             segments.push(aired);
             media_seq += 1;
-            air_samples += u64::from(segment.samples);
+            air_samples += i64::from(segment.samples);
         }
     }
     let hold_back_seconds = (look_ahead + 2) * u64::from(axis.target_seconds);

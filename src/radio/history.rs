@@ -15,6 +15,13 @@ use super::{
 /// How far a new chain of numbers begins above the last one that is known of the old one: a list has fewer segments, and
 /// so many are not on air while the ledger cannot be written.
 pub const ABOVE: u64 = 10_000;
+/// So many numbers a second such a chain begins higher yet, counted since the last segment of which a receipt is known: a
+/// chain of which no receipt was ever durable, and so nothing is known, may lie between. No chain gives them faster
+/// before it has a receipt.
+pub const NUMBERS_PER_SECOND: u64 = 8;
+/// Discontinuities rise by no more: each costs those who listen time with every list (see [`First::disc_seq`]). So many are
+/// reached after 27 hours.
+const DISCONTINUITIES_MAX: u64 = 800_000;
 
 /// Where a timeline ends.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,7 +57,7 @@ impl Position {
     pub fn unfinished_by_length(&self) -> Option<Item> {
         let run = self.unfinished().filter(|run| run.parts as usize <= timeline::PARTS_MAX)?;
         let last = self.listed.last()?;
-        let rest = (run.air_samples + run.samples).checked_sub(last.air_end())?;
+        let rest = u64::try_from(run.air_end() - last.air_end()).ok()?;
         let left = u64::from(run.parts - (last.part + 1));
         let share =
             |part: u64| Segment { samples: (rest * (part + 1) / left - rest * part / left) as u32, ..last.segment };
@@ -74,8 +81,8 @@ pub struct History {
     order: Option<String>,
     last_seq: Option<u64>,
     last_disc: Option<u64>,
-    /// The date of the last segment.
-    last_date: Time,
+    /// When the receipt of the last number was written.
+    last_at: Time,
 }
 
 /// A segment that has aired: what retention needs to know of it.
@@ -92,7 +99,7 @@ pub struct Kept {
 impl History {
     /// Takes the next receipt. Gives the blocks that it keeps, if any.
     pub fn take(&mut self, receipt: &Receipt) -> Option<Kept> {
-        self.saw(&receipt.body);
+        self.saw(receipt);
         match &receipt.body {
             Body::LedgerOpen(constants) => {
                 let axis = Axis::from_constants(constants).or(self.axis);
@@ -105,14 +112,14 @@ impl History {
             }
             Body::ItemStarted(body) => {
                 let run = Arc::new(Run::from_body(body));
-                let until = self.axis.map(|axis| axis.date(run.air_samples + run.samples));
+                let until = self.axis.map(|axis| axis.date(run.air_end()));
                 let cid = run.list.0;
                 self.started = Some(run);
                 until.map(|until| Kept { cid, until, group: None })
             }
             Body::Segment(body) => {
                 let axis = self.axis?;
-                let until = axis.date(body.air_samples + body.samples);
+                let until = axis.date(body.air_samples + body.samples as i64);
                 // An item has begun when a segment of it is durable: a crash may come before that.
                 let begun = Some((body.entry.clone(), body.position as usize));
                 if body.item_kind == Kind::Filler {
@@ -141,12 +148,14 @@ impl History {
     }
 
     /// Takes note of the numbers that a receipt tells, wherever it stands.
-    pub fn saw(&mut self, body: &Body) {
-        match body {
+    pub fn saw(&mut self, receipt: &Receipt) {
+        match &receipt.body {
             Body::Segment(body) => {
+                if self.last_seq <= Some(body.media_seq) {
+                    self.last_at = receipt.produced_at;
+                }
                 self.last_seq = self.last_seq.max(Some(body.media_seq));
                 self.last_disc = self.last_disc.max(Some(body.disc_seq));
-                self.last_date = Time::parse(&body.pdt).map_or(self.last_date, |date| date.max(self.last_date));
             }
             Body::IpnsReserved { until } => self.reserved = self.reserved.max(*until),
             _ => {}
@@ -164,13 +173,14 @@ impl History {
     }
 
     /// From where a timeline counts that goes on from none of these receipts: above all that they tell, and above what
-    /// was on air without one, at most a segment in a second. Of a ledger without a segment nothing was.
+    /// was on air without one, before now too. Of a ledger without a segment nothing was.
     pub fn above(&self, now: Time) -> First {
-        let since = now.since(self.last_date).0 / 1_000_000;
-        let above = |last: Option<u64>, since: u64| last.map_or(0, |last| last + ABOVE + since);
-        let media_seq = above(self.last_seq, since).max(now.millis() / 1_000);
-        // Players count up to this one: it stays small.
-        First { media_seq, disc_seq: above(self.last_disc, 0) }
+        let since = NUMBERS_PER_SECOND * now.since(self.last_at).0 / 1_000_000;
+        let above = |last: Option<u64>, more: u64| last.map_or(0, |last| last + ABOVE + more);
+        First {
+            media_seq: above(self.last_seq, since).max(now.millis() / 1_000),
+            disc_seq: above(self.last_disc, since.min(DISCONTINUITIES_MAX)),
+        }
     }
 
     /// The run of the next segment. One that was started at a segment that goes on without a discontinuity never came
@@ -234,7 +244,7 @@ mod tests {
     fn run(media_seq: u64, part: u32) -> Arc<Run> {
         Arc::new(Run {
             media_seq,
-            air_samples: media_seq * SEGMENT_SAMPLES,
+            air_samples: (media_seq * SEGMENT_SAMPLES) as i64,
             samples: 4 * SEGMENT_SAMPLES,
             item: "item".into(),
             entry: "music/one.mp3".into(),
@@ -257,7 +267,7 @@ mod tests {
             media_seq,
             disc: run.media_seq == media_seq,
             disc_seq: 1,
-            air_samples: media_seq * SEGMENT_SAMPLES,
+            air_samples: (media_seq * SEGMENT_SAMPLES) as i64,
             segment: Segment { cid: cid_of(RAW, &[part as u8]), samples: SEGMENT_SAMPLES as u32, bytes: 90_000 },
             part,
             run: run.clone(),

@@ -67,7 +67,7 @@ pub(super) struct Entry<'a> {
     /// The item it belongs to.
     pub(super) run: &'a Run,
     /// When it airs, in samples since the anchor.
-    pub(super) air_samples: u64,
+    pub(super) air_samples: i64,
     /// Its length in samples.
     pub(super) samples: u64,
     /// What it plays.
@@ -80,7 +80,7 @@ pub(super) fn entry(axis: &Axis, entry: &Entry<'_>, told: &mut Option<u64>, out:
         out.push_str("#EXT-X-DISCONTINUITY\n");
     }
     let first = told.replace(entry.run.media_seq) != Some(entry.run.media_seq);
-    let begins = entry.air_samples.saturating_sub(entry.run.air_samples);
+    let begins = (entry.air_samples - entry.run.air_samples).max(0) as u64;
     let ends = begins + entry.samples;
     for piece in entry.run.pieces() {
         let goes_on = first && piece.begins <= begins && begins < piece.ends;
@@ -102,7 +102,8 @@ pub(super) fn entry(axis: &Axis, entry: &Entry<'_>, told: &mut Option<u64>, out:
 /// scheduled.
 fn date_range(axis: &Axis, run: &Run, piece: &Piece<'_>, out: &mut String) {
     // From the printed dates, so that an item ends where the next one begins, to the millisecond.
-    let (starts, ends) = (axis.date(run.air_samples + piece.begins), axis.date(run.air_samples + piece.ends));
+    let date = |at: u64| axis.date(run.air_samples + at as i64);
+    let (starts, ends) = (date(piece.begins), date(piece.ends));
     let millis = ends.millis() - starts.millis();
     let number = if piece.index == 0 { String::new() } else { format!("-{}", piece.index) };
     // A chapter is of the long recording, which has no code for it.

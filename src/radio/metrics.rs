@@ -128,6 +128,7 @@ mod tests {
             needed_staleness_seconds: 198.0,
             last_publish: Some(LastPublish { sequence: 9, at: String::new(), seconds: 0.25, by: "dht".into() }),
             setup: SetupProgress { state: "done".into(), done: 1, total: 1 },
+            clock: None,
             mirror: None,
             health: "ok".into(),
         };

@@ -14,6 +14,7 @@ pub(super) mod list;
 mod names;
 mod observer;
 mod paper;
+mod reanchor;
 mod recovery;
 mod runs;
 pub(super) mod volume;

@@ -1,7 +1,7 @@
 //! What the station tells about itself while it is on air (contract §7): the snapshot that HTTP serves.
 
 use cid::Cid;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{metrics::Ledgered, segment::Kind};
 
@@ -100,6 +100,15 @@ pub struct Network {
     pub routers: Vec<RouterSeen>,
 }
 
+/// How the dates on air stand to the wall clock, in milliseconds, to the nearest tenth of a second.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skew {
+    /// How far the dates of what is on air are ahead; negative when behind.
+    pub pdt_skew_ms: i64,
+    /// How far those are ahead of what is listed next.
+    pub next_pdt_skew_ms: i64,
+}
+
 /// How far setup is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetupProgress {
@@ -164,6 +173,9 @@ pub struct Status {
     pub needed_staleness_seconds: f64,
     /// The last IPNS record that was put.
     pub last_publish: Option<LastPublish>,
+    /// How its dates stand to the wall clock; a mirror has no such key, for they are not its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub clock: Option<Skew>,
     /// How far setup is.
     pub setup: SetupProgress,
     /// What a mirror has of the station that it follows; a station has no such key.

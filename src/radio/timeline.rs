@@ -5,13 +5,14 @@
 //! a segment's block is stored, pinned and verified, then its receipt is durable, then a list may name it.
 //!
 //! Two axes: *media* counts samples that air, without gaps, and is what scheduling runs on; *air* adds the jumps that
-//! outages and clock steps force, and is what dates are made of. They differ by `gap`, which only grows.
+//! outages and clock steps force, and is what dates are made of. They differ by `gap`, which only an operator makes smaller.
 
 use std::{collections::VecDeque, sync::Arc};
 
 use super::{
     aired::{Aired, Axis, Run},
     coarse::{self, Groups},
+    history::NUMBERS_PER_SECOND,
     programme::{Entry, Order, Place, Programme, Slot},
     receipt::{Body, CidText},
     rules::Rules,
@@ -45,6 +46,8 @@ pub enum Event {
     Order(Arc<Order>),
     /// The generator's pieces, aired when the order has nothing to air.
     Filler(Arc<Order>),
+    /// The operator wants the dates to be those of the wall clock again, also where they have to go back for it.
+    Reanchor,
     /// The item of a slot was read.
     Fetched(Slot, Arc<Item>),
     /// The item of a slot cannot be had, and why.
@@ -87,6 +90,8 @@ pub enum Why {
     Retry,
     /// There is nothing to air: no order, no filler.
     Nothing,
+    /// No receipt of this chain of numbers is durable, and they are given no faster than the next one leaves room for.
+    Unproved,
 }
 
 /// From where a station counts.
@@ -185,15 +190,19 @@ pub struct Timeline {
     /// End of what is planned, on the media axis.
     media_end: u64,
     /// Air minus media at the end of what is planned.
-    gap: u64,
+    gap: i64,
     /// Air position by the station clock minus media position now: fixed while the station runs, but for outages.
     offset: i64,
     break_next: bool,
+    /// Whether the dates are to be those of the wall clock from the next item on.
+    reanchor: bool,
     phase: Phase,
     show: bool,
     /// Whether there has been a list.
     started: bool,
     failures: u32,
+    /// When its numbers began, and with which, as long as no receipt tells of them.
+    unproved: Option<(Time, u64)>,
     /// `HOLD-BACK` in seconds.
     hold_back_seconds: u64,
 }
@@ -205,7 +214,8 @@ impl Timeline {
         let anchor = Time::from_millis(anchor.millis());
         let axis = Axis { epoch, anchor, rate: rules.rate, target_seconds: rules.target_seconds() };
         let offset = axis.position(clocks.station) - rules.lateness() as i64;
-        Self::at(rules, axis, Programme::default(), first.media_seq, first.disc_seq, offset)
+        let timeline = Self::at(rules, axis, Programme::default(), first.media_seq, first.disc_seq, offset);
+        Self { unproved: Some((clocks.station, first.media_seq)), ..timeline }
     }
 
     fn at(rules: Rules, axis: Axis, programme: Programme, next_seq: u64, next_disc: u64, offset: i64) -> Self {
@@ -229,10 +239,12 @@ impl Timeline {
             gap: 0,
             offset,
             break_next: false,
+            reanchor: false,
             phase: Phase::at_once(Op::Plan),
             show: false,
             started: false,
             failures: 0,
+            unproved: None,
         }
     }
 
@@ -283,9 +295,21 @@ impl Timeline {
 
     /// How far the dates of what is on air are ahead of the wall clock, in milliseconds; negative when behind.
     pub fn skew_millis(&self, clocks: Clocks) -> i64 {
-        let gap = self.on_air(clocks).map_or(self.gap, |aired| aired.air_samples - self.media_of(aired));
-        let air = self.media_now(clocks) + gap as i64;
-        (air - self.axis.position(clocks.wall)) * 1_000 / i64::from(self.axis.rate)
+        self.skew(self.on_air(clocks).map_or(self.gap, |aired| aired.air_samples - self.media_of(aired) as i64), clocks)
+    }
+
+    /// The same of what is planned next.
+    pub fn next_skew_millis(&self, clocks: Clocks) -> i64 {
+        self.skew(self.gap, clocks)
+    }
+
+    fn skew(&self, gap: i64, clocks: Clocks) -> i64 {
+        (self.media_now(clocks) + gap - self.axis.position(clocks.wall)) * 1_000 / i64::from(self.axis.rate)
+    }
+
+    /// Whether a reanchoring was asked for of which no receipt is written yet.
+    pub fn is_reanchoring(&self) -> bool {
+        self.reanchor || self.notes.reanchor()
     }
 
     /// When the first listed segment airs by the station clock, in samples since the anchor.
@@ -316,6 +340,7 @@ impl Timeline {
                 self.programme.accept(order);
             }
             Event::Filler(filler) => self.programme.fill_with(filler),
+            Event::Reanchor => self.reanchor = true,
             Event::Fetched(slot, item) => self.fetched(slot, item, clocks),
             Event::NotFetched(slot, reason) => self.not_fetched(slot, reason, clocks),
             Event::Stored => self.phase = Phase::at_once(Op::Record),
@@ -329,6 +354,7 @@ impl Timeline {
                 self.freeze(clocks);
             }
             Event::Recorded => {
+                self.unproved = None;
                 self.unrecorded.clear();
                 self.freeze(clocks);
             }
@@ -392,7 +418,7 @@ impl Timeline {
     fn missing(&mut self, index: usize, reason: String, clocks: Clocks) {
         self.phase = Phase::at_once(Op::Plan);
         let Some((slot, place)) = self.planned_from.get(index).cloned() else { return };
-        // A jump that was planned with them stays, for the gap never shrinks: it comes at the next segment.
+        // A jump that was planned with them stays: it comes at the next segment, which begins an item.
         for aired in self.planned.drain(index..).rev() {
             self.media_end -= u64::from(aired.segment.samples);
             self.next_seq = aired.media_seq;
@@ -442,7 +468,11 @@ impl Timeline {
             Phase::Todo(Op::Record, _) => return self.record(),
             Phase::Todo(Op::Plan, _) => {}
         }
-        if std::mem::take(&mut self.show) {
+        if self.show {
+            if let Some(until) = self.unproved_until().filter(|until| *until > clocks.station) {
+                return Action::Wait(until.min(clocks.station.plus(RETRY)), Why::Unproved);
+            }
+            self.show = false;
             return Action::Show(self.snapshot());
         }
         while self.overdue(clocks) > 0 && self.planned.len() < BATCH_MAX {
@@ -464,6 +494,14 @@ impl Timeline {
         // The first moment at which the look-ahead is short again; one sample is more than a microsecond.
         let due = Span::of_samples((1 - overdue) as u64, self.axis.rate);
         Action::Wait(clocks.station.plus(Span(due.0.max(1))), Why::Air)
+    }
+
+    /// When the numbers of the list may be seen, if no receipt tells of any: what follows a crash counts on from the last
+    /// receipt by time alone.
+    fn unproved_until(&self) -> Option<Time> {
+        let ((began, first), last) = self.unproved.zip(self.listed.back())?;
+        let given = last.media_seq + 1 - first;
+        Some(began.plus(Span::millis((given * 1_000).div_ceil(NUMBERS_PER_SECOND))))
     }
 
     fn store(&mut self) -> Action {
@@ -512,7 +550,9 @@ pub(super) fn check_listed<'a>(listed: impl Iterator<Item = &'a Aired> + Clone, 
         holds(next.media_seq == one.media_seq + 1, next, "media sequence has a hole")?;
         holds(next.disc_seq == one.disc_seq + u64::from(next.disc), next, "discontinuity sequence is off")?;
         let contiguous = next.air_samples == one.air_end();
-        holds(next.air_samples >= one.air_end(), next, "air time goes backward")?;
+        // As an operator asked for, where an item begins.
+        let back = next.disc && next.part == 0;
+        holds(next.air_samples >= one.air_end() || back, next, "air time goes backward")?;
         holds(contiguous || next.disc, next, "a date jumps without a discontinuity")?;
         holds(next.disc == (next.run.media_seq == next.media_seq), next, "a run begins without a discontinuity")?;
         holds(next.first_seq >= one.first_seq, next, "the list would go back")?;

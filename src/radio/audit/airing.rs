@@ -10,6 +10,14 @@ use super::super::{
 /// Jumps of the dates ahead of one segment that are remembered: a crash may come between each of them and it.
 const STEPS_MAX: usize = 64;
 
+/// A jump of the dates that was told.
+#[derive(Clone, Copy, Debug)]
+struct Step {
+    samples: i64,
+    /// Whether an operator asked for it: it may go back.
+    back: bool,
+}
+
 /// What has aired so far.
 #[derive(Clone, Debug, Default)]
 pub(in super::super) struct Airing {
@@ -20,7 +28,7 @@ pub(in super::super) struct Airing {
     run: Option<StartedBody>,
     last: Option<SegmentBody>,
     /// The jumps of the dates since the last segment.
-    steps: Vec<u64>,
+    steps: Vec<Step>,
     /// Whether another axis came since the last segment: its numbers need not follow.
     other_axis: bool,
 }
@@ -41,11 +49,11 @@ impl Airing {
                 }
                 Ok(0)
             }
-            Body::ClockStep { samples, .. } => {
+            Body::ClockStep { samples, reason } => {
                 if self.steps.len() >= STEPS_MAX {
                     self.steps.remove(0);
                 }
-                self.steps.push(*samples);
+                self.steps.push(Step { samples: *samples, back: reason == "reanchor" });
                 Ok(0)
             }
             Body::ItemStarted(run) => {
@@ -158,19 +166,23 @@ impl Airing {
     /// Air time goes on where it was, or jumps by what was told before, at a discontinuity.
     fn date(&self, segment: &SegmentBody, gap: bool) -> Result<(), String> {
         let Some(last) = self.last.as_ref().filter(|_| !self.other_axis) else { return Ok(()) };
-        let end = last.air_samples + last.samples;
-        let Some(jump) = segment.air_samples.checked_sub(end) else {
-            return Err(format!("it airs {} samples before the end of the one before", end - segment.air_samples));
-        };
-        if gap || jump == 0 {
+        let jump = segment.air_samples.saturating_sub(last.air_samples.saturating_add_unsigned(last.samples));
+        if jump == 0 || gap && jump > 0 {
             return Ok(());
         }
         // A crash may have come between a jump that was told and its segment; it was told again afterwards.
-        let mut told = 0_u64;
+        let (mut told, mut back) = (0_i64, false);
         let known = self.steps.iter().rev().any(|step| {
-            told = told.saturating_add(*step);
+            (told, back) = (told.saturating_add(step.samples), back || step.back);
             told == jump
         });
+        // Back only where an operator asked for it and an item begins. Behind numbers without a receipt it was asked for there.
+        if jump < 0 && !gap && !(known && back && segment.part == 0) {
+            return Err(format!("it airs {} samples before the end of the one before", jump.unsigned_abs()));
+        }
+        if gap {
+            return Ok(());
+        }
         if !segment.disc || !known {
             return Err(format!("the dates jump by {jump} samples, and no receipt tells why"));
         }

@@ -16,7 +16,7 @@ struct Studio {
     axis: Axis,
     media_seq: u64,
     disc_seq: u64,
-    air: u64,
+    air: i64,
     items: u64,
 }
 
@@ -85,7 +85,7 @@ impl Studio {
 
     fn aired(&mut self, segment: SegmentBody) {
         (self.media_seq, self.disc_seq) = (segment.media_seq + 1, segment.disc_seq);
-        self.air = segment.air_samples + segment.samples;
+        self.air = segment.air_samples + segment.samples as i64;
         self.scribe.add(Body::Segment(Box::new(segment)));
     }
 
@@ -99,8 +99,12 @@ impl Studio {
         self.items += 1;
     }
 
-    fn jump(&mut self, samples: u64) {
-        self.scribe.add(Body::ClockStep { samples, reason: "outage".into() });
+    fn jump(&mut self, samples: i64) {
+        self.jump_for(samples, "outage");
+    }
+
+    fn jump_for(&mut self, samples: i64, reason: &str) {
+        self.scribe.add(Body::ClockStep { samples, reason: reason.into() });
         self.air += samples;
     }
 
@@ -456,7 +460,7 @@ fn the_rules_of_the_ledger_hold() {
 fn another_epoch_and_numbers_without_receipts_are_no_breach() {
     let mut studio = Studio::with_lines(40);
     studio.media_seq += 5;
-    studio.air += 5 * SAMPLES;
+    studio.air += 5 * SAMPLES as i64;
     studio.item(3);
     studio.axis = Axis { epoch: 2, anchor: studio.axis.anchor, rate: 48_000, target_seconds: 8 };
     studio.scribe.add(Body::LedgerOpen(studio.axis.constants()));
@@ -467,6 +471,18 @@ fn another_epoch_and_numbers_without_receipts_are_no_breach() {
     studio.aired(segment);
     let (outcome, seen, end) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
     assert_eq!((outcome, end, seen.unproved), (Outcome::Whole, Ok(()), 5));
+}
+
+#[test]
+fn dates_go_back_only_where_an_operator_asked_for_it() {
+    for (reason, whole) in [("reanchor", true), ("skew", false), ("outage", false)] {
+        let mut studio = Studio::with_lines(40);
+        studio.jump_for(-90_000_000_000, reason);
+        studio.item(2);
+        studio.item(1);
+        let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
+        assert_eq!(outcome == Outcome::Whole, whole, "{reason}: {outcome:?}");
+    }
 }
 
 #[test]

@@ -63,7 +63,7 @@ pub fn recall(
         (Err(error), _) => error,
     };
     read::strays(&**volume, signer, since, &mut |receipt| {
-        history.saw(&receipt.body);
+        history.saw(receipt);
         history.knows_numbers()
     });
     above_asides(&**volume, signer, &mut history);
@@ -84,8 +84,8 @@ fn above_asides(volume: &dyn Volume, signer: &Signer, history: &mut History) {
     for aside in volume.asides() {
         let mut seen = History::default();
         read::strays(&*aside, signer, Time(u64::MAX), &mut |receipt| {
-            history.saw(&receipt.body);
-            seen.saw(&receipt.body);
+            history.saw(receipt);
+            seen.saw(receipt);
             seen.knows_numbers()
         });
     }

@@ -103,6 +103,13 @@ impl Names {
         }
     }
 
+    /// What was visible cannot be known to anybody: lists may step back.
+    pub(super) fn forget(&mut self) {
+        let put = self.put.iter_mut().map(|put| &mut put.record);
+        let records = self.network.iter_mut().chain(put).chain(self.under_way.iter_mut().map(|(_, record)| record));
+        records.for_each(|record| record.list = (0, 0));
+    }
+
     /// No put reaches anybody for a while.
     pub(super) fn go_down(&mut self, until: u64) {
         self.down_until = until;

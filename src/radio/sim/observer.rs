@@ -3,7 +3,7 @@
 //! Nothing here is taken from the core but its outputs: receipts as they are written, snapshots and rendered texts as
 //! they become visible. Invariant numbers are those of docs/hls.md §9.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use cid::Cid;
 
@@ -25,7 +25,7 @@ pub(super) use shown::hash;
 pub(super) struct Frozen {
     pub(super) cid: Cid,
     pub(super) samples: u64,
-    pub(super) air: u64,
+    pub(super) air: i64,
     pub(super) disc: bool,
     pub(super) disc_seq: u64,
     pub(super) part: u64,
@@ -43,8 +43,8 @@ pub(super) struct Frozen {
 }
 
 impl Frozen {
-    pub(super) fn air_end(&self) -> u64 {
-        self.air + self.samples
+    pub(super) fn air_end(&self) -> i64 {
+        self.air + self.samples as i64
     }
 
     pub(super) fn media_end(&self) -> i64 {
@@ -68,18 +68,24 @@ pub(super) struct Observer {
     pub(super) anchor_millis: u64,
     pub(super) epoch: u64,
     frozen: Vec<Frozen>,
+    /// Those of them that have no receipt, by their numbers.
+    unrecorded: BTreeSet<u64>,
     base: u64,
     runs: HashMap<u64, StartedBody>,
     ranges: HashMap<(u64, usize), String>,
     /// Media position of now: at this station time, this position.
     now: (Time, i64),
+    /// When this chain of numbers began, by the station clock.
+    pub(super) began: Time,
     /// First and last number of the list that is visible, its bytes hashed, and its `HOLD-BACK`.
     pub(super) visible: Option<Visible>,
     /// No number below this one may be given any more.
     floor: u64,
-    /// The largest discontinuity sequence of all.
+    /// The largest discontinuity sequence of all that are durable, or were ever visible.
     discs: u64,
     coarse: Coarse,
+    /// Whether an operator has asked for the dates of the wall clock, and no receipt tells that he got them.
+    pub(super) reanchoring: bool,
     /// Items that may break off: the world took a block or a list of segments away.
     pub(super) excused: i64,
     pub(super) counts: Counts,
@@ -102,6 +108,7 @@ pub(super) struct Counts {
     pub(super) coarse: u64,
     pub(super) outages: u64,
     pub(super) skews: u64,
+    pub(super) reanchored: u64,
     pub(super) runs: u64,
     pub(super) resumed_runs: u64,
     pub(super) chapters: u64,
@@ -118,14 +125,17 @@ impl Observer {
             anchor_millis: 0,
             epoch: 0,
             frozen: Vec::new(),
+            unrecorded: BTreeSet::new(),
             base: 0,
             runs: HashMap::new(),
             ranges: HashMap::new(),
             now: (Time(0), 0),
+            began: Time(0),
             visible: None,
             floor: 0,
             discs: 0,
             coarse: Coarse::default(),
+            reanchoring: false,
             excused: 0,
             counts: Counts::default(),
         }
@@ -137,12 +147,25 @@ impl Observer {
         self.visible = None;
         self.anchor_millis = anchor.millis();
         self.frozen.clear();
+        self.unrecorded.clear();
         self.runs.clear();
         self.ranges.clear();
         self.now = (clocks.station, self.lateness());
+        self.began = clocks.station;
         self.coarse.begin(self.lateness());
         let dated = clocks.wall.millis() as i64 - 3_000 * i64::from(self.rules.target_seconds());
         assert!((anchor.millis() as i64 - dated).abs() <= 1, "a first list is dated 3·TD before now");
+    }
+
+    /// What was visible cannot be known to anybody: numbers may be given twice.
+    pub(super) fn forget(&mut self) {
+        (self.floor, self.discs) = (0, 0);
+        self.coarse.forget();
+    }
+
+    /// The first number of this chain.
+    pub(super) fn base(&self) -> u64 {
+        self.base
     }
 
     /// The lowest number that was never given.
@@ -156,14 +179,20 @@ impl Observer {
         let Some(last) = self.frozen.last() else { return };
         let wall = self.position(clocks.wall);
         let (last, first) = (last.clone(), self.at(self.listed_from()).clone());
-        let media = if wall >= last.air_end() as i64 {
-            last.media_end() + wall - last.air_end() as i64
-        } else if wall < first.air as i64 {
-            last.media_end() - self.rules.look_ahead() as i64
+        // The dates that count are those since they went back.
+        let goes_back = |seq: &u64| self.at(*seq).air < self.at(*seq - 1).air_end();
+        let dated = (self.listed_from() + 1..self.next_seq()).rev().find(goes_back).unwrap_or(self.listed_from());
+        let dated = self.at(dated);
+        let before = dated.media - (dated.air - wall);
+        let media = if wall >= last.air_end() {
+            last.media_end() + wall - last.air_end()
+        } else if wall >= dated.air {
+            let on_air = self.frozen.iter().rev().find(|one| one.air <= wall).expect("the first one airs before");
+            on_air.media + (wall - on_air.air).min(on_air.samples as i64)
+        } else if before >= first.media {
+            before
         } else {
-            let on_air =
-                self.frozen.iter().rev().find(|one| one.air as i64 <= wall).expect("the first one airs before");
-            on_air.media + (wall - on_air.air as i64).min(on_air.samples as i64)
+            last.media_end() - self.rules.look_ahead() as i64
         };
         // Before a first list was whole, as much is due as at the first start at least.
         let begins = first.media;
@@ -175,8 +204,7 @@ impl Observer {
     /// The first segment that a restart can list: no receipt behind it is lost.
     pub(super) fn listed_from(&self) -> u64 {
         let Some(last) = self.frozen.last() else { return self.base };
-        let lost = self.frozen.iter().rposition(|one| !one.durable).map_or(0, |at| at as u64 + 1);
-        last.first_seq.max(self.base + lost)
+        last.first_seq.max(self.unrecorded.last().map_or(self.base, |lost| lost + 1))
     }
 
     fn lateness(&self) -> i64 {
@@ -228,6 +256,7 @@ impl Observer {
     pub(super) fn lost_beyond(&mut self, durable: u64) -> bool {
         let visible = self.visible.is_some_and(|visible| visible.last >= durable);
         self.frozen.truncate(durable.saturating_sub(self.base) as usize);
+        drop(self.unrecorded.split_off(&durable));
         visible
     }
 
@@ -239,37 +268,44 @@ impl Observer {
     /// A batch was recorded, or (`durable` false) goes on air without.
     pub(super) fn record(&mut self, bodies: &[Body], durable: bool, moment: Moment) {
         let (mut outage, mut skew, mut outages, mut gap, mut jump_at) = (0, 0, 0, 0, None);
+        let mut reanchored = None;
         for body in bodies {
             match body {
                 Body::ClockStep { samples, reason } if reason == "outage" => {
-                    (outage, outages) = (outage + *samples as i64, outages + 1);
+                    (outage, outages) = (outage + samples, outages + 1);
+                }
+                Body::ClockStep { samples, reason } if reason == "reanchor" => {
+                    assert!(self.reanchoring, "the dates jump by {samples}, and no operator asked for it");
+                    assert!(samples.abs() > 2 * self.target(), "a jump of {samples} for a wall clock within 2·TD");
+                    reanchored = Some(samples + reanchored.unwrap_or(0));
                 }
                 Body::ClockStep { samples, reason } => {
                     assert_eq!(reason, "skew");
-                    assert!(*samples as i64 > 2 * self.target(), "a jump of {samples} for a wall clock within 2·TD");
-                    skew += *samples as i64;
+                    assert!(*samples > 2 * self.target(), "a jump of {samples} for a wall clock within 2·TD");
+                    skew += samples;
                 }
                 Body::ItemStarted(run) => drop(self.runs.insert(run.media_seq, (**run).clone())),
                 Body::Segment(body) => {
                     let before = self.last().map_or(0, Frozen::air_end);
                     self.freeze(body, durable);
-                    if body.air_samples > before && gap == 0 {
+                    if body.air_samples != before && gap == 0 {
                         jump_at = Some(body.media_seq);
                     }
-                    gap += (body.air_samples - before) as i64;
+                    gap += body.air_samples - before;
                 }
                 _ => {}
             }
         }
-        assert_eq!(gap, outage + skew, "the dates jump by what the receipts say");
+        assert_eq!(gap, outage + skew + reanchored.unwrap_or(0), "the dates jump by what the receipts say");
         self.now.1 -= outage;
         self.reach(moment.clocks.station, outage > 0);
         self.counts.outages += outages;
         self.counts.skews += u64::from(skew > 0);
-        if outages == 1 {
+        self.counts.reanchored += u64::from(reanchored.is_some());
+        if outages == 1 && reanchored.is_none() {
             self.check_outage(jump_at, moment);
         }
-        self.check_lateness(bodies, moment, skew);
+        self.check_lateness(bodies, moment, skew + reanchored.unwrap_or(0));
     }
 
     /// A jump for an outage leaves the timeline exactly 3·TD late.
@@ -283,7 +319,7 @@ impl Observer {
     fn check_lateness(&self, bodies: &[Body], moment: Moment, skew: i64) {
         let segments = bodies.iter().filter_map(|body| if let Body::Segment(body) = body { Some(body) } else { None });
         let now = self.media_now(moment.clocks.station);
-        let (mut begins, mut last) = (false, None);
+        let (mut begins, mut anew, mut last) = (false, false, None);
         for body in segments {
             let frozen = self.at(body.media_seq);
             let late = now - frozen.media;
@@ -291,18 +327,21 @@ impl Observer {
             let early = frozen.media - now - self.rules.look_ahead() as i64;
             assert!(early < ROUNDING, "{} is planned {early} beyond the look-ahead", body.media_seq);
             begins |= body.disc;
+            anew |= body.disc && body.part == 0;
             last = Some(frozen);
         }
         let Some(last) = last.filter(|_| moment.calm) else { return };
-        let behind = self.position(moment.clocks.wall) - (now + last.air as i64 - last.media);
+        let behind = self.position(moment.clocks.wall) - (now + last.air - last.media);
         assert!(!begins || behind <= 2 * self.target() + ROUNDING, "the wall stays {behind} ahead of the dates");
+        let reanchored = !(anew && self.reanchoring) || behind.abs() <= 2 * self.target() + ROUNDING;
+        assert!(reanchored, "the dates stay {behind} behind the wall although an operator wants them to be its own");
         assert!(skew == 0 || behind.abs() <= ROUNDING, "a jump for the wall clock misses it by {behind}");
     }
 
     /// A crash came at `station` while these were being appended, and they are durable.
     pub(super) fn salvage(&mut self, bodies: &[Body], station: Time) {
         let outage = |body: &Body| match body {
-            Body::ClockStep { samples, reason } if reason == "outage" => *samples as i64,
+            Body::ClockStep { samples, reason } if reason == "outage" => *samples,
             _ => 0,
         };
         let outage = bodies.iter().map(outage).sum::<i64>();
@@ -351,7 +390,11 @@ impl Observer {
         assert_eq!(body.media_seq, self.next_seq(), "numbers have a hole (10)");
         self.check_next(body, &frozen);
         self.counts.segments += 1;
-        self.discs = self.discs.max(frozen.disc_seq);
+        if frozen.durable {
+            self.discs = self.discs.max(frozen.disc_seq);
+        } else {
+            self.unrecorded.insert(body.media_seq);
+        }
         self.frozen.push(frozen);
         let wanted = self.window_start(body.media_seq);
         assert_eq!(body.first_seq, wanted, "the list that ends with {} begins elsewhere", body.media_seq);
@@ -372,6 +415,8 @@ impl Observer {
         let again = (again.cid, again.samples, again.air, again.disc, again.disc_seq, again.part, again.first_seq);
         assert_eq!(same, again, "the late receipt of {seq} says something else");
         old.durable = true;
+        self.unrecorded.remove(&seq);
+        self.discs = self.discs.max(old.disc_seq);
     }
 
     fn check_next(&mut self, body: &SegmentBody, next: &Frozen) {
@@ -391,7 +436,8 @@ impl Observer {
             return;
         };
         assert_eq!(next.disc_seq, last.disc_seq + u64::from(next.disc), "discontinuities are miscounted (13)");
-        assert!(next.air >= last.air_end(), "dates go back (5)");
+        let back = self.reanchoring && next.disc && next.part == 0;
+        assert!(next.air >= last.air_end() || back, "dates go back (5)");
         assert!(next.disc || next.air == last.air_end(), "dates jump without a discontinuity (5)");
         let goes_on = next.part == last.part + 1 && next.parts == last.parts;
         let same_item = self.runs.get(&last.run).is_none_or(|run| run.item == body.item);
@@ -436,6 +482,7 @@ impl Observer {
             assert!(!same || texts.0 == 0 || texts.1 == 0 || texts.0 == texts.1, "two texts of one state (1)");
         }
         self.visible = Some(next);
+        self.discs = self.discs.max(last.disc_seq);
         self.counts.lists += 1;
     }
 }

@@ -150,13 +150,14 @@ fn the_nth_call_fails() {
 /// A world of everything, by its seed.
 fn random(seed: u64) -> Config {
     let mut chance = Chance::new(seed ^ 0x5eed);
-    let all: [&'static [Fault]; 9] = [
+    let all: [&'static [Fault]; 10] = [
         &[Fault::Edit],
         &[Fault::LedgerDown, Fault::Crash, Fault::Step, Fault::Rot],
         &[Fault::Edit, Fault::Crash],
         &[Fault::Crash, Fault::Storm, Fault::Edit],
         &[Fault::Step, Fault::Edit, Fault::NetworkDown],
         &[Fault::Step, Fault::Crash, Fault::Suspend],
+        &[Fault::Step, Fault::Reanchor, Fault::Crash, Fault::Blocks, Fault::LedgerDown],
         &[Fault::StoreDown, Fault::LedgerDown, Fault::FetchDown, Fault::Edit],
         &[Fault::Blocks, Fault::Blocks, Fault::Edit, Fault::Crash, Fault::AllBlocks],
         &[
@@ -173,6 +174,7 @@ fn random(seed: u64) -> Config {
             Fault::AllBlocks,
             Fault::Filler,
             Fault::NetworkDown,
+            Fault::Reanchor,
             Fault::Rot,
         ],
     ];
@@ -183,7 +185,7 @@ fn random(seed: u64) -> Config {
         look_ahead: chance.pick(&[2, 4, 10, 50]),
         receipts_required: chance.one_in(2),
     };
-    let mut config = Config {
+    Config {
         seed,
         rules,
         shape: chance.pick(&[Shape::Songs, Shape::Shorts, Shape::Long, Shape::Mixed, Shape::Mixed]),
@@ -200,13 +202,7 @@ fn random(seed: u64) -> Config {
             notary: chance.one_in(4),
             back: Span::seconds(chance.pick(&[0, 3_600, 48 * 3_600])),
         },
-    };
-    // Where receipts may be missing, nothing but the ledger knows the numbers that were seen: one that is damaged, then
-    // cannot be written, and a crash may give them again.
-    if config.faults.contains(&Fault::Rot) {
-        config.rules.receipts_required = true;
     }
-    config
 }
 
 /// Contract §2: the ranges that a station may be configured to.

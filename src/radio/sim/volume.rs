@@ -432,6 +432,9 @@ impl volume::Volume for Disk {
         state.durable_names.clear();
         state.renamed.clear();
         state.set_asides += 1;
+        if aside.state().names.is_empty() {
+            return Ok(PathBuf::from(name)); // Nothing is in it that anybody could want back.
+        }
         if state.aside.len() >= ASIDES_MAX {
             state.aside.remove(0);
         }

@@ -1,7 +1,7 @@
 //! One station in a world that fails it: clocks, store, ledger, operators, crashes.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -13,6 +13,7 @@ use super::super::{
     rules::Rules,
     time::{Span, Time},
     timeline::{Action, Clocks, Event, Snapshot, Timeline, UNRECORDED_MAX},
+    trouble,
 };
 use super::{
     audience::{Audience, Version},
@@ -113,6 +114,16 @@ pub(super) struct World {
     ledger_down_until: u64,
     /// How it fails then.
     ledger_fails: Failure,
+    /// Whether a receipt of the chain of numbers at hand is durable.
+    proved: bool,
+    /// What health would tell.
+    troubles: BTreeMap<&'static str, String>,
+    /// Whether a chain was visible, since the last receipt of a segment, of which none is durable.
+    unproved_seen: bool,
+    /// Whether the wall clock was set back since.
+    set_back: bool,
+    /// How often numbers may have been given twice, since nothing told of the first time, not even the clock.
+    pub(super) untold: u64,
     /// The station clock when the process was killed.
     killed_at: Option<Time>,
     fetch_down_until: u64,
@@ -155,6 +166,11 @@ impl World {
             store_down_until: 0,
             ledger_down_until: 0,
             ledger_fails: FAILURES[0],
+            proved: false,
+            troubles: BTreeMap::new(),
+            unproved_seen: false,
+            set_back: false,
+            untold: 0,
             killed_at: None,
             fetch_down_until: 0,
             orders_due: Vec::new(),
@@ -166,6 +182,11 @@ impl World {
         world.schedule_fault();
         world.start();
         world
+    }
+
+    /// How far the dates of what is on air are ahead of the wall clock, in milliseconds.
+    pub(super) fn skew_millis(&self) -> i64 {
+        self.life.as_ref().expect("the process runs").timeline.skew_millis(self.clocks())
     }
 
     /// Lets so much real time pass.
@@ -193,7 +214,22 @@ impl World {
         let (now, wall) = (self.now, self.wall());
         self.turn_disk();
         let records = &mut self.records;
-        self.names.step(now, wall, &mut self.chance, |reservation| records.append(&[reservation], wall).is_ok());
+        let mut refused = None;
+        self.names.step(now, wall, &mut self.chance, |reservation| {
+            let done = records.append(&[reservation], wall);
+            refused = done.as_ref().err().cloned().or_else(|| refused.take());
+            done.is_ok()
+        });
+        self.tell(refused.map(|why| ("ledger", Some(why))));
+    }
+
+    /// Health is told of a trouble, or that it is over.
+    fn tell(&mut self, told: Option<trouble::Told>) {
+        match told {
+            Some((topic, Some(why))) => drop(self.troubles.insert(topic, why)),
+            Some((topic, None)) => drop(self.troubles.remove(topic)),
+            None => {}
+        }
     }
 
     /// The disk fails for as long as it is to.
@@ -225,6 +261,7 @@ impl World {
         loop {
             let clocks = self.clocks();
             let action = self.life().timeline.poll(clocks);
+            self.tell(trouble::of_action(&action));
             self.trace(|| format!("{} {action:?}", self.observer.media_now(clocks.station)));
             if let Action::Wait(until, why) = action {
                 self.check_wait(until, why, clocks);
@@ -293,7 +330,9 @@ impl World {
         if failed {
             self.life().failed = Some(clocks.station);
         }
+        self.tell(trouble::of_event(&event));
         self.life().timeline.handle(event, clocks);
+        self.observer.reanchoring &= self.life().timeline.is_reanchoring();
     }
 
     fn fetch(&mut self, slot: super::super::programme::Slot) -> Event {
@@ -334,6 +373,7 @@ impl World {
         }
         let (known, down) = (self.known(bodies), refused.is_some());
         if !down {
+            (self.proved, self.unproved_seen, self.set_back) = (true, false, false);
             self.observer.written(&bodies[..known]);
             self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
         } else {
@@ -374,6 +414,7 @@ impl World {
             hold_back: snapshot.hold_back_seconds as i64 * i64::from(snapshot.axis.rate),
         };
         self.seen = hash(&(self.seen, self.now, version.first, version.end, self.observer.visible.map(|one| one.text)));
+        self.tell_of_clock(snapshot, clocks);
         self.keep_blocks(snapshot, clocks.station);
         self.names.shown((first.media_seq, last.media_seq));
         self.check_short(version);
@@ -416,6 +457,7 @@ impl World {
         let rules = self.config.rules.clone();
         self.check_heals();
         self.check_named();
+        self.check_green();
         let ahead = self.visible_end().map_or(0, |end| end - self.observer.media_now(self.clocks().station));
         let ahead = ahead.max(rules.look_ahead() as i64).unsigned_abs() / u64::from(rules.rate);
         self.run(ahead + 60);
@@ -430,6 +472,7 @@ impl World {
         self.run(20 * 60);
         let public = self.names.public_end().expect("the name was put");
         assert!(public > before, "the name stays behind: {public}");
+        self.check_green();
     }
 }
 

@@ -6,6 +6,8 @@ use super::super::receipt::Body;
 #[derive(Clone, Debug, Default)]
 pub(super) struct Notes(Vec<(u64, Body)>);
 
+/// Why dates jump that an operator wants to be those of the wall clock.
+pub(super) const REANCHOR: &str = "reanchor";
 /// Notes that wait. Jumps of the dates are never dropped: there is at most one of a kind for each segment.
 const NOTES_MAX: usize = 64;
 /// Receipts kept for the next try while the ledger cannot be written: about an hour of segments.
@@ -47,6 +49,11 @@ impl Notes {
         self.0.iter().filter(move |(noted, _)| due(*noted)).map(|(_, body)| body)
     }
 
+    /// Whether a jump waits that an operator asked for.
+    pub(super) fn reanchor(&self) -> bool {
+        self.0.iter().any(|(_, body)| matches!(body, Body::ClockStep { reason, .. } if reason == REANCHOR))
+    }
+
     /// Everything up to the segment `last` is written.
     pub(super) fn written(&mut self, last: u64) {
         self.0.retain(|(seq, _)| *seq > last);
@@ -71,7 +78,7 @@ pub(super) fn newest(mut bodies: Vec<Body>) -> Vec<Body> {
 mod tests {
     use super::*;
 
-    fn step(samples: u64) -> Body {
+    fn step(samples: i64) -> Body {
         Body::ClockStep { samples, reason: "outage".into() }
     }
 

@@ -8,13 +8,13 @@ use super::super::{
     receipt::{Body, CidText},
     segment::Segment,
 };
-use super::{Clocks, Current, Timeline};
+use super::{Clocks, Current, Timeline, notes::REANCHOR};
 
 impl Timeline {
     /// Gives the next segment of the current item its place.
     pub(super) fn plan(&mut self, clocks: Clocks) {
         self.jump_if_late(clocks);
-        let air_samples = self.media_end + self.gap;
+        let air_samples = self.media_end as i64 + self.gap;
         let first_seq = self.first_listed();
         let Some(part) = self.current.as_ref().map(|current| current.next_part as u32) else { return };
         let (group_seq, group_end) = self.grouped(self.break_next, part);
@@ -48,26 +48,29 @@ impl Timeline {
         self.hold_back_seconds = self.rules.hold_back_seconds();
     }
 
-    /// One forward jump of the dates: after an outage that the look-ahead did not cover, at once; for a wall clock
-    /// that ran ahead, where the next item begins.
+    /// One jump of the dates: forward after an outage that the look-ahead did not cover, at once; forward for a wall
+    /// clock that ran ahead, where the next item begins; there in either direction if an operator asks for it.
     fn jump_if_late(&mut self, clocks: Clocks) {
         let late = self.media_now(clocks) - self.media_end as i64;
         let allowed = self.rules.lateness() as i64;
         if late > allowed {
-            let jump = (late - allowed) as u64;
+            let jump = late - allowed;
             self.gap += jump;
-            self.offset += jump as i64;
+            self.offset += jump;
             self.break_next = true;
             self.notes.add(self.next_seq, Body::ClockStep { samples: jump, reason: "outage".into() });
         }
         if !self.break_next {
             return;
         }
-        let dated = self.media_now(clocks) + self.gap as i64;
-        let behind = self.axis.position(clocks.wall) - dated;
-        if behind > self.rules.skew().to_samples(self.axis.rate) as i64 {
-            self.gap += behind as u64;
-            self.notes.add(self.next_seq, Body::ClockStep { samples: behind as u64, reason: "skew".into() });
+        let begins = self.current.as_ref().is_some_and(|current| current.next_part == 0);
+        let asked = begins && std::mem::take(&mut self.reanchor);
+        let behind = self.axis.position(clocks.wall) - (self.media_now(clocks) + self.gap);
+        let off = if asked { behind.abs() } else { behind };
+        if off > self.rules.skew().to_samples(self.axis.rate) as i64 {
+            self.gap += behind;
+            let reason = if asked { REANCHOR } else { "skew" };
+            self.notes.add(self.next_seq, Body::ClockStep { samples: behind, reason: reason.into() });
         }
     }
 
@@ -108,7 +111,7 @@ impl Timeline {
     }
 }
 
-fn run(current: &Current, list: CidText, media_seq: u64, air_samples: u64, rest: &[Segment]) -> Run {
+fn run(current: &Current, list: CidText, media_seq: u64, air_samples: i64, rest: &[Segment]) -> Run {
     let Current { slot, item, next_part, .. } = current;
     let skipped = item.segments[..*next_part].iter().map(|s| u64::from(s.samples)).sum();
     Run {

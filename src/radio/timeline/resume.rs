@@ -15,7 +15,7 @@ impl Timeline {
     /// Goes on where the ledger ends. `item` is what [`Position::unfinished`] names, if it could be read.
     ///
     /// Wall inside the listed range: resumes there. Beyond its end: one jump, at the next segment. Before it: the
-    /// dates stay ahead of the wall.
+    /// dates stay ahead of the wall. Where the listed dates go back, the range is what is dated behind that.
     pub fn resume(rules: Rules, past: Position, item: Option<Arc<Item>>, clocks: Clocks) -> Self {
         let begun = past.begun.clone();
         let mut timeline = Self::at(rules, past.axis, Programme::resuming(begun), past.next_seq, past.next_disc, 0);
@@ -27,7 +27,7 @@ impl Timeline {
         timeline.break_next = timeline.current.is_none();
         // The media axis is only used in differences: it starts at the first listed segment.
         timeline.media_end = past.listed.iter().map(|s| u64::from(s.segment.samples)).sum();
-        timeline.gap = last.air_end() - timeline.media_end;
+        timeline.gap = last.air_end() - timeline.media_end as i64;
         // A crash may have come while the first list of all was being filled: then there still is none, and as much is
         // due as at the first start at least.
         timeline.started = timeline.media_end >= timeline.rules.look_ahead() + timeline.rules.lateness();
@@ -57,17 +57,22 @@ impl Timeline {
 
     /// Where on the media axis the air position `air` of the wall clock lies; see [`Self::resume`].
     fn media_at(&self, listed: &[Aired], air: i64) -> i64 {
-        let (Some(first), Some(last)) = (listed.first(), listed.last()) else { return air };
-        if air >= last.air_end() as i64 {
-            return air - self.gap as i64;
+        let Some(last) = listed.last() else { return air };
+        if air >= last.air_end() {
+            return air - self.gap;
         }
-        if air < first.air_samples as i64 {
-            return self.media_end as i64 - self.rules.look_ahead() as i64;
+        let goes_back = |pair: &[Aired]| pair[1].air_samples < pair[0].air_end();
+        let (before, dated) = listed.split_at(listed.windows(2).rposition(goes_back).map_or(0, |at| at + 1));
+        let mut media: i64 = before.iter().map(|aired| i64::from(aired.segment.samples)).sum();
+        let early = dated.first().map_or(0, |first| first.air_samples - air);
+        if early > 0 {
+            // What was dated otherwise aired until the dates went back: now lies as far before that as the wall does.
+            let within = early <= media;
+            return if within { media - early } else { self.media_end as i64 - self.rules.look_ahead() as i64 };
         }
-        let mut media = 0;
-        for aired in listed {
-            if air < aired.air_end() as i64 {
-                return media + (air - aired.air_samples as i64).max(0);
+        for aired in dated {
+            if air < aired.air_end() {
+                return media + (air - aired.air_samples).max(0);
             }
             media += i64::from(aired.segment.samples);
         }

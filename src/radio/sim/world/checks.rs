@@ -1,8 +1,10 @@
 //! What is checked whenever the timeline waits or shows something.
 
 use super::super::super::{
+    status::Skew,
     time::Time,
-    timeline::{Clocks, Why},
+    timeline::{Clocks, Snapshot, Why},
+    trouble,
 };
 use super::super::{audience::Version, observer::ROUNDING};
 use super::{RETRY, SECOND, World};
@@ -23,12 +25,21 @@ impl World {
         match why {
             Why::Air => self.check_full(until, clocks),
             Why::Busy => {}
+            Why::Unproved => self.check_unproved(until, clocks),
             Why::Retry => {
                 let failed = self.life().failed.expect("a retry of nothing");
                 assert!(clocks.station.since(failed).0 <= RETRY, "an idle retry");
             }
             Why::Nothing => assert!(self.expect.next().is_none(), "silence although there is something to air"),
         }
+    }
+
+    /// A list waits only while nothing of its chain is durable, and no longer than its numbers take.
+    fn check_unproved(&self, until: Time, clocks: Clocks) {
+        assert!(!self.config.rules.receipts_required && !self.proved, "a list waits although its numbers are durable");
+        let given = self.observer.next_seq() - self.observer.base();
+        assert!(until.since(self.observer.began).0 * 8 <= (given + 8) * SECOND, "a list of {given} waits too long");
+        assert!(until > clocks.station);
     }
 
     /// Idle: the whole look-ahead is visible, and the wait ends when it is short again.
@@ -53,6 +64,27 @@ impl World {
         self.run(due);
         let visible = self.observer.visible.map_or(0, |visible| visible.last);
         assert!(self.observer.next_seq() > before && visible >= before, "no new segment within 2·TD (L1)");
+    }
+
+    /// How the dates stand to the clock when a list becomes visible.
+    pub(super) fn tell_of_clock(&mut self, snapshot: &Snapshot, clocks: Clocks) {
+        let last = &snapshot.segments[snapshot.segments.len() - 1];
+        let now = self.observer.media_now(clocks.station);
+        let on_air = self.observer.on_air(now);
+        let (end, rate) = (self.observer.at(last.media_seq), i64::from(self.config.rules.rate));
+        let skew = |dated: i64| (now + dated - self.observer.position(clocks.wall)) * 1_000 / rate;
+        let skew = Skew { pdt_skew_ms: skew(on_air.air - on_air.media), next_pdt_skew_ms: skew(end.air - end.media) };
+        let asked = self.observer.reanchoring;
+        self.tell(Some(trouble::of_clock(skew, self.config.rules.skew(), asked)));
+    }
+
+    /// Faults are over for a minute, and another segment is on air since: health is green again but for dates that are
+    /// ahead, which wait for an operator, or follow the clock with the next item (L3).
+    pub(super) fn check_green(&mut self) {
+        let mut open = self.troubles.clone();
+        let off = self.skew_millis().unsigned_abs() + 1_000 > self.config.rules.skew().0 / 1_000;
+        open.retain(|topic, _| *topic != "clock" || !off);
+        assert!(open.is_empty(), "health is not green a minute after all is well: {open:?} (L3)");
     }
 
     /// The network has just come back: within a minute the name points to the list of now (L4).
@@ -96,10 +128,10 @@ impl World {
         let (on_air, first) = (self.observer.on_air(now).clone(), self.observer.visible.expect("it is idle").first);
         let timeline = &self.life.as_ref().expect("the process runs").timeline;
         let told = timeline.on_air(clocks).expect("something is on air");
-        let off = told.air_samples as i64 - on_air.air as i64;
+        let off = told.air_samples - on_air.air;
         let between = (now - on_air.media).min(on_air.media_end() - now) <= ROUNDING;
         assert!(off == 0 || between, "another segment is on air");
-        let dated = now + on_air.air as i64 - on_air.media;
+        let dated = now + on_air.air - on_air.media;
         let skew = (dated - self.observer.position(clocks.wall)) * 1_000 / i64::from(self.config.rules.rate);
         assert!(off != 0 || (timeline.skew_millis(clocks) - skew).abs() <= 1, "the dates are {skew} ms ahead");
         let from = self.observer.position(clocks.station) - (now - self.observer.at(first).media);

@@ -31,6 +31,8 @@ pub(in super::super) enum Fault {
     Filler,
     /// No put of a name reaches anybody for a while.
     NetworkDown,
+    /// The operator wants the dates of the wall clock.
+    Reanchor,
     /// A bit of the ledger turns, which the next start may notice.
     Rot,
 }
@@ -78,6 +80,7 @@ impl World {
             Fault::AllBlocks => self.turn_all_blocks(),
             Fault::Filler => self.set_filler(),
             Fault::NetworkDown => self.names.go_down(until),
+            Fault::Reanchor => self.reanchor(),
             Fault::Rot => self.records.spoiled |= self.records.disk.rot(&mut self.chance),
         }
     }
@@ -104,6 +107,19 @@ impl World {
         self.accept();
     }
 
+    /// The operator asks for the dates of the wall clock: that is durable until it was done.
+    pub(in super::super) fn reanchor(&mut self) {
+        self.observer.reanchoring = true;
+        self.ask_for_reanchor();
+    }
+
+    /// The timeline is told of it.
+    pub(super) fn ask_for_reanchor(&mut self) {
+        let clocks = self.clocks();
+        self.life().touched = true;
+        self.life().timeline.handle(Event::Reanchor, clocks);
+    }
+
     /// The process is killed here and starts again.
     pub(in super::super) fn crash_now(&mut self) {
         self.crash(None);
@@ -116,6 +132,7 @@ impl World {
 
     pub(super) fn step(&mut self, millis: i64) {
         self.wall_offset += millis * 1_000;
+        self.set_back |= millis < 0;
         self.blocks.step();
         if let Some(life) = &mut self.life {
             life.touched = true;

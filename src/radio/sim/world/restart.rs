@@ -37,6 +37,7 @@ impl World {
         self.turn_disk();
         self.records.crash(writing, wall, &mut self.chance);
         self.life = None;
+        self.troubles.clear();
         self.orders_due.clear();
         self.now += self.downtime() * SECOND;
         self.step_while_down();
@@ -87,6 +88,9 @@ impl World {
         });
         self.fill();
         self.accept();
+        if self.observer.reanchoring {
+            self.ask_for_reanchor();
+        }
         if shown_before && !lost {
             let mut copy = self.life().timeline.clone();
             assert!(matches!(copy.poll(clocks), Action::Show(_)), "a restart is heard: no list at once");
@@ -111,7 +115,16 @@ impl World {
         self.records.open(Body::LedgerOpen(timeline.axis().constants()));
         self.observer.epoch = epoch;
         self.observer.excused = 0;
+        self.unproved_seen |= self.observer.visible.is_some() && !self.proved;
         self.observer.begin(timeline.axis().anchor, clocks);
+        // Nothing of what was visible is durable, and by the clock it was later then, or no receipt is there to count from.
+        let nothing = first.media_seq == clocks.wall.millis() / 1_000;
+        if self.unproved_seen && (self.set_back || nothing) {
+            self.untold += 1;
+            self.observer.forget();
+            self.names.forget();
+        }
+        self.proved = false;
         self.audience.clear();
         self.expect = Expect::new([None, None], None);
         timeline
@@ -123,6 +136,7 @@ impl World {
         let wanted: Vec<u64> = (self.observer.listed_from()..self.observer.next_seq()).collect();
         assert_eq!(listed, wanted, "the list that is read back is another one");
         self.observer.resume(clocks);
+        self.proved = true;
         let broken = self.observer.last().is_some_and(|last| last.part + 1 < last.parts);
         assert_eq!(position.unfinished().is_some(), broken, "the item that had begun");
         let readable = !self.chance.one_in(8);
