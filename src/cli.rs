@@ -16,6 +16,7 @@ use crate::{config, disk, ipfs, mirror, radio::ledger, setup as making, streamer
 mod callback;
 mod follow;
 mod preview;
+mod reanchor;
 mod receipts;
 mod run;
 mod setup;
@@ -70,6 +71,12 @@ enum Command {
         /// One JSON object a line.
         #[arg(long)]
         json: bool,
+    },
+    /// Have the dates on air follow the clock of this machine again; says first what listeners notice.
+    Reanchor {
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
     },
     /// Verify, look up, copy and prove what has aired; also while the station is on air.
     Receipts(receipts::Options),
@@ -126,6 +133,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<u8> {
         Command::Setup(options) => setup::run(&dir, options),
         Command::Split { files } => split::run(&dir, &files),
         Command::Preview { hours, json } => preview::run(&dir, hours, json),
+        Command::Reanchor { yes } => reanchor::run(&dir, yes),
         Command::Receipts(options) => receipts::run(&dir, options),
         Command::Key(KeyArgs { action: KeyAction::Rotate }) => rotate(&dir),
         Command::Key(KeyArgs { action: KeyAction::Export { file } }) => export(&dir, &file),

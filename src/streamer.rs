@@ -17,6 +17,7 @@ use self::{
     catalog::Catalog,
     child::Rendering,
     notes::Notes,
+    reanchor::Wish,
     shelf::Shelf,
     supply::{Soundness, Supply},
     writer::Writer,
@@ -32,7 +33,8 @@ use crate::{
         status::OnAir,
         tempo::Tempo,
         time::{Span, Time},
-        timeline::{Action, Event, Timeline, Why},
+        timeline::{Action, Event, Timeline},
+        trouble,
     },
     watch::Watch,
 };
@@ -50,6 +52,7 @@ mod numbers;
 mod offer;
 pub mod preview;
 mod publisher;
+pub mod reanchor;
 mod repairs;
 mod shelf;
 mod start;
@@ -127,6 +130,8 @@ struct Streamer {
     failing: BTreeMap<String, Ill>,
     /// What is to be looked at before it is its turn.
     upcoming: watch::Sender<Vec<Slot>>,
+    /// Whether the dates are to be those of the wall clock.
+    reanchor: Wish,
 }
 
 impl Streamer {
@@ -152,6 +157,7 @@ impl Streamer {
             self.upcoming.subscribe(),
             seeing.clone(),
         )));
+        let mut wished = self.reanchor.watch();
         loop {
             let nap = self.drain(&events, &seeing);
             tokio::select! {
@@ -160,6 +166,7 @@ impl Streamer {
                 () = time::sleep(nap) => {}
                 Some(read) = orders.recv() => self.take(read),
                 Some(seen) = seen.recv() => self.seen(seen),
+                Some(()) = wished.recv() => self.handle(Event::Reanchor),
             }
         }
     }
@@ -169,26 +176,19 @@ impl Streamer {
         let Some(timeline) = &mut self.timeline else { return Duration::from_micros(NAP_MAX.0) };
         loop {
             let now = self.clock.now();
-            match timeline.poll(now) {
-                Action::Wait(until, why) => {
+            let action = timeline.poll(now);
+            trouble::of_action(&action).into_iter().for_each(|told| self.notes.told(told));
+            match action {
+                Action::Wait(until, _) => {
                     tell_tempo(&self.notes, &mut self.tempo, timeline.rules(), now.station);
-                    if why == Why::Nothing {
-                        self.notes.raise("air", "there is nothing to air: no entry of the order can, and no filler");
-                    }
                     return self.clock.until(until.min(now.station.plus(NAP_MAX)));
                 }
                 Action::Show(snapshot) => {
-                    self.notes.clear("air");
-                    self.shows.send_replace(Some(Shown { snapshot, from: timeline.listed_from() }));
+                    let shown = Shown { snapshot, from: timeline.listed_from() };
+                    let (skew, allowed) = (shown.skew(now).unwrap_or_default(), timeline.rules().skew());
+                    self.notes.told(trouble::of_clock(skew, allowed, timeline.is_reanchoring()));
+                    self.shows.send_replace(Some(shown));
                     project(&self.sequence_state, timeline, now.wall);
-                    let skew = timeline.skew_millis(now);
-                    let late = timeline.rules().skew().0 as i64 / 1_000;
-                    if skew.abs() > late {
-                        let seconds = skew / 1_000;
-                        self.notes.raise("clock", clock_words(seconds));
-                    } else {
-                        self.notes.clear("clock");
-                    }
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
@@ -237,19 +237,20 @@ impl Streamer {
                     self.fails(&entry.path, Ill { airs: true, why: format!("breaks off: {why}; {hint}") });
                 }
             }
-            Event::NotStored(why) => {
-                self.notes.raise("repo", format!("segments cannot be stored: {why}"));
-                self.shelf.tell_refused();
-            }
-            Event::Stored => self.notes.clear("repo"),
-            Event::NotRecorded(why) => self.notes.raise("ledger", why.clone()),
-            Event::Recorded => self.notes.clear("ledger"),
+            Event::NotStored(_) => self.shelf.tell_refused(),
             Event::Fetched(slot, item) => tracing::info!(entry = %slot.entry.path, title = %item.title, "fetched"),
-            Event::NotFetched(..) | Event::Order(_) | Event::Filler(_) => {}
+            _ => {}
         }
-        if let Some(timeline) = &mut self.timeline {
+        trouble::of_event(&event).into_iter().for_each(|told| self.notes.told(told));
+        if matches!(event, Event::Reanchor) {
+            self.reanchor.is_open(true);
+        }
+        // A timeline that has not begun will be dated by the clock in any case.
+        let open = self.timeline.as_mut().is_some_and(|timeline| {
             timeline.handle(event, self.clock.now());
-        }
+            timeline.is_reanchoring()
+        });
+        self.reanchor.is_open(open);
     }
 
     fn fails(&mut self, path: &str, ill: Ill) {
@@ -448,14 +449,6 @@ fn tell_tempo(notes: &Notes, tempo: &mut Tempo, rules: &Rules, now: Time) {
              listed ahead are used up; see what else writes to the disk of state/, or move the station to a faster one"
         ),
     );
-}
-
-/// What there is to do about dates that are ahead of the wall clock; behind it they are healed by a jump.
-fn clock_words(seconds: i64) -> String {
-    format!(
-        "the dates on air are {seconds} s ahead of the wall clock, which has been set back; nobody hears it, and they are right \
-         again when it has caught up; see that NTP keeps it right"
-    )
 }
 
 async fn record(writer: Writer, bodies: Vec<Body>) -> Event {

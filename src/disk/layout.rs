@@ -87,6 +87,11 @@ impl Layout {
         Some((seconds.parse().ok()?, rate.parse().ok()?))
     }
 
+    /// Says that an operator wants the dates on air to be those of the wall clock; goes when they are.
+    pub fn reanchor(&self) -> PathBuf {
+        self.state().join("reanchor")
+    }
+
     /// The lock of a node that runs.
     pub fn state_lock(&self) -> PathBuf {
         self.state().join(".lock")

@@ -110,6 +110,7 @@ pub(super) fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         needed_staleness_seconds: 198.0,
         last_publish: None,
         setup: SetupProgress { state: "done".into(), done: 1, total: 1 },
+        clock: None,
         mirror: None,
         health: health.into(),
     };

@@ -89,6 +89,7 @@ impl Work {
             tolerated_staleness_seconds: hold_back.saturating_sub(target) as f64,
             needed_staleness_seconds: (ttl + target + SLOW_NETWORK_SECONDS) as f64,
             last_publish: self.last_put.clone(),
+            clock: None,
             setup: SetupProgress { state: "off".into(), done: 0, total: 0 },
             mirror: self.mirroring(clocks),
             health,

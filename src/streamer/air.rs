@@ -11,9 +11,9 @@ use crate::{
         hls,
         receipt::CidText,
         segment::{RAW, Segment, cid_of},
-        status::Airing,
+        status::{Airing, Skew},
         time::Time,
-        timeline::Snapshot,
+        timeline::{Clocks, Snapshot},
     },
 };
 
@@ -31,16 +31,27 @@ impl Shown {
         let mut end = self.from;
         self.snapshot.segments.iter().map(move |aired| {
             end += i64::from(aired.segment.samples);
-            (aired, self.snapshot.axis.date(end.max(0) as u64))
+            (aired, self.snapshot.axis.date(end))
         })
     }
 
-    /// When by the station clock something is over that is dated `date`; late rather than early where dates jumped.
-    pub(super) fn by_station_clock(&self, date: Time) -> Time {
-        let Some(first) = self.snapshot.segments.first() else { return date };
-        let (starts, dated) =
-            (self.snapshot.axis.date(self.from.max(0) as u64), self.snapshot.axis.date(first.air_samples));
-        if starts >= dated { date.plus(starts.since(dated)) } else { date.minus(dated.since(starts)) }
+    /// When by the station clock something is over that the run with this number dates so. What left the list is dated
+    /// as its beginning is: late rather than early where dates jumped.
+    pub(super) fn off_air(&self, run: u64, date: Time) -> Time {
+        let known = self.ends().find(|(aired, _)| aired.run.media_seq == run).or_else(|| self.ends().next());
+        known.map_or(date, |(aired, ends)| moved(date, self.snapshot.axis.date(aired.air_end()), ends))
+    }
+
+    /// How the dates stand to the wall clock: on air, and of what follows the list.
+    pub(super) fn skew(&self, clocks: Clocks) -> Option<Skew> {
+        let tenths = |(aired, ends): (&Aired, Time)| {
+            let dated = moved(self.snapshot.axis.date(aired.air_end()), ends, clocks.station);
+            let ahead = dated.since(clocks.wall).0 as i64 - clocks.wall.since(dated).0 as i64;
+            (ahead + ahead.signum() * 50_000) / 100_000 * 100
+        };
+        let last = self.ends().last()?;
+        let on_air = self.ends().find(|(_, ends)| *ends > clocks.station).unwrap_or(last);
+        Some(Skew { pdt_skew_ms: tenths(on_air), next_pdt_skew_ms: tenths(last) })
     }
 
     /// The segment on air at station time `now` and those behind it, in order.
@@ -77,8 +88,8 @@ impl Shown {
     fn how_far_in(&self, on_air: &Aired, now: Time) -> u64 {
         let ends = self.ends().find(|(aired, _)| aired.media_seq == on_air.media_seq).map_or(now, |(_, ends)| ends);
         let left = ends.since(now).to_samples(self.snapshot.axis.rate).min(u64::from(on_air.segment.samples));
-        let into = (on_air.air_end() - left).saturating_sub(on_air.run.air_samples);
-        into.min(on_air.run.samples.saturating_sub(1))
+        let into = on_air.air_end() - left as i64 - on_air.run.air_samples;
+        (into.max(0) as u64).min(on_air.run.samples.saturating_sub(1))
     }
 
     fn airing(&self, run: &Run, piece: &Piece<'_>) -> Airing {
@@ -87,8 +98,8 @@ impl Shown {
             title: piece.title.to_owned(),
             artist: piece.artist.to_owned(),
             kind: run.kind,
-            starts: axis.date(run.air_samples + piece.begins).to_string(),
-            ends: axis.date(run.air_samples + piece.ends).to_string(),
+            starts: axis.date(run.air_samples + piece.begins as i64).to_string(),
+            ends: axis.date(run.air_samples + piece.ends as i64).to_string(),
         }
     }
 
@@ -111,6 +122,11 @@ impl Shown {
         let latest = runs(begun).flat_map(|run| pieces(run).collect::<Vec<_>>().into_iter().rev()).filter(over);
         latest.take(RECENT_MAX).map(|(run, piece)| self.airing(run, &piece)).collect()
     }
+}
+
+/// Where `time` lies when all moves by as much as `from` does to become `to`.
+const fn moved(time: Time, from: Time, to: Time) -> Time {
+    time.plus(to.since(from)).minus(from.since(to))
 }
 
 /// The runs of segments that follow one another, each once.
@@ -142,6 +158,8 @@ pub(super) struct GroupFile {
     pub(super) cid: Cid,
     /// The bytes of all its blocks.
     pub(super) tsize: u64,
+    /// The number of its run.
+    pub(super) run: u64,
     /// The end of its air time.
     pub(super) until: Time,
     /// Its node over the segments; a group of one segment is that segment.
@@ -150,13 +168,13 @@ pub(super) struct GroupFile {
 
 /// The file of a group, without a copy of what it plays.
 pub(super) fn group_file(group: &Group, axis: &Axis) -> Result<GroupFile, dag::Error> {
-    let (seq, until) = (group.seq, axis.date(group.air_end()));
+    let (seq, run, until) = (group.seq, group.run.media_seq, axis.date(group.air_end()));
     if let [only] = group.segments[..] {
-        return Ok(GroupFile { seq, cid: only.cid, tsize: u64::from(only.bytes), until, node: None });
+        return Ok(GroupFile { seq, cid: only.cid, tsize: u64::from(only.bytes), run, until, node: None });
     }
     let part = |segment: &Segment| dag::Part { cid: segment.cid, bytes: u64::from(segment.bytes) };
     let node = dag::File::Parts(group.segments.iter().map(part).collect()).encode()?;
-    Ok(GroupFile { seq, cid: node.cid, tsize: node.tsize, until, node: Some((node.cid, node.bytes)) })
+    Ok(GroupFile { seq, cid: node.cid, tsize: node.tsize, run, until, node: Some((node.cid, node.bytes)) })
 }
 
 /// The files of all groups that a snapshot knows.

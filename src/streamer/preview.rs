@@ -68,7 +68,8 @@ pub fn preview(layout: &Layout, wanted: &Rules, length: Span) -> anyhow::Result<
     let orders = catalogs.each_ref().map(|catalog| catalog.load().ok().map(|loaded| Arc::new(loaded.order)));
     let [order, filler] = orders;
     let events = order.map(Event::Order).into_iter().chain(filler.map(Event::Filler));
-    events.for_each(|event| timeline.handle(event, clocks));
+    let asked = layout.reanchor().exists().then_some(Event::Reanchor);
+    events.chain(asked).for_each(|event| timeline.handle(event, clocks));
     ahead(timeline, &catalogs, rules.rate, clocks, now.plus(length), &mut coming);
     let end = now.plus(length).to_string();
     coming.retain(|item| item.starts < end);
@@ -123,7 +124,7 @@ fn fetched([processed, generated]: &[Catalog; 2], slot: Slot, rate: u32) -> Even
 fn describe(axis: &Axis, run: &Run) -> Coming {
     Coming {
         starts: axis.date(run.air_samples).to_string(),
-        ends: axis.date(run.air_samples + run.samples).to_string(),
+        ends: axis.date(run.air_end()).to_string(),
         kind: run.kind,
         title: run.title.clone(),
         artist: run.artist.clone(),
@@ -136,12 +137,12 @@ fn listed(position: &Position, now: Time) -> Vec<Coming> {
     let mut runs: Vec<&Arc<Run>> = position.listed.iter().map(|aired| &aired.run).collect();
     runs.dedup_by_key(|run| run.media_seq);
     let axis = &position.axis;
-    let open = runs.into_iter().filter(|run| axis.date(run.air_samples + run.samples) > now);
+    let open = runs.into_iter().filter(|run| axis.date(run.air_end()) > now);
     open.map(|run| describe(axis, run)).collect()
 }
 
 /// Where the ledger ends; `None` for a station that has never been on air.
-fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Position>> {
+pub(super) fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Position>> {
     if !layout.ledger().exists() {
         return Ok(None);
     }

@@ -68,10 +68,21 @@ enum Ended {
 /// A segment in the root's `ipfs/` folder.
 #[derive(Clone, Debug)]
 pub(super) struct Held {
+    pub(super) seq: u64,
     pub(super) cid: Cid,
     pub(super) bytes: u64,
-    /// The end of its air time.
+    /// The end of its air time, as the newest of them are dated.
     pub(super) until: Time,
+}
+
+/// Appends a segment that airs at `starts`, if it is another one. Where dates go back for it, those before it go along.
+pub(super) fn hold(held: &mut VecDeque<Held>, next: Held, starts: Time) {
+    if held.back().is_some_and(|last| last.seq >= next.seq) {
+        return;
+    }
+    let back = held.back().map_or(Span::default(), |last| last.until.since(starts));
+    held.iter_mut().filter(|_| back > Span::default()).for_each(|one| one.until = one.until.minus(back));
+    held.push_back(next);
 }
 
 /// What a publisher is made of.
@@ -239,16 +250,17 @@ impl Work {
         let known = self.last_seq;
         for (aired, off_air) in shown.ends().filter(|(aired, _)| aired.media_seq > known) {
             let cid = aired.segment.cid;
-            let rest = (aired.run.air_samples + aired.run.samples).saturating_sub(aired.air_end());
-            let run_ends = off_air.plus(Span::of_samples(rest, axis.rate));
+            let rest = (aired.run.air_end() - aired.air_end()).max(0);
+            let run_ends = off_air.plus(Span::of_samples(rest as u64, axis.rate));
             self.publisher.shelf.keep_aired([cid], off_air).await;
             self.publisher.shelf.keep_aired([aired.run.list.0], run_ends).await;
-            let until = axis.date(aired.air_end());
-            self.publisher.held.push_back(Held { cid, bytes: u64::from(aired.segment.bytes), until });
-            fresh.push((cid, clock.until(axis.date(aired.air_samples))));
+            let (seq, bytes, until) = (aired.media_seq, aired.segment.bytes.into(), axis.date(aired.air_end()));
+            hold(&mut self.publisher.held, Held { seq, cid, bytes, until }, axis.date(aired.air_samples));
+            fresh.push((cid, clock.until(off_air.minus(Span::of_samples(aired.segment.samples.into(), axis.rate)))));
             self.last_seq = aired.media_seq;
         }
-        let oldest = shown.snapshot.segments.first().map_or(Time(0), |first| axis.date(first.air_samples));
+        let first = shown.snapshot.segments.first().map_or(0, |first| first.media_seq);
+        let oldest = self.publisher.held.iter().find(|held| held.seq >= first).map_or(Time(0), |held| held.until);
         while self.publisher.held.front().is_some_and(|held| held.until.plus(TAIL) < oldest) {
             self.publisher.held.pop_front();
         }
@@ -277,7 +289,7 @@ impl Work {
         let Some(last) = fresh.last() else { return };
         self.last_group = last.seq;
         for group in fresh {
-            self.publisher.shelf.keep_aired([group.cid], shown.by_station_clock(group.until)).await;
+            self.publisher.shelf.keep_aired([group.cid], shown.off_air(group.run, group.until)).await;
         }
         let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
         let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;
@@ -319,7 +331,8 @@ impl Work {
     /// Tells the listener port how things stand, if they stand otherwise than before.
     fn refresh(&mut self) {
         let (Some(shown), Some(rendered)) = (&self.shown, &self.rendered) else { return };
-        let now = self.publisher.clock.now().station;
+        let clocks = self.publisher.clock.now();
+        let now = clocks.station;
         let peer = self.publisher.node.status();
         if peer.not_listening.is_empty() {
             self.publisher.notes.clear("peer");
@@ -336,6 +349,7 @@ impl Work {
         status.findable = peer.describe(&mut status.network, self.told_of);
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
+        status.clock = shown.skew(clocks);
         status.setup = self.publisher.setup.borrow().clone();
         status.health = self.publisher.notes.text();
         let air = OnAir {

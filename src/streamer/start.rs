@@ -24,7 +24,8 @@ use super::{
     keeper::{Keeper, Tended},
     notes::Notes,
     numbers,
-    publisher::{Held, Named, Publisher, Which},
+    publisher::{Held, Named, Publisher, Which, hold},
+    reanchor::Wish,
     repairs::Repairs,
     shelf::Shelf,
     steward::Steward,
@@ -308,6 +309,7 @@ fn streamer(
         written,
         failing: BTreeMap::new(),
         upcoming: watch::Sender::new(Vec::new()),
+        reanchor: Wish::new(layout.reanchor(), base.notes.clone()),
     }
 }
 
@@ -373,7 +375,8 @@ impl Past {
             self.retention.keep_aired(file.cid, file.until, keep);
         }
         if let Body::Segment(segment) = &receipt.body {
-            self.held.push_back(Held { cid: kept.cid, bytes: segment.byte_count, until: kept.until });
+            let (seq, cid, bytes) = (segment.media_seq, kept.cid, segment.byte_count);
+            hold(&mut self.held, Held { seq, cid, bytes, until: kept.until }, axis.date(segment.air_samples));
             if self.held.len() > HELD_MAX {
                 self.held.pop_front();
             }
@@ -477,6 +480,7 @@ fn status(settings: &Settings) -> Status {
         needed_staleness_seconds: needed,
         last_publish: None,
         setup: idle(settings.setup),
+        clock: None,
         mirror: None,
         health: "ok".into(),
     }

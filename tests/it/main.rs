@@ -9,6 +9,7 @@ mod disk;
 mod ledger;
 mod mirror;
 mod peer;
+mod reanchor;
 mod recovery;
 mod setup;
 mod start;
