@@ -58,6 +58,7 @@ pub fn recall(
         (Ok(_), Some(reason)) => Error::Unusable { path: volume.path(""), reason },
         (Err(error @ (Error::Io { .. } | Error::Unread { .. })), _) if required => return Err(error),
         (Err(error @ Error::Io { .. }), None) => {
+            above_asides(&**volume, signer, &mut history);
             return Ok(Recalled { history, unwritable: Some(error.to_string()), ..Recalled::default() });
         }
         (Err(error), _) => error,
