@@ -37,7 +37,8 @@ pub fn of_clock(skew: Skew, allowed: Span, asked: bool) -> Told {
     if !off(skew.pdt_skew_ms) {
         return ("clock", None);
     }
-    let (seconds, side) = (skew.pdt_skew_ms.unsigned_abs() / 1_000, if skew.pdt_skew_ms < 0 { "behind" } else { "ahead of" });
+    let (seconds, side) =
+        (skew.pdt_skew_ms.unsigned_abs() / 1_000, if skew.pdt_skew_ms < 0 { "behind" } else { "ahead of" });
     let what = match (off(skew.next_pdt_skew_ms), asked || skew.next_pdt_skew_ms < 0) {
         (false, _) => "those at the end of the list are right",
         (true, true) => "they follow it again from the next item on",
@@ -56,9 +57,14 @@ mod tests {
             of_clock(Skew { pdt_skew_ms, next_pdt_skew_ms }, Span::seconds(12), asked).1.unwrap_or_default()
         };
         assert_eq!(told(12_000, -12_000, false), "");
-        assert!(told(12_100, 12_100, false).ends_with("12 s ahead of the wall clock; `ipfs-radio reanchor` says what setting them right would change"));
+        assert!(told(12_100, 12_100, false).ends_with(
+            "12 s ahead of the wall clock; `ipfs-radio reanchor` says what setting them right would change"
+        ));
         assert!(told(12_100, 12_100, true).ends_with("they follow it again from the next item on"));
         assert!(told(3_600_000, 0, false).ends_with("those at the end of the list are right"));
-        assert!(told(-60_000, -60_000, false).ends_with("60 s behind the wall clock; they follow it again from the next item on"));
+        assert!(
+            told(-60_000, -60_000, false)
+                .ends_with("60 s behind the wall clock; they follow it again from the next item on")
+        );
     }
 }

@@ -15,7 +15,8 @@ const SOON: u64 = 310 + 120 + 20;
 /// The wall clock was set back by so many milliseconds, and the dates on air stayed where they were.
 fn ahead(seed: u64, millis: i64) -> World {
     let rules = Rules { look_ahead: 20, window_size: 20, ..CALM.rules };
-    let mut world = World::new(Config { seed, rules, shape: Shape::Songs, items: 5, read_one_in: 2, downtimes: &[0], ..CALM });
+    let mut world =
+        World::new(Config { seed, rules, shape: Shape::Songs, items: 5, read_one_in: 2, downtimes: &[0], ..CALM });
     world.run(HOUR / 2);
     world.set_clock(-millis);
     world.run(SOON);

@@ -264,6 +264,25 @@ fn a_ledger_that_is_down_for_an_hour_silences_nothing() {
     }
 }
 
+/// A process that is killed again and again, and never gets a receipt written: what it shows is above all that was seen.
+#[test]
+fn no_number_is_given_twice_while_no_receipt_can_be_written() {
+    for (seed, shape) in [(60, Shape::Songs), (61, Shape::Shorts), (62, Shape::Mixed)] {
+        let rules = Rules { window_size: 10, look_ahead: 10, receipts_required: false, ..RULES };
+        let config = Config { seed, rules, shape, items: 5, downtimes: &[0, 1, 3], read_one_in: 4, ..CALM };
+        let mut world = World::new(config);
+        world.run(HOUR / 4);
+        world.ledger_down(HOUR);
+        for seconds in [30, 40, 1, 200, 0, 12, 60, 3, 25] {
+            world.run(seconds);
+            world.crash_now();
+        }
+        world.run(300);
+        assert_eq!(world.untold, 0, "a number may have been given twice");
+        world.settle();
+    }
+}
+
 /// Blocks that come and go end items early, and crashes fall between the receipt of an item and that of its segment.
 #[test]
 fn crashes_at_every_other_step() {
