@@ -52,7 +52,7 @@ fn health(station: &Station) -> Option<String> {
 
 /// What the command says; it must do well.
 fn reanchor(station: &Station, arguments: &[&str]) -> String {
-    let output = station.call(&[&["reanchor"], arguments].concat());
+    let output = station.call(&[["reanchor"].as_slice(), arguments].concat());
     assert_eq!(output.status.code(), Some(0), "{output:?}");
     String::from_utf8(output.stdout).unwrap()
 }
