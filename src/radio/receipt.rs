@@ -204,6 +204,13 @@ pub enum Body {
     },
 }
 
+impl Body {
+    /// Whether the dates go back with it.
+    pub const fn goes_back(&self) -> bool {
+        matches!(self, Self::ClockStep { samples: ..0, .. })
+    }
+}
+
 /// A receipt with its place in the chain.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Receipt {

@@ -74,6 +74,14 @@ impl Retention {
         self.short = short;
     }
 
+    /// Keeps nothing longer than until `until`, whatever was said so far: it was dated by a clock that was wrong.
+    pub fn keep_at_most(&mut self, until: Time) {
+        for held in self.until.values_mut() {
+            *held = Until { least: until.min(held.least), usual: until.min(held.usual) };
+        }
+        self.queue = self.until.iter().map(|(cid, held)| Reverse((held.due(self.short), *cid))).collect();
+    }
+
     /// Lets go of up to `count` blocks whose time is over at `now`, oldest first.
     pub fn expired(&mut self, now: Time, count: usize) -> Vec<Cid> {
         let mut gone = Vec::new();
@@ -113,6 +121,18 @@ mod tests {
         assert_eq!(retention.expired(Time(30), 9), [one]);
         assert_eq!(retention.expired(Time(99), 9), []);
         assert!(retention.queue.is_empty() && retention.until.is_empty());
+    }
+
+    #[test]
+    fn dates_of_a_wrong_clock_keep_nothing_for_ever() {
+        let (one, two) = (cid_of(RAW, b"1"), cid_of(RAW, b"2"));
+        let mut retention = Retention::default();
+        retention.keep(one, Time(10));
+        retention.keep(two, Time(1_000_000));
+        retention.keep_at_most(Time(50));
+        retention.keep(one, Time(60));
+        assert_eq!(retention.expired(Time(55), 9), [two]);
+        assert_eq!(retention.expired(Time(60), 9), [one]);
     }
 
     #[test]

@@ -44,7 +44,9 @@ pub fn of_clock(skew: Skew, allowed: Span, asked: bool) -> Told {
         (true, true) => "they follow it again from the next item on",
         (true, false) => "`ipfs-radio reanchor` says what setting them right would change",
     };
-    ("clock", Some(format!("the dates on air are {seconds} s {side} the wall clock; {what}")))
+    ("clock", Some(format!(
+        "the dates on air are {seconds} s {side} the wall clock, which nobody hears; see that NTP keeps it right; {what}"
+    )))
 }
 
 #[cfg(test)]
@@ -58,13 +60,13 @@ mod tests {
         };
         assert_eq!(told(12_000, -12_000, false), "");
         assert!(told(12_100, 12_100, false).ends_with(
-            "12 s ahead of the wall clock; `ipfs-radio reanchor` says what setting them right would change"
+            "see that NTP keeps it right; `ipfs-radio reanchor` says what setting them right would change"
         ));
         assert!(told(12_100, 12_100, true).ends_with("they follow it again from the next item on"));
         assert!(told(3_600_000, 0, false).ends_with("those at the end of the list are right"));
         assert!(
             told(-60_000, -60_000, false)
-                .ends_with("60 s behind the wall clock; they follow it again from the next item on")
+                .ends_with("see that NTP keeps it right; they follow it again from the next item on")
         );
     }
 }

@@ -358,6 +358,9 @@ fn recall(dir: &Path, signer: &Signer, keep: Keep, required: bool) -> anyhow::Re
         if let Some((kept, axis)) = kept {
             past.keep(receipt, kept, &axis, keep);
         }
+        if receipt.body.goes_back() {
+            past.retention.keep_at_most(receipt.produced_at.plus(Span(2 * keep.usual.0)));
+        }
     });
     past.found = found.context("the ledger cannot be used, and receipts are required")?;
     if past.found.torn_bytes > 0 {

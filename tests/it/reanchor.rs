@@ -77,7 +77,7 @@ fn dates_that_are_ahead_go_back_once_and_only_when_the_operator_says_so() {
     let mut observer = Observer::default();
     station.wait("health to tell", |station| {
         observer.see(station.list()?);
-        health(station)?.contains("s ahead of the wall clock; `ipfs-radio reanchor` says").then_some(())
+        health(station)?.contains("`ipfs-radio reanchor` says what setting them right would change").then_some(())
     });
     let said = reanchor(&station, &[]);
     assert!(said.contains("goes back there by 36") && said.contains("nothing was changed"), "{said}");

@@ -55,6 +55,11 @@ impl Blocks {
         self.kept.keep(kept.cid, kept.until.plus(self.keep));
     }
 
+    /// The dates went back there: those before were too late.
+    pub(super) fn reanchored(&mut self, at: Time) {
+        self.kept.keep_at_most(at.plus(Span(2 * self.keep.0)));
+    }
+
     /// These are stored, if they can be had.
     pub(super) fn store(&mut self, cids: &[Cid], now: Time) {
         let until = now.plus(self.keep);

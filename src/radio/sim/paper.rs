@@ -189,6 +189,9 @@ impl Records {
         let since = now.minus(self.back);
         let found = recall(&self.volume, &self.signer, since, now, self.required, &mut |receipt: &Receipt, kept| {
             kept.iter().for_each(|(kept, _)| blocks.read(kept));
+            if receipt.body.goes_back() {
+                blocks.reanchored(receipt.produced_at);
+            }
             note_begun(receipt, &mut begun);
             reaches |= receipt.seq < told.0;
             let follows = told.1.as_ref().is_none_or(|link| *link == receipt.prev);
