@@ -44,9 +44,12 @@ pub fn of_clock(skew: Skew, allowed: Span, asked: bool) -> Told {
         (true, true) => "they follow it again from the next item on",
         (true, false) => "`ipfs-radio reanchor` says what setting them right would change",
     };
-    ("clock", Some(format!(
-        "the dates on air are {seconds} s {side} the wall clock, which nobody hears; see that NTP keeps it right; {what}"
-    )))
+    (
+        "clock",
+        Some(format!(
+            "the dates on air are {seconds} s {side} the wall clock, which nobody hears; see that NTP keeps it right; {what}"
+        )),
+    )
 }
 
 #[cfg(test)]
@@ -59,9 +62,11 @@ mod tests {
             of_clock(Skew { pdt_skew_ms, next_pdt_skew_ms }, Span::seconds(12), asked).1.unwrap_or_default()
         };
         assert_eq!(told(12_000, -12_000, false), "");
-        assert!(told(12_100, 12_100, false).ends_with(
-            "see that NTP keeps it right; `ipfs-radio reanchor` says what setting them right would change"
-        ));
+        assert!(
+            told(12_100, 12_100, false).ends_with(
+                "see that NTP keeps it right; `ipfs-radio reanchor` says what setting them right would change"
+            )
+        );
         assert!(told(12_100, 12_100, true).ends_with("they follow it again from the next item on"));
         assert!(told(3_600_000, 0, false).ends_with("those at the end of the list are right"));
         assert!(
