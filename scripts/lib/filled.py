@@ -63,8 +63,8 @@ def full(trial):
     trial.say(not ballast.exists(), "the reserve is still there")
     trial.goes_on(node, 2 * LISTED + 5, 120)
     fill(folder, "greedier")
-    trial.tells(node, "disk: full", "cannot be stored")
-    trial.goes_on(node, 3)
+    # Nothing can be released any more: what is listed ahead plays, and that is the time in which to free some.
+    trial.tells(node, "disk: full", "end up silent", "cannot be stored")
     for greedy in folder.glob("greed*"):
         greedy.unlink()
     trial.is_well(node)
