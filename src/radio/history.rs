@@ -315,17 +315,18 @@ mod tests {
 
     #[test]
     fn numbers_begin_above_what_may_have_aired_since() {
-        let begun = run(5, 0);
         let mut history = History::default();
         assert!(!history.has_numbers());
-        history.saw(&segment(5, 0, &begun));
-        let Body::Segment(last) = segment(5, 0, &begun) else { unreachable!() };
-        let date = Time::parse(&last.pdt).unwrap();
-        let at = |seconds: u64| history.above(date.plus(Span::seconds(seconds)));
+        let (prev, key_id, node_id, body) = (GENESIS.into(), "r1".into(), "node".into(), segment(5, 0, &run(5, 0)));
+        let at = |seconds: u64| Time(0).plus(Span::seconds(seconds));
+        history.saw(&Receipt { seq: 0, prev, key_id, node_id, stream: "main".into(), produced_at: at(100), body });
         assert!(history.has_numbers());
-        assert_eq!(at(0), First { media_seq: 10_005, disc_seq: 10_001 });
-        assert_eq!(at(3_600), First { media_seq: 13_605, disc_seq: 10_001 });
-        assert_eq!(history.above(Time(0)), at(0), "the clock was set back");
+        let same = First { media_seq: 5 + ABOVE, disc_seq: 1 + ABOVE };
+        assert_eq!(history.above(at(100)), same);
+        assert_eq!(history.above(at(7)), same, "the clock was set back");
+        let later = history.above(at(160));
+        assert_eq!(later.media_seq, same.media_seq + 60 * NUMBERS_PER_SECOND);
+        assert!((same.disc_seq..=same.disc_seq + DISCONTINUITIES_MAX).contains(&later.disc_seq));
     }
 
     #[test]
