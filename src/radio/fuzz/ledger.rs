@@ -163,9 +163,9 @@ fn bodies() -> Vec<Body> {
     let mut bodies = vec![Body::LedgerOpen(axis.constants()), Body::IpnsReserved { until: 1_795_252_684_000 }];
     let all: Vec<Segment> =
         (0..3_u8).map(|n| Segment { cid: cid_of(RAW, &[n]), samples: 258 * 1_024, bytes: 90_000 }).collect();
-    let samples = all.iter().map(|segment| u64::from(segment.samples)).sum();
+    let samples: u64 = all.iter().map(|segment| u64::from(segment.samples)).sum();
     for item in 0..2_u64 {
-        let (media_seq, air_samples) = (5_000 + 3 * item, item * samples);
+        let (media_seq, air_samples) = (5_000 + 3 * item, (item * samples) as i64);
         let (title, artist, album, isrc) = ("Song".into(), "A".into(), String::new(), String::new());
         let (entry, kind, order) = ("music/a.mp3".into(), Kind::Track, "o".into());
         let (list, parts) = (segment_list(&all).0, all.len() as u32);
@@ -194,7 +194,7 @@ fn bodies() -> Vec<Body> {
                 media_seq: media_seq + at,
                 disc: part == 0,
                 disc_seq: 1 + item,
-                air_samples: air_samples + at * u64::from(segment.samples),
+                air_samples: air_samples + at as i64 * i64::from(segment.samples),
                 segment: *segment,
                 part: part as u32,
                 run: run.clone(),

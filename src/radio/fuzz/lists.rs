@@ -151,7 +151,7 @@ fn snapshot(feed: &mut Feed<'_>) -> Snapshot {
             let (first_seq, group_seq, group_end) = (0, 0, 0);
             let aired =
                 Aired { media_seq, disc, disc_seq, air_samples, segment, part, run, first_seq, group_seq, group_end };
-            air_samples += u64::from(segment.samples);
+            air_samples += i64::from(segment.samples);
             media_seq += 1;
             segments.push(aired);
         }
@@ -163,7 +163,7 @@ fn segment(frames: u32, media_seq: u64) -> Segment {
     Segment { cid: cid_of(RAW, &media_seq.to_be_bytes()), samples: frames * FRAME, bytes: frames * 400 }
 }
 
-fn run(feed: &mut Feed<'_>, media_seq: u64, air_samples: u64, segments: &[Segment]) -> Run {
+fn run(feed: &mut Feed<'_>, media_seq: u64, air_samples: i64, segments: &[Segment]) -> Run {
     let samples = segments.iter().map(|segment| u64::from(segment.samples)).sum();
     let inner: BTreeSet<u64> = (0..feed.below(3)).map(|_| 1 + feed.below(20_000) as u64).collect();
     let places = if inner.is_empty() { None } else { Some(0) }.into_iter().chain(inner);
