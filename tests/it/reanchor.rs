@@ -63,7 +63,7 @@ fn dates_that_are_ahead_go_back_once_and_only_when_the_operator_says_so() {
     assert!(reanchor(&station, &[]).contains("nothing has been on air"));
     station.run();
     station.wait("receipts", |station| {
-        let key = Identity::receipt_keys(&Layout::new(station.path()).keys()).ok()?.remove(0);
+        let key = Identity::receipt_keys(&Layout::new(station.path()).keys()).ok()?.into_iter().next()?;
         (receipts(station, &key).len() > 20).then_some(())
     });
     station.kill();
