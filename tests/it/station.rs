@@ -309,7 +309,7 @@ impl List {
 
 /// 16-bit mono PCM at 44.1 kHz: a tone that has no silence.
 fn wav(hertz: u32, millis: u32) -> Vec<u8> {
-    let count = 44_100 * millis / 1_000;
+    let count = (44_100 * u64::from(millis) / 1_000) as u32;
     let mut bytes = Vec::new();
     bytes.extend_from_slice(b"RIFF");
     bytes.extend_from_slice(&(36 + count * 2).to_le_bytes());

@@ -273,7 +273,8 @@ pub(crate) fn wav(hertz: u32, millis: u32) -> Vec<u8> {
         let beat = 0.4 + 0.3 * (f64::from(at) / 9_000.0).sin();
         (phase.sin() * beat * 20_000.0) as i16
     };
-    wav_of((0..44_100 * millis / 1_000).map(tone))
+    let count = 44_100 * u64::from(millis) / 1_000;
+    wav_of((0..count as u32).map(tone))
 }
 
 /// Mono, 16 bit, 44.1 kHz.
