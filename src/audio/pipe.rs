@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn an_error_of_either_step_ends_both() {
-        let first = run(|outlet| outlet.give(vec![1]).and(Err::<(), _>(format("first"))), |_| Ok(()));
+        let first = run(|outlet| outlet.give(vec![1]).and_then(|()| Err::<(), _>(format("first"))), |_| Ok(()));
         assert!(matches!(first, Err(Error::Format(what)) if what == "first"));
         let endless = |outlet: &mut Outlet<u8>| loop {
             outlet.give(vec![0; 9_000])?;

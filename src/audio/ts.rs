@@ -38,7 +38,7 @@ impl Reader {
                 }
                 (_, false) => {
                     assert!(field.get(1).is_none_or(|flags| *flags == 0), "flags between PES starts");
-                    units.last_mut().unwrap().2.extend(payload);
+                    units.last_mut().expect("a unit was begun").2.extend(payload);
                 }
             }
         }

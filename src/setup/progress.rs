@@ -1,10 +1,13 @@
 //! How setup tells what it does.
 
-use std::{io::IsTerminal, time::Instant};
+use std::io::IsTerminal;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
-use crate::radio::time::Span;
+use crate::{
+    clock,
+    radio::time::{Span, Time},
+};
 
 /// Something happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +48,7 @@ pub enum Progress<'a> {
 #[derive(Debug)]
 pub struct Teller {
     bar: Option<ProgressBar>,
-    began: Instant,
+    began: Time,
     /// What was encoded since.
     encoded: Span,
 }
@@ -65,7 +68,7 @@ impl Teller {
             );
             ProgressBar::new(0).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, began: Instant::now(), encoded: Span(0) }
+        Self { bar, began: clock::wall(), encoded: Span(0) }
     }
 
     /// Shows it.
@@ -73,7 +76,7 @@ impl Teller {
         if let Progress::Done { encoded, .. } = progress {
             self.encoded.0 += encoded.0;
         }
-        let pace = pace(self.encoded, Span(self.began.elapsed().as_micros() as u64));
+        let pace = pace(self.encoded, clock::wall().since(self.began));
         match &self.bar {
             Some(bar) => show(bar, progress, &pace),
             None => log(progress, &pace),

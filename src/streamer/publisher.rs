@@ -80,7 +80,7 @@ pub(super) fn hold(held: &mut VecDeque<Held>, next: Held, starts: Time) {
     if held.back().is_some_and(|last| last.seq >= next.seq) {
         return;
     }
-    let back = held.back().map_or(Span::default(), |last| last.until.since(starts));
+    let back = held.back().map_or_else(Span::default, |last| last.until.since(starts));
     held.iter_mut().filter(|_| back > Span::default()).for_each(|one| one.until = one.until.minus(back));
     held.push_back(next);
 }

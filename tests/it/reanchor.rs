@@ -23,7 +23,7 @@ fn ledger(station: &Station) -> PathBuf {
 }
 
 fn receipts(station: &Station, key: &SigningKey) -> Vec<Receipt> {
-    let text = fs::read_to_string(ledger(station)).unwrap();
+    let text = fs::read_to_string(ledger(station)).unwrap_or_default();
     let lines = text.trim_end_matches('\0').lines();
     lines.filter_map(|line| Receipt::read(line, |_| Some(key)).ok()).collect()
 }

@@ -181,7 +181,8 @@ impl Observer {
         let (last, first) = (last.clone(), self.at(self.listed_from()).clone());
         // The dates that count are those since they went back.
         let goes_back = |seq: &u64| self.at(*seq).air < self.at(*seq - 1).air_end();
-        let dated = (self.listed_from() + 1..self.next_seq()).rev().find(goes_back).unwrap_or(self.listed_from());
+        let dated =
+            (self.listed_from() + 1..self.next_seq()).rev().find(goes_back).unwrap_or_else(|| self.listed_from());
         let dated = self.at(dated);
         let before = dated.media - (dated.air - wall);
         let media = if wall >= last.air_end() {
