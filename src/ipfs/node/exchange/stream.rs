@@ -22,7 +22,7 @@ use libp2p::{
 };
 
 use super::{
-    Common,
+    Common, MIN_BLOCK_BYTES,
     fetches::Entries,
     inbox::Inbox,
     queue::Want,
@@ -79,9 +79,11 @@ pub(in crate::ipfs) struct Handler {
     unwritten_bytes: usize,
     flushed: bool,
     news: VecDeque<News>,
-    /// Whether anything has moved since the last look, and at it: only use keeps a connection, no open stream does.
+    /// Whether anything has moved since the last look, and at it.
     moved: bool,
     used: bool,
+    /// Whether the peer has taken a block over it.
+    served: bool,
 }
 
 type Event = ConnectionHandlerEvent<ReadyUpgrade<StreamProtocol>, (), News>;
@@ -100,6 +102,7 @@ impl Handler {
             news: VecDeque::new(),
             moved: false,
             used: false,
+            served: false,
         }
     }
 
@@ -123,6 +126,7 @@ impl Handler {
                     self.written += count;
                     if self.written == message.len() {
                         self.news.extend(answer.then_some(News::Taken(message.len())));
+                        self.served |= *answer && message.len() >= MIN_BLOCK_BYTES;
                         self.unwritten_bytes -= message.len();
                         self.written = 0;
                         self.queue.pop_front();
@@ -202,8 +206,11 @@ impl ConnectionHandler for Handler {
         SubstreamProtocol::new(ReadyUpgrade::new(PROTOCOL), ())
     }
 
+    /// Use keeps a connection, and open streams that of who has taken a block. Kubo (boxo 0.40) goes on writing to its stream
+    /// when the connection has ended and another one with the same peer stands: it then holds the peer for dead, and asks it
+    /// for nothing until a third one begins.
     fn connection_keep_alive(&self) -> bool {
-        self.used
+        self.used || (self.served && !self.inboxes.is_empty())
     }
 
     fn on_behaviour_event(&mut self, order: Order) {

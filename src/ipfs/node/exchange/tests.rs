@@ -114,6 +114,33 @@ async fn who_has_asked_once_and_asks_no_more_is_not_kept() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn who_has_taken_a_block_stays_as_long_as_it_wants_to() {
+    let ours = station(1).await;
+    let peers = |count: usize| {
+        let mut watch = ours.node.watch();
+        async move { timeout(BOUND, watch.wait_for(|status| status.peers == count)).await.map(drop) }
+    };
+    let mut callers = Vec::new();
+    for want in [Want::Block, Want::Have] {
+        let (mut caller, mut incoming) = Caller::call(&ours.address(), 1, BOUND).await.unwrap();
+        let mut out = caller.open(PROTOCOL).await.unwrap();
+        send(&mut out, &wire::wants([(ours.blocks[0].0, want)])).await;
+        let (_, mut stream) = timeout(BOUND, incoming.next()).await.unwrap().unwrap();
+        timeout(BOUND, wire::next(&mut stream)).await.expect("it hangs").unwrap().unwrap();
+        callers.push((caller, incoming, out, stream));
+    }
+    peers(2).await.expect("they are not seen");
+    peers(1).await.expect("who took nothing stays, or none does");
+    // What the other one asks for now comes over the connection that it has.
+    let (_, _, out, stream) = &mut callers[0];
+    send(out, &wire::wants([(ours.blocks[0].0, Want::Block)])).await;
+    let answer = timeout(BOUND, wire::next(stream)).await.expect("it hangs").unwrap().unwrap();
+    assert_eq!(wire::answer(&answer).unwrap().blocks, ours.blocks);
+    callers.clear();
+    peers(0).await.expect("nothing keeps it now");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn who_reads_nothing_and_who_wants_nonsense_take_nothing_from_the_others() {
     let ours = station(200).await;
     let wanted: Vec<Cid> = ours.blocks.iter().map(|(cid, _)| *cid).collect();
