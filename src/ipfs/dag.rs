@@ -13,7 +13,10 @@ use bytes::Bytes;
 use cid::{Cid, Version};
 
 use super::Blocks;
-use crate::radio::segment::{DAG_PB, RAW, cid_of};
+use crate::radio::{
+    quote::quote,
+    segment::{DAG_PB, RAW, cid_of},
+};
 use wire::{Fields, Value, put_bytes, put_number};
 
 /// The largest block that peers exchange (bitswap's limit).
@@ -114,10 +117,10 @@ impl Directory {
     pub fn new(mut entries: Vec<Entry>) -> Result<Self, Error> {
         entries.sort_by(|a, b| a.name.as_bytes().cmp(b.name.as_bytes()));
         if let Some(entry) = entries.iter().find(|entry| !is_name(&entry.name)) {
-            return Err(Error::Name(entry.name.clone()));
+            return Err(Error::Name(quote(&entry.name)));
         }
         if let Some(pair) = entries.windows(2).find(|pair| pair[0].name == pair[1].name) {
-            return Err(Error::Name(pair[0].name.clone()));
+            return Err(Error::Name(quote(&pair[0].name)));
         }
         Ok(Self { entries })
     }

@@ -1,6 +1,6 @@
 //! Items and their segments: what setup makes and the timeline puts on air.
 
-use cid::Cid;
+use cid::{Cid, Version};
 use multihash::Multihash;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -23,6 +23,12 @@ pub fn cid_of(codec: u64, bytes: &[u8]) -> Cid {
 /// Whether `bytes` hash to `cid`. False for any hash but SHA-256.
 pub fn is_of(cid: &Cid, bytes: &[u8]) -> bool {
     cid.hash().code() == SHA2_256 && cid.hash().digest() == Sha256::digest(bytes).as_slice()
+}
+
+/// Whether a CID is one that segments have: version 1, raw, SHA-256.
+pub fn is_segment(cid: &Cid) -> bool {
+    let hash = cid.hash();
+    cid.version() == Version::V1 && cid.codec() == RAW && hash.code() == SHA2_256 && hash.digest().len() == 32
 }
 
 /// The short name of a file by its content: the first 32 hex digits of the SHA-256 of `bytes`.

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, iter::Peekable, str::Chars};
 
-use cid::{Cid, Version};
+use cid::Cid;
 use serde_json::json;
 
 use super::Extent;
 use crate::radio::{
-    segment::{Kind, RAW},
+    segment::{Kind, is_segment},
     status::Airing,
     time::{Span, Time},
 };
@@ -18,7 +18,6 @@ pub const SEGMENTS_MAX: usize = 10_000;
 const LONGEST: u64 = 60_000_000;
 /// How many past items `now.json` tells of.
 const RECENT_MAX: usize = 10;
-const SHA2_256: u64 = 0x12;
 
 /// A live list. [`Listing::read`] makes one only of a list in which everything that matters makes sense.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -197,9 +196,8 @@ fn micros(text: &str) -> Option<u64> {
 /// The block of a URI `/ipfs/<cid>`, with or without a query: raw, CIDv1, SHA-256.
 fn block(uri: &str) -> Option<Cid> {
     let below = uri.strip_prefix("/ipfs/")?;
-    let cid: Cid = below.split_once('?').map_or(below, |(cid, _)| cid).parse().ok()?;
-    let ours = cid.version() == Version::V1 && cid.codec() == RAW && cid.hash().code() == SHA2_256;
-    (ours && cid.hash().digest().len() == 32).then_some(cid)
+    let cid = below.split_once('?').map_or(below, |(cid, _)| cid).parse().ok()?;
+    is_segment(&cid).then_some(cid)
 }
 
 fn airs(line: &str) -> Option<Airs> {
@@ -252,7 +250,7 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::radio::segment::{DAG_PB, cid_of};
+    use crate::radio::segment::{DAG_PB, RAW, cid_of};
 
     const TITLES: &str = include_str!("../../../tests/golden/titles.m3u8");
 

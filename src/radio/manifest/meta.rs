@@ -10,7 +10,7 @@ use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, read, to
 use crate::radio::{
     cue::{self, Chapter},
     quote::quote,
-    segment::{Item, Segment, chunk_name, is_short_name, short_name},
+    segment::{Item, Segment, chunk_name, is_segment, is_short_name, short_name},
 };
 
 mod figures;
@@ -254,6 +254,9 @@ impl Meta {
         if self.renditions.iter().any(hollow) {
             return wrong("a rendition needs segments with samples and bytes");
         }
+        if !self.renditions.iter().flat_map(|rendition| &rendition.segments).all(|segment| is_segment(&segment.cid)) {
+            return wrong("a segment has the CIDv1 of a raw block by its SHA-256");
+        }
         if default.samples() != self.samples {
             return wrong("`samples` is not the sum over the segments");
         }
@@ -307,7 +310,7 @@ impl<'de> Deserialize<'de> for Rendition {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::radio::segment::{RAW, cid_of};
+    use crate::radio::segment::{DAG_PB, RAW, cid_of};
 
     fn meta() -> Meta {
         let segment = |part: u8| Segment { cid: cid_of(RAW, &[part]), samples: 258 * 1_024, bytes: 100_000 };
@@ -402,7 +405,10 @@ mod tests {
     #[test]
     fn refuses_sums_and_names_that_are_wrong() {
         let good = String::from_utf8(meta().to_bytes()).unwrap();
+        let (first, node) = (cid_of(RAW, &[0]).to_string(), cid_of(DAG_PB, &[0]).to_string());
         for (from, to, expected) in [
+            (&*first, "bafkqaaa", "a raw block by its SHA-256"),
+            (&first, &node, "a raw block by its SHA-256"),
             ("\"samples\": 792576", "\"samples\": 1", "not the sum"),
             ("\"bytes\": 100000", "\"bytes\": 0", "needs segments"),
             ("\"sampleRate\": 44100", "\"sampleRate\": 0", "out of range"),
