@@ -238,6 +238,7 @@ pub(crate) fn gateway_seeds() -> Vec<Vec<u8>> {
         format!("/ipfs/{file}\nrange: bytes=5-\nif-range: \"{file}\""),
         format!("/ipfs/{file}?format=raw\nrange: bytes=-4"),
         format!("/ipfs/{root}/?download=true"),
+        format!("/ipfs/{root}?ü"),
         format!("/ipfs/{root}/%C3%BC\nif-none-match: W/\"{segment}\", *"),
         format!("/ipfs/{root}?format=car&dag-scope=entity&entity-bytes=0:*&car-dups=y"),
         format!("/ipfs/{root}/long.mpegts\naccept: application/vnd.ipld.car; version=1; order=dfs; dups=y"),

@@ -118,6 +118,9 @@ fn redirect_to_own_spelling<B>(site: &Site<B>, uri: &Uri, root: &str) -> Result<
 }
 
 fn redirect(status: StatusCode, target: &str) -> Result<Response, Refusal> {
+    // A request may spell its query in bytes that a Location must not have (RFC 3986 §2.1).
+    let spelled = |byte: u8| if byte.is_ascii() { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    let target: String = target.bytes().map(spelled).collect();
     let location = HeaderValue::try_from(target).map_err(|_| Refusal::Bad("the path cannot be redirected".into()))?;
     Ok((status, [(header::LOCATION, location)]).into_response())
 }

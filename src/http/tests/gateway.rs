@@ -271,6 +271,7 @@ async fn folders_end_with_a_slash_and_files_do_not() {
     let table = [
         (format!("/ipns/{STATION}"), 301, format!("/ipns/{STATION}/")),
         (format!("/ipns/{STATION}?x=1"), 301, format!("/ipns/{STATION}/?x=1")),
+        (format!("/ipfs/{root}?ü=%20"), 301, format!("/ipfs/{root}/?%C3%BC=%20")),
         (format!("/ipfs/{root}"), 301, format!("/ipfs/{root}/")),
         (format!("/ipfs/{root}/ipfs"), 301, format!("/ipfs/{root}/ipfs/")),
         (format!("/ipfs/{segment}/"), 301, format!("/ipfs/{segment}")),
