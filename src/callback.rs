@@ -3,7 +3,11 @@
 //! What is to be told lies in a folder, so that neither a crash nor a receiver that is away loses it. A file there is one
 //! delivery, and its name is the idempotency key: a receiver that gets one twice knows.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use hyper::Uri;
 
@@ -16,7 +20,7 @@ use crate::{
     },
 };
 
-pub use send::{Sender, deliver};
+pub use send::Sender;
 
 mod guard;
 mod send;
@@ -52,16 +56,20 @@ impl Target {
 }
 
 /// What was not delivered yet.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub struct Outbox {
     folder: PathBuf,
     disk: Disk,
+    /// How many more may wait; what was delivered since it was opened leaves it as it is.
+    room: AtomicUsize,
 }
 
 impl Outbox {
     /// That of a station.
     pub fn of(layout: &Layout, disk: Disk) -> Self {
-        Self { folder: layout.callbacks(), disk }
+        let folder = layout.callbacks();
+        let waiting = fs::read_dir(&folder).map_or(0, Iterator::count);
+        Self { folder, disk, room: AtomicUsize::new(WAITING_MAX.saturating_sub(waiting)) }
     }
 
     /// Puts what is known of an item where it is delivered from. What lies there already is not put again.
@@ -72,7 +80,8 @@ impl Outbox {
         if path.exists() {
             return Ok(());
         }
-        if self.waiting().len() >= WAITING_MAX {
+        let less = |room: usize| room.checked_sub(1);
+        if self.room.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
             tracing::warn!(id = meta.id, "{WAITING_MAX} callbacks wait for their receiver: this one is left out");
             return Ok(());
         }
@@ -153,9 +162,6 @@ impl Secret {
         ir1::key_id(&self.bytes)
     }
 }
-
-/// From a failure to the next attempt: from the first to the longest, twice as long each time.
-const AGAIN: (Duration, Duration) = (Duration::from_secs(5), Duration::from_secs(600));
 
 #[cfg(test)]
 mod tests {

@@ -20,11 +20,14 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
 
-use super::{AGAIN, Outbox, Secret, Target, guard};
+use super::{Outbox, Secret, Target, guard};
 use crate::{clock, radio::ir1::Call};
 
 /// An attempt takes no longer.
 const LIMIT: Duration = Duration::from_secs(20);
+/// From a failure to the next attempt; it doubles up to [`AGAIN_MAX`].
+const AGAIN: Duration = Duration::from_secs(5);
+const AGAIN_MAX: Duration = Duration::from_secs(600);
 /// How often the outbox is looked into.
 const LOOK: Duration = Duration::from_secs(5);
 
@@ -109,20 +112,27 @@ impl Sender {
         Ok(())
     }
 
+    /// Delivers what waits for at most `limit`. Gives how many deliveries are left, and why.
+    pub async fn deliver(&self, outbox: &Outbox, limit: Duration) -> (usize, String) {
+        let ended = timeout(limit, self.empty(outbox)).await;
+        let why = ended.unwrap_or_else(|_| Err(format!("that takes more than {limit:?}"))).err().unwrap_or_default();
+        (outbox.waiting().len(), why)
+    }
+
     /// Delivers what waits and what comes, until `stop`.
     pub async fn run(self, outbox: Outbox, stop: CancellationToken) {
         let work = async {
-            let mut pause = AGAIN.0;
+            let mut pause = AGAIN;
             loop {
                 match self.empty(&outbox).await {
                     Ok(()) => {
-                        pause = AGAIN.0;
+                        pause = AGAIN;
                         sleep(LOOK).await;
                     }
                     Err(why) => {
                         tracing::warn!(url = %self.target.url, why, ?pause, "a callback is not delivered and tried again");
                         sleep(pause).await;
-                        pause = (2 * pause).min(AGAIN.1);
+                        pause = (2 * pause).min(AGAIN_MAX);
                     }
                 }
             }
@@ -132,13 +142,6 @@ impl Sender {
             () = work => {}
         }
     }
-}
-
-/// Delivers what waits for at most `limit`. Gives how many deliveries are left, and why.
-pub async fn deliver(sender: &Sender, outbox: &Outbox, limit: Duration) -> (usize, String) {
-    let ended = timeout(limit, sender.empty(outbox)).await;
-    let why = ended.unwrap_or_else(|_| Err(format!("that takes more than {limit:?}"))).err().unwrap_or_default();
-    (outbox.waiting().len(), why)
 }
 
 /// An error and what it comes from.

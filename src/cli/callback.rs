@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::say;
 use crate::{
-    callback::{Outbox, Secret, Sender, deliver},
+    callback::{Outbox, Secret, Sender},
     config,
     disk::{Disk, Layout},
     radio::manifest::Meta,
@@ -39,7 +39,7 @@ impl Callbacks {
     /// Delivers what there is, for a moment.
     pub(super) fn deliver(&self, runtime: &tokio::runtime::Runtime) {
         let Some((sender, outbox)) = &self.0 else { return };
-        let (left, why) = runtime.block_on(deliver(sender, outbox, PATIENCE));
+        let (left, why) = runtime.block_on(sender.deliver(outbox, PATIENCE));
         if left > 0 {
             say(&format!("{left} callbacks wait ({why}): the station delivers them, or the next setup"));
         }
