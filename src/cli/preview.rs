@@ -6,7 +6,7 @@ use super::{OK, say};
 use crate::{
     config,
     disk::Layout,
-    radio::{rules::Rules, time::Span},
+    radio::time::Span,
     streamer::preview::{Coming, preview},
 };
 
@@ -15,13 +15,7 @@ pub(super) fn run(dir: &Path, hours: u32, json: bool) -> anyhow::Result<u8> {
     let layout = Layout::new(std::path::absolute(dir)?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let setup = config::Setup::load(&layout.setup_toml())?;
-    let rules = Rules {
-        rate: setup.audio.rate,
-        segment_seconds: setup.audio.segment_seconds,
-        window_size: streaming.window_size,
-        look_ahead: streaming.look_ahead,
-        receipts_required: false,
-    };
+    let rules = streaming.rules(&setup);
     for item in preview(&layout, &rules, Span::seconds(u64::from(hours) * 3_600))? {
         say(&if json { serde_json::to_string(&item)? } else { line(&item) });
     }

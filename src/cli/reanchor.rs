@@ -13,7 +13,7 @@ use super::{OK, say};
 use crate::{
     config,
     disk::{self, Layout, Lock},
-    radio::{rules::Rules, status::Skew, time::Span},
+    radio::{status::Skew, time::Span},
     streamer::reanchor::{Outlook, outlook},
 };
 
@@ -34,13 +34,7 @@ pub(super) fn run(dir: &Path, yes: bool) -> anyhow::Result<u8> {
         say("nothing has been on air here: the first dates will be those of the clock of this machine");
         return Ok(OK);
     }
-    let rules = Rules {
-        rate: setup.audio.rate,
-        segment_seconds: setup.audio.segment_seconds,
-        window_size: streaming.window_size,
-        look_ahead: streaming.look_ahead,
-        receipts_required: false,
-    };
+    let rules = streaming.rules(&setup);
     // A station that is off air stays so until it is asked for.
     let (lock, running) = match Lock::take(&layout.state_lock()) {
         Ok(lock) => (Some(lock), None),

@@ -8,12 +8,12 @@ use tokio_util::sync::CancellationToken;
 
 use super::{OK, Signals, callback::Callbacks, say};
 use crate::{
-    config::{self, Receipts},
+    config,
     disk::{Layout, Lock},
     http,
     ipfs::{Options, Router},
     mirror,
-    radio::{naming::NamingRules, rules::Rules, status::OnAir, time::Span},
+    radio::{naming::NamingRules, status::OnAir, time::Span},
     streamer::{self, Identity, Settings},
 };
 
@@ -137,13 +137,7 @@ fn settings(
     let listed = u64::from((streaming.window_size + streaming.look_ahead) * seconds);
     let lifetime = u64::from(streaming.lifetime_seconds);
     Ok(Settings {
-        rules: Rules {
-            rate: setup.audio.rate,
-            segment_seconds: seconds,
-            window_size: streaming.window_size,
-            look_ahead: streaming.look_ahead,
-            receipts_required: streaming.receipts == Receipts::Required,
-        },
+        rules: streaming.rules(setup),
         identity,
         known,
         name: streaming.name.clone(),

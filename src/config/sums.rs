@@ -1,6 +1,7 @@
 //! What the settings of the air add up to (contract §3).
 
-use super::Streaming;
+use super::{Receipts, Setup, Streaming};
+use crate::radio::rules::Rules;
 
 /// A slow IPNS put and a slow resolve, in seconds: what public gateways were seen to need at their usual worst.
 const SLOW_NETWORK_SECONDS: i64 = 120;
@@ -10,6 +11,17 @@ const DHT_KEEPS_SECONDS: i64 = 48 * 3_600;
 const SHORTEST_SAFE_LIFETIME: i64 = 15 * 60;
 
 impl Streaming {
+    /// What the timeline goes by, with what `setup` says of its segments.
+    pub fn rules(&self, setup: &Setup) -> Rules {
+        Rules {
+            rate: setup.audio.rate,
+            segment_seconds: setup.audio.segment_seconds,
+            window_size: self.window_size,
+            look_ahead: self.look_ahead,
+            receipts_required: self.receipts == Receipts::Required,
+        }
+    }
+
     /// S: how old a list may be without being heard, in seconds: min(look-ahead + TD, window − 5·TD).
     ///
     /// Negative where the window is too short for any player. `segment_seconds` is D, and as it is whole, TD.
