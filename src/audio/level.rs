@@ -111,16 +111,13 @@ impl Level {
 
 /// The highest sample, linear.
 pub(super) fn highest(samples: &[f32]) -> f32 {
-    // Side by side, so that no step waits for the one before.
-    let (mut tops, raise) = ([0.0_f32; 16], |samples: &[f32; 16], tops: &mut [f32; 16]| {
+    let Some(last) = samples.last_chunk::<16>() else {
+        return samples.iter().fold(0.0, |top, sample| higher(top, *sample));
+    };
+    // Side by side, so that no step waits for the one before; the last ones once more: nothing is higher for being seen twice.
+    let mut tops = [0.0_f32; 16];
+    for samples in samples.as_chunks().0.iter().chain([last]) {
         tops.iter_mut().zip(samples).for_each(|(top, sample)| *top = higher(*top, *sample));
-    });
-    let (lanes, rest) = samples.as_chunks();
-    lanes.iter().for_each(|samples| raise(samples, &mut tops));
-    // The last ones once more: nothing is higher for being seen twice.
-    match samples.last_chunk() {
-        Some(last) => raise(last, &mut tops),
-        None => return rest.iter().fold(0.0, |top, sample| higher(top, *sample)),
     }
     tops.iter().fold(0.0, |top, height| higher(top, *height))
 }
