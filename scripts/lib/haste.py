@@ -1,12 +1,8 @@
 """A clock that goes faster, for this script and for the programs that it starts: they are the shipped ones, with hasten.c."""
 
-import subprocess
 import time
-from pathlib import Path
 
-from station import NotRun, need
-
-SOURCE = Path(__file__).with_name("hasten.c")
+from preload import preload
 
 
 class Clock:
@@ -18,7 +14,7 @@ class Clock:
         self.monotonic, self.wall = time.monotonic_ns(), time.time_ns() if wall is None else round(wall * 1e9)
         self.environment = {}
         if speed > 1:
-            library = build(scratch)
+            library = preload("hasten.c", scratch)
             self.environment = {"LD_PRELOAD": str(library), "HASTEN": f"{speed}:{self.monotonic}:{self.wall}"}
 
     def now(self):
@@ -28,14 +24,3 @@ class Clock:
     def sleep(self, seconds):
         """Sleeps hastened seconds; not at all if they are over."""
         time.sleep(max(0.0, seconds / self.speed))
-
-
-def build(folder):
-    """Compiles hasten.c into `folder`. Gives the library."""
-    need("cc", "gcc")
-    library = Path(folder) / "hasten.so"
-    if not library.exists():
-        run = subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"])
-        if run.returncode != 0:
-            raise NotRun(f"{SOURCE.name} does not compile")
-    return library.absolute()

@@ -3,12 +3,10 @@
 import errno
 import mmap
 import struct
-import subprocess
 from pathlib import Path
 
-from station import NotRun, need
+from preload import preload
 
-SOURCE = Path(__file__).with_name("ill.c")
 WORDS = ("wall_ns", "sync_ns", "kinds", "count", "fails", "until", "with_", "failed", "what")
 OPEN, CREATE, READ, WRITE, SYNC, RENAME, MAKE, CUT, REMOVE = (1 << bit for bit in range(9))
 KINDS = {OPEN: "open", CREATE: "create", OPEN | CREATE: "create", READ: "read", WRITE: "write", SYNC: "sync", RENAME: "rename", MAKE: "mkdir",
@@ -22,7 +20,7 @@ class Ill:
     """What fails for all that live in `folder`. Its attributes are the words of ill.c, and may be read and set at any time."""
 
     def __init__(self, folder, scratch):
-        library, file = build(scratch), Path(scratch) / f"ill-{Path(folder).name}"
+        library, file = preload("ill.c", scratch), Path(scratch) / f"ill-{Path(folder).name}"
         file.write_bytes(bytes(8 * len(WORDS)))
         with open(file, "r+b") as opened:
             self._map = mmap.mmap(opened.fileno(), 8 * len(WORDS))
@@ -53,14 +51,3 @@ class Ill:
             struct.pack_into("q", self._map, 8 * WORDS.index(name), value)
         else:
             super().__setattr__(name, value)
-
-
-def build(folder):
-    """Compiles ill.c into `folder`. Gives the library."""
-    need("cc", "gcc")
-    library = Path(folder) / "ill.so"
-    if not library.exists():
-        run = subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC", "-o", library, SOURCE, "-ldl"])
-        if run.returncode != 0:
-            raise NotRun(f"{SOURCE.name} does not compile")
-    return library.absolute()
