@@ -175,6 +175,18 @@ mod tests {
     }
 
     #[test]
+    fn the_highest_sample_is_found_wherever_it_is() {
+        for length in 0..70 {
+            for at in 0..length {
+                let mut samples = vec![0.25_f32; length];
+                samples[at] = -0.5;
+                assert_eq!(highest(&samples), 0.5, "{at} of {length}");
+            }
+        }
+        assert_eq!((highest(&[]), highest(&[f32::NAN, -0.1])), (0.0, 0.1));
+    }
+
+    #[test]
     fn fades_rise_and_fall_in_straight_lines_whatever_the_blocks() {
         let faded = Settings { fade_ms: 4, ..settings() };
         let whole = Level::new(&faded, 10, plain(0.0)).push(&[0.5; 10]);
