@@ -142,6 +142,11 @@ impl Layout {
         self.state().join("ipfs")
     }
 
+    /// Which blocks a start has found in the block store and keeps for a while.
+    pub fn adopted(&self) -> PathBuf {
+        self.state().join("adopted.json")
+    }
+
     /// Room that is held for when the disk is full.
     pub fn ballast(&self) -> PathBuf {
         self.state().join("ballast")

@@ -66,6 +66,22 @@ impl Retention {
         }
     }
 
+    /// Keeps all blocks that are `held` after a start until `until`: when they were listed last follows from no receipt. One
+    /// that no receipt tells of is kept until then once: where a start before has adopted it, that is in `former`, and it
+    /// goes when that start said. Gives all that no receipt tells of, for the next start.
+    pub fn adopt(&mut self, held: Vec<Cid>, former: &HashMap<Cid, Time>, until: Time) -> HashMap<Cid, Time> {
+        let mut adopted = HashMap::new();
+        for cid in held {
+            let told = self.until.contains_key(&cid);
+            let due = former.get(&cid).filter(|_| !told).map_or(until, |due| until.min(*due));
+            if !told {
+                adopted.insert(cid, due);
+            }
+            self.keep(cid, due);
+        }
+        adopted
+    }
+
     /// From now on blocks are kept no longer than at least, if there is no room for more (`short`), or as a rule.
     pub fn set_short(&mut self, short: bool) {
         if short && !self.short {
@@ -107,6 +123,35 @@ impl Retention {
 mod tests {
     use super::*;
     use crate::radio::segment::{RAW, cid_of};
+
+    #[test]
+    fn what_no_receipt_tells_of_is_adopted_once_however_often_the_station_starts() {
+        let [told, list, newer] = [b"told" as &[u8], b"list", b"newer"].map(|text| cid_of(RAW, text));
+        let start = |former: &HashMap<Cid, Time>, held: Vec<Cid>, now: u64| {
+            let mut retention = Retention::default();
+            retention.keep(told, Time(5));
+            let adopted = retention.adopt(held, former, Time(now + 100));
+            (retention, adopted)
+        };
+        let (_, first) = start(&HashMap::new(), vec![told, list], 0);
+        assert_eq!(first, HashMap::from([(list, Time(100))]));
+        let (_, second) = start(&first, vec![told, list, newer], 60);
+        assert_eq!(second, HashMap::from([(list, Time(100)), (newer, Time(160))]));
+        let (mut third, _) = start(&second, vec![told, list, newer], 90);
+        assert_eq!(third.expired(Time(99), 9), []);
+        assert_eq!(third.expired(Time(100), 9), [list]);
+        assert_eq!(third.expired(Time(160), 9), [newer]);
+        assert_eq!(third.expired(Time(189), 9), [], "it may have been listed until the start");
+        assert_eq!(third.expired(Time(190), 9), [told]);
+    }
+
+    #[test]
+    fn an_adoption_dated_by_a_clock_that_was_ahead_lasts_no_longer_than_one_of_this_start() {
+        let (list, mut retention) = (cid_of(RAW, b"list"), Retention::default());
+        let adopted = retention.adopt(vec![list], &HashMap::from([(list, Time(900))]), Time(100));
+        assert_eq!(adopted, HashMap::from([(list, Time(100))]));
+        assert_eq!(retention.expired(Time(100), 9), [list]);
+    }
 
     #[test]
     fn a_block_that_airs_again_is_kept_again() {

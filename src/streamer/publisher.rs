@@ -319,7 +319,7 @@ impl Work {
             // Blocks of former runs that no receipt tells of (lists and roots, or what a crash left) go when lists go. So
             // does what receipts tell of: when it was listed last follows from none of them.
             let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
-            self.publisher.shelf.adopt(until).await;
+            drop(self.publisher.shelf.adopt(until).await);
         }
         self.keep_listed().await;
         let now = self.publisher.clock.now().station;

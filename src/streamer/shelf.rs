@@ -1,12 +1,20 @@
 //! Which blocks of the repo are kept, shared by who stores and who lets go: what is about to air again is not deleted
 //! between the two.
 
-use std::sync::Arc;
+use std::{
+    collections::{BTreeMap, HashMap},
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use cid::Cid;
-use tokio::sync::{Mutex, Notify};
+use tokio::{
+    sync::{Mutex, Notify},
+    task::{self, JoinHandle},
+};
 
 use crate::{
+    disk,
     ipfs::{Blocks, Store},
     radio::{
         retention::{Keep, Retention},
@@ -16,6 +24,8 @@ use crate::{
 
 /// Blocks deleted in one go.
 const EXPIRE_MAX: usize = 64;
+/// The longest list of adopted blocks that is read, in bytes.
+const LONGEST: u64 = 64 << 20;
 
 /// The blocks that are kept and until when, by the station clock. Cheap to clone; all clones are one.
 #[derive(Clone, Debug)]
@@ -24,11 +34,13 @@ pub(super) struct Shelf {
     keep: Keep,
     retention: Arc<Mutex<Retention>>,
     refused: Arc<Notify>,
+    adopted: PathBuf,
 }
 
 impl Shelf {
-    pub(super) fn new(store: Store, keep: Keep, retention: Retention) -> Self {
-        Self { store, keep, retention: Arc::new(Mutex::new(retention)), refused: Arc::default() }
+    /// `adopted` is the file in which a start tells the next one what it has adopted.
+    pub(super) fn new(store: Store, keep: Keep, retention: Retention, adopted: PathBuf) -> Self {
+        Self { store, keep, retention: Arc::new(Mutex::new(retention)), refused: Arc::default(), adopted }
     }
 
     /// How long blocks are kept.
@@ -63,10 +75,16 @@ impl Shelf {
         self.refused.notified().await;
     }
 
-    /// Keeps all blocks that are there at least until `until`, whatever is known of them.
-    pub(super) async fn adopt(&self, until: Time) {
+    /// Keeps the blocks that are there until `until`, but what a start before has adopted no longer than it said: a station
+    /// that starts again and again would let nothing go. Gives the task that tells the next start, which nobody needs to wait
+    /// for: without it more is kept for a while.
+    pub(super) async fn adopt(&self, until: Time) -> JoinHandle<()> {
+        let path = self.adopted.clone();
+        let former = task::spawn_blocking(move || recall(&path)).await.unwrap_or_default();
         let held = self.store.held().await;
-        self.keep(held, until).await;
+        let adopted = self.retention.lock().await.adopt(held, &former, until);
+        let path = self.adopted.clone();
+        task::spawn_blocking(move || record(&path, adopted))
     }
 
     /// Deletes some of the blocks whose time is over at `now`.
@@ -82,6 +100,28 @@ impl Shelf {
     }
 }
 
+/// What the start before has adopted, and until when. What cannot be read is as if nothing was.
+fn recall(path: &Path) -> HashMap<Cid, Time> {
+    let read = disk::read_if_there(path, LONGEST).map(Option::unwrap_or_default);
+    let found: BTreeMap<String, Time> = match read.map(|bytes| serde_json::from_slice(&bytes)) {
+        Ok(Ok(found)) => found,
+        Ok(Err(_)) => return HashMap::new(),
+        Err(error) => {
+            tracing::warn!(%error, "old blocks are kept longer than they need be");
+            return HashMap::new();
+        }
+    };
+    found.into_iter().filter_map(|(cid, until)| Some((cid.parse().ok()?, until))).collect()
+}
+
+fn record(path: &Path, adopted: HashMap<Cid, Time>) {
+    let adopted: BTreeMap<String, Time> = adopted.into_iter().map(|(cid, until)| (cid.to_string(), until)).collect();
+    let written = serde_json::to_vec(&adopted).map(|bytes| disk::replace(path, &bytes));
+    if let Ok(Err(error)) = written {
+        tracing::warn!(%error, "the next start keeps old blocks longer than it need");
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use bytes::Bytes;
@@ -89,16 +129,39 @@ mod tests {
     use super::*;
     use crate::radio::segment::{RAW, cid_of};
 
+    fn shelf(store: &Store, folder: &Path) -> Shelf {
+        Shelf::new(store.clone(), Keep::default(), Retention::default(), folder.join("adopted.json"))
+    }
+
+    #[tokio::test]
+    async fn what_one_start_has_adopted_goes_although_others_follow() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = Store::open(&folder.path().join("ipfs")).await.unwrap();
+        let [old, new] = [b"old", b"new"].map(|text| (cid_of(RAW, text), Bytes::from_static(text)));
+        store.put(vec![old.clone()]).await.unwrap();
+        shelf(&store, folder.path()).adopt(Time(100)).await.await.unwrap();
+        store.put(vec![new.clone()]).await.unwrap();
+        let second = shelf(&store, folder.path());
+        second.adopt(Time(150)).await.await.unwrap();
+        second.let_go(Time(100)).await;
+        assert_eq!(store.held().await, [new.0]);
+        std::fs::write(folder.path().join("adopted.json"), "no JSON").unwrap();
+        let third = shelf(&store, folder.path());
+        third.adopt(Time(200)).await.await.unwrap();
+        third.let_go(Time(199)).await;
+        assert_eq!(store.held().await, [new.0], "what cannot be read is as if it was not there");
+    }
+
     #[tokio::test]
     async fn what_is_kept_again_before_it_is_put_again_is_not_deleted() {
         let folder = tempfile::tempdir().unwrap();
         let store = Store::open(folder.path()).await.unwrap();
-        let shelf = Shelf::new(store.clone(), Keep::default(), Retention::default());
+        let shelf = shelf(&store, folder.path());
         let strange = (cid_of(RAW, b"strange"), Bytes::from_static(b"strange"));
         let old = (cid_of(RAW, b"old"), Bytes::from_static(b"old"));
         store.put(vec![strange.clone(), old.clone()]).await.unwrap();
         shelf.keep([old.0], Time(5)).await;
-        shelf.adopt(Time(30)).await;
+        shelf.adopt(Time(30)).await.await.unwrap();
         let blocks: Vec<_> = [b"again", b"never"].map(|text| (cid_of(RAW, text), Bytes::from_static(text))).into();
         store.put(blocks.clone()).await.unwrap();
         shelf.keep(blocks.iter().map(|(cid, _)| *cid), Time(10)).await;

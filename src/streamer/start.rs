@@ -268,7 +268,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let epoch = past.found.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.found.history, &rules, &store, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
-    let shelf = Shelf::new(store.clone(), keep, past.retention);
+    let shelf = Shelf::new(store.clone(), keep, past.retention, layout.adopted());
     let held = past.held;
     let repairs = Repairs::new(clock, settings.setup && settings.auto_setup);
     Ok(Base { clock, notes, repairs, store, node, writer, told, rules, epoch, timeline, fresh, reserved, shelf, held })
