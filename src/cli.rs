@@ -14,6 +14,7 @@ use tokio::signal::unix;
 use crate::{config, disk, ipfs, mirror, radio::ledger, setup as making, streamer};
 
 mod callback;
+mod files;
 mod follow;
 mod preview;
 mod reanchor;

@@ -48,6 +48,7 @@ use crate::{
     },
 };
 use entity::Entity;
+pub use guard::MAX_CONNECTIONS;
 use guard::{Admission, Guarded, Limits, Phase};
 use refusal::Refusal;
 
@@ -101,15 +102,20 @@ impl<B> Site<B> {
     }
 }
 
-/// Serves until `stop`; then open connections may finish their answer, for two seconds at most. Nothing else ends it: an
+/// Serves at most `connections` at once until `stop`; then open connections may finish their answer, for two seconds at most. Nothing else ends it: an
 /// error of the socket is told, and after a pause the next listener is waited for.
-pub async fn serve<B: Blocks>(listener: Arc<TcpListener>, site: Site<B>, stop: CancellationToken) {
+pub async fn serve<B: Blocks>(listener: Arc<TcpListener>, site: Site<B>, connections: usize, stop: CancellationToken) {
     let (_always, routes) = watch::channel(router(site));
-    serve_within(Limits::default(), &*listener, routes, stop).await;
+    serve_within(Limits::of(connections), &*listener, routes, stop).await;
 }
 
 /// As [`serve`]; until it is known what, every request is refused with what is said meanwhile.
-pub async fn serve_later<B: Blocks>(listener: TcpListener, later: Later<B>, stop: CancellationToken) {
+pub async fn serve_later<B: Blocks>(
+    listener: TcpListener,
+    later: Later<B>,
+    connections: usize,
+    stop: CancellationToken,
+) {
     let Later { mut site, meanwhile } = later;
     let (turn, routes) = watch::channel(waiting(meanwhile));
     let turning = async move {
@@ -124,7 +130,7 @@ pub async fn serve_later<B: Blocks>(listener: TcpListener, later: Later<B>, stop
         }
     };
     tokio::select! {
-        () = serve_within(Limits::default(), &listener, routes, stop) => {}
+        () = serve_within(Limits::of(connections), &listener, routes, stop) => {}
         () = turning => {}
     }
 }

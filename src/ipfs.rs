@@ -24,7 +24,7 @@ pub use delegated::Router;
 pub use key::Key;
 pub use name::Name;
 pub use node::{Findable, Node};
-pub use options::Options;
+pub use options::{MAX_CONNECTIONS, Options};
 pub use record::{Numbers, Record, Records, View};
 pub use store::Store;
 

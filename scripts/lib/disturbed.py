@@ -1,9 +1,11 @@
 """Scenarios: a clock that jumps, a machine that sleeps, a folder into which somebody copies. For scripts/faults."""
 
+import contextlib
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import time
 
@@ -17,6 +19,8 @@ AHEAD = LISTED * SEGMENT
 DAY = 86400
 # Files that are copied into the folder: so many recordings, the rest copies of them under other names, and so many that are none.
 COPIED, RECORDINGS, RUBBISH = 20_000, 5, 100
+# Files that a process may have open, and listeners who come at once.
+FILES, LISTENERS = 256, 1000
 
 
 def jumps(live):
@@ -208,4 +212,32 @@ def names(trial):
     trial.is_well(node)
 
 
-SCENARIOS = {"clock": clock_steps, "clock-ends": clock_ends, "suspend": suspend, "copy-20000": copy_20000, "slow-copy": slow_copy, "names": names}
+def few_files(trial):
+    """a process that may have 256 files open and a thousand listeners who hold on: most are turned away, the station plays on"""
+    node = trial.station()
+    program = trial.scratch / "with-few-files"
+    program.write_text(f'#!/bin/sh\nulimit -n {FILES}\nexec {binary()} "$@"\n')
+    program.chmod(0o755)
+    node.start(program=program)
+    trial.tells_log(node, "few files may be open")
+    trial.observe(node)
+    host, port = node.url.removeprefix("http://").split(":")
+    held, turned_away = [], 0
+    for _ in range(LISTENERS):
+        with contextlib.suppress(OSError):
+            held.append(socket.create_connection((host, int(port)), 5))
+    trial.say(len(held) > LISTENERS // 2, f"only {len(held)} listeners could knock")
+    for listener in held:
+        listener.settimeout(0.05)
+        with contextlib.suppress(TimeoutError, ConnectionError):
+            turned_away += listener.recv(1) == b""
+    trial.figures |= {"turned_away": turned_away, "files": len(os.listdir(f"/proc/{node.process.pid}/fd"))}
+    trial.say(turned_away > LISTENERS // 2, f"{turned_away} listeners were turned away")
+    trial.say(trial.figures["files"] < FILES, "all files are open")
+    for listener in held:
+        listener.close()
+    trial.goes_on(node, 10)
+    trial.is_well(node)
+
+
+SCENARIOS = {"clock": clock_steps, "clock-ends": clock_ends, "suspend": suspend, "copy-20000": copy_20000, "slow-copy": slow_copy, "names": names, "few-files": few_files}

@@ -110,6 +110,10 @@ class Trial:
         self.told.append(found if len(found) < 400 else found[:400] + " …")
         return found
 
+    def tells_log(self, node, words):
+        """What it printed has these words."""
+        self.say(words in node.log.read_text(errors="replace"), f"it does not print: {words}")
+
     def has_cleared(self, node, topic, seconds=WELL):
         """Waits until nothing is said under a topic."""
         said = lambda: [line.split(": ")[0] for line in self.health(node).split("; ")]

@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     OK, Signals,
+    files::Share,
     run::{STOP_MAX, gateways, own_url, tell, to_the_end},
     say,
 };
@@ -33,11 +34,14 @@ async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {
     let layout = Layout::new(std::path::absolute(dir).context("the mirror's folder")?);
     mirror::check_folder(&layout, Some(station))?;
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
-    let peer = Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?;
+    let share = Share::take();
+    let peer = Options::check(&streaming.peer_listen, &streaming.announce, &streaming.bootstrap)?
+        .with_connections(share.peers);
     let routers = Router::check(&streaming.delegated_routers)?;
     layout.create_state()?;
     layout.create_keys()?;
     let lock = Lock::take(&layout.state_lock())?;
+    layout.sweep_state();
     let listener = TcpListener::bind(streaming.http_listen)
         .await
         .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
@@ -55,7 +59,7 @@ async fn follow(dir: &Path, station: Name) -> anyhow::Result<u8> {
     let stop = CancellationToken::new();
     let mirror = mirror::start(settings, lock, stop.clone()).await?;
     let later = http::Later { site: site(&mirror, station), meanwhile: mirror.health.clone() };
-    let serving = tokio::spawn(http::serve_later(listener, later, stop.clone()));
+    let serving = tokio::spawn(http::serve_later(listener, later, share.listeners, stop.clone()));
     let telling = [tokio::spawn(tell(mirror.on_air.clone())), tokio::spawn(tell_health(mirror.health.clone()))];
     let named = tokio::spawn(tell_stream(mirror.told.clone(), here));
     let mut running = mirror.running;

@@ -6,7 +6,7 @@ use anyhow::Context;
 use tokio::{net::TcpListener, sync::watch, time};
 use tokio_util::sync::CancellationToken;
 
-use super::{OK, Signals, callback::Callbacks, say};
+use super::{OK, Signals, callback::Callbacks, files::Share, say};
 use crate::{
     config,
     disk::{Layout, Lock},
@@ -48,10 +48,12 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     mirror::check_folder(&layout, None)?;
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let setup = config::Setup::load(&layout.setup_toml())?;
-    let peer = peer(&streaming)?;
+    let share = Share::take();
+    let peer = peer(&streaming)?.with_connections(share.peers);
     layout.create_state()?;
     layout.create_keys()?;
     let lock = Lock::take(&layout.state_lock())?;
+    layout.sweep_state();
     for warning in streaming.warnings(setup.audio.segment_seconds) {
         tracing::warn!("{warning}");
     }
@@ -81,7 +83,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         recordings,
     };
     let (listener, ending) = (Arc::new(listener), stop.clone());
-    let serve = move || http::serve(listener.clone(), site.clone(), ending.clone());
+    let serve = move || http::serve(listener.clone(), site.clone(), share.listeners, ending.clone());
     let serving = tokio::spawn(kept_up(serve, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
     callbacks.run(stop.clone());

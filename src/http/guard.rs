@@ -20,6 +20,9 @@ use tokio::{
     time::{Sleep, sleep},
 };
 
+/// The most open connections in all.
+pub const MAX_CONNECTIONS: usize = 512;
+
 /// What a client may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limits {
@@ -35,10 +38,17 @@ pub(super) struct Limits {
     pub(super) write_stall: Duration,
 }
 
+impl Limits {
+    /// With so many open connections in all.
+    pub(super) fn of(connections: usize) -> Self {
+        Self { connections: connections.clamp(1, MAX_CONNECTIONS), ..Self::default() }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {
-            connections: 512,
+            connections: MAX_CONNECTIONS,
             per_address: 32,
             head_within: Duration::from_secs(10),
             idle: Duration::from_secs(30),

@@ -29,6 +29,7 @@ mod tests;
 
 pub use fetch::{MAX_FETCHED, MAX_PROVIDERS};
 pub use findable::Findable;
+pub(super) use limits::Most;
 use provides::Due;
 pub use provides::Provided;
 pub use reach::{Proof, Reach};

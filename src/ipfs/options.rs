@@ -11,7 +11,7 @@ use libp2p::{
     multiaddr::Protocol::{self, Dns, Dns4, Dns6, Dnsaddr, Ip4, Ip6, P2p, QuicV1, Tcp, Udp},
 };
 
-use super::Error;
+use super::{Error, node::Most};
 
 /// The public bootstrap peers of Amino, the DHT of IPFS (Kubo's default list).
 pub const AMINO: [&str; 7] = [
@@ -25,6 +25,8 @@ pub const AMINO: [&str; 7] = [
 ];
 /// The most addresses in one list.
 pub const MAX_ADDRESSES: usize = 64;
+/// The most connections, begun and standing.
+pub const MAX_CONNECTIONS: usize = Most::USUAL.all();
 /// How long a put of a record may take.
 pub const PUT_LIMIT: Duration = Duration::from_secs(60);
 
@@ -36,6 +38,7 @@ pub struct Options {
     pub(super) bootstrap: BTreeMap<PeerId, Vec<Multiaddr>>,
     pub(super) put_limit: Duration,
     pub(super) pace: Pace,
+    pub(super) most: Most,
 }
 
 /// How often reachability is looked at.
@@ -96,7 +99,14 @@ impl Options {
             bootstrap: peers,
             put_limit: PUT_LIMIT,
             pace: Pace::USUAL,
+            most: Most::USUAL,
         })
+    }
+
+    /// Has at most `all` connections, begun and standing, instead of [`MAX_CONNECTIONS`].
+    #[must_use]
+    pub fn with_connections(self, all: usize) -> Self {
+        Self { most: Most::of(all), ..self }
     }
 
     /// Gives a put of a record `limit` instead of [`PUT_LIMIT`].

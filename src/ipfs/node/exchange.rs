@@ -33,7 +33,6 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-use super::limits;
 use crate::ipfs::store::care::Care;
 
 mod fetches;
@@ -69,8 +68,6 @@ const TICK: Duration = Duration::from_millis(250);
 
 /// An answer that is as long brings a block, not only word of one.
 const MIN_BLOCK_BYTES: usize = 128;
-/// With more connections that others have made the least useful end, so that there is always room for who comes next.
-const MAX_GUESTS: usize = limits::MAX_IN / 8 * 7;
 
 /// Wants that are kept of all peers together: some 40 MB.
 const MAX_WANTS: usize = 128 * 1024;
@@ -140,8 +137,9 @@ impl Common {
 }
 
 impl Behaviour {
-    /// Must be called within a Tokio runtime.
-    pub(in crate::ipfs) fn new(repo: &Repo<DefaultStorage>) -> Self {
+    /// With more than `guests` connections that others have made the least useful end, so that there is always room for who
+    /// comes next. Must be called within a Tokio runtime.
+    pub(in crate::ipfs) fn new(repo: &Repo<DefaultStorage>, guests: usize) -> Self {
         let mut tick = interval(TICK);
         tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Self {
@@ -149,7 +147,7 @@ impl Behaviour {
             care: None,
             common: Common::new(),
             peers: HashMap::new(),
-            guests: Guests::new(MAX_GUESTS),
+            guests: Guests::new(guests),
             turns: VecDeque::new(),
             look_ups: JoinSet::new(),
             unsent_bytes: 0,

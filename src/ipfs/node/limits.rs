@@ -15,13 +15,47 @@ use libp2p::{
     },
 };
 
-const MAX_PENDING_IN: usize = 64;
-const MAX_PENDING_OUT: usize = 256;
-/// Connections that others have made.
-pub(super) const MAX_IN: usize = 512;
-/// Connections that this node has made.
-const MAX_OUT: usize = 768;
 const MAX_PER_PEER: usize = 8;
+
+/// How many connections there may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::ipfs) struct Most {
+    /// That others begin to make.
+    pub(super) pending_in: usize,
+    /// That this node begins to make.
+    pub(super) pending_out: usize,
+    /// That others have made.
+    pub(super) standing_in: usize,
+    /// That this node has made.
+    pub(super) standing_out: usize,
+}
+
+impl Most {
+    pub(in crate::ipfs) const USUAL: Self =
+        Self { pending_in: 64, pending_out: 256, standing_in: 512, standing_out: 768 };
+
+    /// So many in all, in the usual proportion; no more than usual.
+    pub(in crate::ipfs) fn of(all: usize) -> Self {
+        let Self { pending_in, pending_out, standing_in, standing_out } = Self::USUAL;
+        let usual = Self::USUAL.all();
+        let share = |most: usize| (most * all.min(usual) / usual).max(1);
+        Self {
+            pending_in: share(pending_in),
+            pending_out: share(pending_out),
+            standing_in: share(standing_in),
+            standing_out: share(standing_out),
+        }
+    }
+
+    /// So many of the connections that others have made are for who is there already.
+    pub(super) const fn guests(self) -> usize {
+        self.standing_in - self.standing_in.div_ceil(8)
+    }
+
+    pub(in crate::ipfs) const fn all(self) -> usize {
+        self.pending_in + self.pending_out + self.standing_in + self.standing_out
+    }
+}
 
 /// There are as many as there may be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -34,6 +68,7 @@ struct TooMany {
 /// Refuses connections beyond the limits.
 #[derive(Debug)]
 pub(in crate::ipfs) struct Behaviour {
+    most: Most,
     /// Peers that are never refused.
     welcome: HashSet<PeerId>,
     pending_in: HashSet<ConnectionId>,
@@ -45,8 +80,9 @@ pub(in crate::ipfs) struct Behaviour {
 }
 
 impl Behaviour {
-    pub(super) fn new(welcome: impl Iterator<Item = PeerId>) -> Self {
+    pub(super) fn new(most: Most, welcome: impl Iterator<Item = PeerId>) -> Self {
         Self {
+            most,
             welcome: welcome.collect(),
             pending_in: HashSet::new(),
             pending_out: HashSet::new(),
@@ -63,9 +99,9 @@ impl Behaviour {
         }
         check("connections with one peer", self.peers.get(peer).copied().unwrap_or_default(), MAX_PER_PEER)?;
         if incoming {
-            check("connections made by others", self.standing_in, MAX_IN)
+            check("connections made by others", self.standing_in, self.most.standing_in)
         } else {
-            check("connections made by this node", self.standing.len() - self.standing_in, MAX_OUT)
+            check("connections made by this node", self.standing.len() - self.standing_in, self.most.standing_out)
         }
     }
 
@@ -101,7 +137,7 @@ impl NetworkBehaviour for Behaviour {
         _: &Multiaddr,
         _: &Multiaddr,
     ) -> Result<(), ConnectionDenied> {
-        check("handshakes of others", self.pending_in.len(), MAX_PENDING_IN).map_err(ConnectionDenied::new)?;
+        check("handshakes of others", self.pending_in.len(), self.most.pending_in).map_err(ConnectionDenied::new)?;
         self.pending_in.insert(connection);
         Ok(())
     }
@@ -126,7 +162,7 @@ impl NetworkBehaviour for Behaviour {
         _: Endpoint,
     ) -> Result<Vec<Multiaddr>, ConnectionDenied> {
         if peer.is_none_or(|peer| !self.welcome.contains(&peer)) {
-            check("calls at once", self.pending_out.len(), MAX_PENDING_OUT).map_err(ConnectionDenied::new)?;
+            check("calls at once", self.pending_out.len(), self.most.pending_out).map_err(ConnectionDenied::new)?;
             self.pending_out.insert(connection);
         }
         Ok(Vec::new())
@@ -177,34 +213,46 @@ mod tests {
     #[test]
     fn as_many_may_stand_as_the_limits_say_and_those_who_are_welcome_always() {
         let (peer, friend) = (PeerId::random(), PeerId::random());
-        let mut limits = Behaviour::new([friend].into_iter());
+        let mut limits = Behaviour::new(Most::USUAL, [friend].into_iter());
         (0..MAX_PER_PEER).for_each(|number| limits.began(peer, at(number), false));
         let most = |result: Result<(), TooMany>| result.map_err(|error| error.most);
         assert_eq!(most(limits.check(&peer, true)), Err(MAX_PER_PEER));
-        let others: Vec<_> = (0..MAX_IN).map(|number| (PeerId::random(), at(MAX_PER_PEER + number))).collect();
+        let others: Vec<_> =
+            (0..Most::USUAL.standing_in).map(|number| (PeerId::random(), at(MAX_PER_PEER + number))).collect();
         for (other, at) in &others {
             assert_eq!(limits.check(other, true), Ok(()));
             limits.began(*other, *at, true);
         }
         let stranger = PeerId::random();
-        assert_eq!(most(limits.check(&stranger, true)), Err(MAX_IN));
+        assert_eq!(most(limits.check(&stranger, true)), Err(Most::USUAL.standing_in));
         assert_eq!((limits.check(&stranger, false), limits.check(&friend, true)), (Ok(()), Ok(())));
         limits.ended(&others[0].0, &others[0].1);
         assert_eq!(limits.check(&stranger, true), Ok(()));
     }
 
     #[test]
+    fn where_fewer_are_possible_all_kinds_have_their_share() {
+        assert_eq!(Most::of(1_600), Most::USUAL);
+        assert_eq!(Most::of(100_000), Most::USUAL);
+        assert_eq!(Most::USUAL.guests(), 448);
+        let few = Most::of(160);
+        assert_eq!(few, Most { pending_in: 6, pending_out: 25, standing_in: 51, standing_out: 76 });
+        assert_eq!((few.all(), few.guests()), (158, 44));
+        assert_eq!(Most::of(0), Most { pending_in: 1, pending_out: 1, standing_in: 1, standing_out: 1 });
+    }
+
+    #[test]
     fn handshakes_have_a_limit_of_their_own() {
-        let (mut limits, address) = (Behaviour::new(std::iter::empty()), Multiaddr::empty());
+        let (mut limits, address) = (Behaviour::new(Most::USUAL, std::iter::empty()), Multiaddr::empty());
         let mut call = |number| limits.handle_pending_inbound_connection(at(number), &address, &address).is_ok();
-        assert!((0..MAX_PENDING_IN).all(&mut call) && !call(MAX_PENDING_IN));
+        assert!((0..Most::USUAL.pending_in).all(&mut call) && !call(Most::USUAL.pending_in));
         let done = limits.handle_established_inbound_connection(at(0), PeerId::random(), &address, &address);
-        assert!(done.is_ok() && limits.pending_in.len() == MAX_PENDING_IN - 1);
+        assert!(done.is_ok() && limits.pending_in.len() == Most::USUAL.pending_in - 1);
     }
 
     #[test]
     fn nothing_stays_of_who_has_gone() {
-        let mut limits = Behaviour::new(std::iter::empty());
+        let mut limits = Behaviour::new(Most::USUAL, std::iter::empty());
         for number in 0..1_000 {
             let peer = PeerId::random();
             [0, 1].into_iter().for_each(|more| limits.began(peer, at(2 * number + more), more == 0));

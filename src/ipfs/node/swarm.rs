@@ -66,14 +66,14 @@ pub(in crate::ipfs) fn build_with<P: NetworkBehaviour>(
     let peer = identity.public().to_peer_id();
     let (circuits, relay) = relay::client::new(peer);
     let protocols = Protocols {
-        limits: limits::Behaviour::new(options.bootstrap.keys().copied()),
+        limits: limits::Behaviour::new(options.most, options.bootstrap.keys().copied()),
         identify: identify::Behaviour::new(
             identify::Config::new(IDENTIFY.into(), identity.public())
                 .with_agent_version(concat!("ipfs-radio/", env!("CARGO_PKG_VERSION")).into()),
         ),
         ping: ping::Behaviour::default(),
         kad: dht(peer),
-        bitswap: exchange::Behaviour::new(repo),
+        bitswap: exchange::Behaviour::new(repo, options.most.guests()),
         probe: probe::Behaviour::new(options.scope()),
         relay,
         dcutr: dcutr::Behaviour::new(peer),
