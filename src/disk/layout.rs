@@ -167,6 +167,14 @@ impl Layout {
         self.state().join("stat-cache.json")
     }
 
+    /// Deletes what a node before has left half written in `state/`; for who holds its lock. What cannot be deleted stays:
+    /// nothing depends on it.
+    pub fn sweep_state(&self) {
+        let own = [self.accepted_order(), self.sequence_state(), self.health(), self.adopted(), self.follow()];
+        let swept = own.iter().map(|path| super::sweep_beside(path));
+        swept.filter_map(Result::err).for_each(|error| tracing::debug!(%error, "half written files stay"));
+    }
+
     /// A projection for operators.
     pub fn health(&self) -> PathBuf {
         self.state().join("health.json")
@@ -298,6 +306,23 @@ mod tests {
         assert_eq!(layout.asked_epoch(), Some((2, 48_000)));
         fs::write(layout.new_epoch(), "soon").unwrap();
         assert_eq!(layout.asked_epoch(), None);
+    }
+
+    #[test]
+    fn what_a_node_left_half_written_goes_and_what_others_write_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let layout = Layout::new(folder.path());
+        let state = layout.create_state().unwrap();
+        let own = ["order.m3u", "sequence_state.json", "health.json", "adopted.json", "follow.json"];
+        for name in own.into_iter().chain(["stat-cache.json"]) {
+            fs::write(state.join(format!(".tmp-1-0-{name}")), "half").unwrap();
+            fs::write(state.join(name), "whole").unwrap();
+        }
+        layout.sweep_state();
+        for name in own {
+            assert!(!state.join(format!(".tmp-1-0-{name}")).exists() && state.join(name).exists(), "{name}");
+        }
+        assert!(state.join(".tmp-1-0-stat-cache.json").exists(), "setup writes it beside a node");
     }
 
     #[test]

@@ -47,6 +47,7 @@ pub(super) fn make(
     let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
+    disk::sweep(&layout.callbacks())?;
     let mut run = Run::new(layout, job, options, tools, &store)?;
     run.work(&desk, job.jobs)?;
     if let Err(error) = desk.remember_only(layout, run.files()) {
