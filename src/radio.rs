@@ -22,6 +22,7 @@ pub(crate) mod fuzz;
 pub mod history;
 pub mod hls;
 pub mod ir1;
+pub mod ladder;
 pub mod ledger;
 pub mod lines;
 pub mod manifest;

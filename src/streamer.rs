@@ -29,7 +29,7 @@ use crate::{
         programme::{Order, Slot},
         receipt::Body,
         rules::Rules,
-        segment::Item,
+        segment::{Item, Rung},
         status::OnAir,
         tempo::Tempo,
         time::{Span, Time},
@@ -199,15 +199,15 @@ impl Streamer {
                         let _ = seeing.send(seen).await;
                     });
                 }
-                Action::Store(segments, lists) => {
+                Action::Store(segments, rungs, lists) => {
                     let samples = segments.iter().map(|segment| u64::from(segment.samples)).sum();
                     self.tempo.begins(now.station, Span::of_samples(samples, timeline.rules().rate));
                     let (supply, events, shelf) = (self.supply.clone(), events.clone(), self.shelf.clone());
                     let until = now.station.plus(self.keep_lists);
                     task::spawn(async move {
                         let cids = segments.iter().map(|segment| segment.cid).chain(lists.iter().map(|(cid, _)| cid.0));
-                        shelf.keep(cids, until).await;
-                        let event = supply.put(segments, lists).await;
+                        shelf.keep(cids.chain(rungs.iter().map(|(_, rung)| rung.cid)), until).await;
+                        let event = supply.put(segments, rungs, lists).await;
                         let _ = events.send(event).await;
                     });
                 }
@@ -224,8 +224,12 @@ impl Streamer {
     }
 
     fn handle(&mut self, event: Event) {
-        if let Event::Stored | Event::NotStored(_) | Event::Missing(..) | Event::Recorded | Event::NotRecorded(_) =
-            &event
+        if let Event::Stored
+        | Event::StoredWithout(_)
+        | Event::NotStored(_)
+        | Event::Missing(..)
+        | Event::Recorded
+        | Event::NotRecorded(_) = &event
         {
             self.tempo.ends(self.clock.now().station);
         }
@@ -237,6 +241,7 @@ impl Streamer {
                     self.fails(&entry.path, Ill { airs: true, why: format!("breaks off: {why}; {hint}") });
                 }
             }
+            Event::StoredWithout(lost) => self.stand_ins(lost),
             Event::NotStored(_) => self.shelf.tell_refused(),
             Event::Fetched(slot, item) => tracing::info!(entry = %slot.entry.path, title = %item.title, "fetched"),
             _ => {}
@@ -251,6 +256,17 @@ impl Streamer {
             timeline.is_reanchoring()
         });
         self.reanchor.is_open(open);
+    }
+
+    /// Says of which entries the default rendition stands in for others, and has these made anew.
+    fn stand_ins(&mut self, lost: &[(usize, Rung)]) {
+        for (index, rung) in lost {
+            let entry = self.timeline.as_ref().and_then(|timeline| timeline.planned_entry(*index)).cloned();
+            let Some(entry) = entry else { continue };
+            let hint = self.supply.repairs.want(Supply::place(&entry), &entry.id);
+            let why = format!("airs in places without its rendition of {} b/s: a chunk is lost; {hint}", rung.bitrate);
+            self.fails(&entry.path, Ill { airs: true, why });
+        }
     }
 
     fn fails(&mut self, path: &str, ill: Ill) {
@@ -479,6 +495,6 @@ fn project(path: &std::path::Path, timeline: &Timeline, wall: Time) {
 /// Reads the item that had begun from the list of its segments in the repo, whatever happened to `processed/`.
 async fn unfinished(store: &Store, run: &crate::radio::aired::Run) -> Option<Arc<Item>> {
     let text = store.get(run.list.0).await.ok().flatten()?;
-    let segments = crate::radio::aired::parse_segment_list(std::str::from_utf8(&text).ok()?)?;
-    Some(Arc::new(run.item(segments)))
+    let (segments, rungs) = crate::radio::aired::parse_segment_list(std::str::from_utf8(&text).ok()?)?;
+    Some(Arc::new(run.item(segments, rungs)))
 }

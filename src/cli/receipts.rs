@@ -154,7 +154,10 @@ fn verify(layout: &Layout, options: &Verify) -> anyhow::Result<u8> {
         let mut audit = Audit::new(means, begin, wanted.clone());
         let mut blocks = Blocks::new(layout);
         let verdict = book.audit(&mut audit, range.clone(), &mut |receipt| match &receipt.body {
-            Body::Segment(segment) if options.blocks => blocks.look_at(&segment.cid.0),
+            Body::Segment(segment) if options.blocks => {
+                let rungs = segment.renditions.iter().map(|rendition| &rendition.cid);
+                std::iter::once(&segment.cid).chain(rungs).try_for_each(|cid| blocks.look_at(&cid.0))
+            }
             _ => Ok(()),
         })?;
         tries += 1;

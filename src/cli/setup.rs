@@ -179,6 +179,7 @@ pub(super) fn aired(layout: &Layout) -> Option<Aired> {
         Body::Segment(segment) => {
             aired.items.insert(segment.item.clone());
             aired.chunks.insert(chunk_name(&segment.cid.0));
+            aired.chunks.extend(segment.renditions.iter().map(|rendition| chunk_name(&rendition.cid.0)));
         }
         _ => {}
     };

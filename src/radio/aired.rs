@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     cue::Chapter,
-    receipt::{Body, CidText, Constants, SegmentBody, StartedBody},
-    segment::{Item, Kind, RAW, Segment, cid_of},
+    receipt::{Body, CidText, Constants, RenditionBody, SegmentBody, StartedBody},
+    segment::{Item, Kind, RAW, Rung, Segment, cid_of},
     time::{Span, Time},
 };
 
@@ -142,8 +142,8 @@ impl Run {
         self.pieces().take_while(|piece| piece.begins <= at).last().unwrap_or(whole)
     }
 
-    /// The item that it plays, with these segments.
-    pub fn item(&self, segments: Vec<Segment>) -> Item {
+    /// The item that it plays, with these segments and their other renditions.
+    pub fn item(&self, segments: Vec<Segment>, rungs: Vec<Vec<Rung>>) -> Item {
         let before: u64 = segments.iter().take(self.part as usize).map(|segment| u64::from(segment.samples)).sum();
         let chapters = self.chapters.iter().map(|chapter| Chapter { at: chapter.at + before, ..chapter.clone() });
         Item {
@@ -154,6 +154,7 @@ impl Run {
             album: self.album.clone(),
             isrc: self.isrc.clone(),
             segments,
+            rungs,
         }
     }
 
@@ -225,6 +226,8 @@ pub struct Aired {
     pub air_samples: i64,
     /// What it plays.
     pub segment: Segment,
+    /// The same in other renditions, each of another bit rate.
+    pub rungs: Vec<Rung>,
     /// Index in its item.
     pub part: u32,
     /// The item it belongs to.
@@ -243,6 +246,17 @@ impl Aired {
         self.air_samples + i64::from(self.segment.samples)
     }
 
+    /// What the list of a rung plays: the default rendition where there is no such one.
+    pub fn in_rung(&self, bitrate: u32) -> Segment {
+        let rung = self.rungs.iter().find(|rung| rung.bitrate == bitrate);
+        rung.map_or(self.segment, |rung| rung.segment(self.segment.samples))
+    }
+
+    /// All that it plays, the default rendition first.
+    pub fn all(&self) -> impl Iterator<Item = Segment> {
+        std::iter::once(self.segment).chain(self.rungs.iter().map(|rung| rung.segment(self.segment.samples)))
+    }
+
     /// Its receipt.
     pub fn body(&self, axis: &Axis) -> Body {
         Body::Segment(Box::new(SegmentBody {
@@ -255,7 +269,7 @@ impl Aired {
             samples: u64::from(self.segment.samples),
             rate: u64::from(axis.rate),
             cid: CidText(self.segment.cid),
-            sha256_audio: data_encoding::HEXLOWER.encode(self.segment.cid.hash().digest()),
+            sha256_audio: sha256(&self.segment.cid),
             byte_count: u64::from(self.segment.bytes),
             codec: "aac".into(),
             item: self.run.item.clone(),
@@ -270,6 +284,7 @@ impl Aired {
             first_seq: self.first_seq,
             group_seq: self.group_seq,
             group_end: self.group_end,
+            renditions: self.rungs.iter().map(rendition).collect(),
         }))
     }
 
@@ -281,6 +296,7 @@ impl Aired {
             disc_seq: body.disc_seq,
             air_samples: body.air_samples,
             segment: Segment { cid: body.cid.0, samples: body.samples as u32, bytes: body.byte_count as u32 },
+            rungs: body.renditions.iter().map(rung).collect(),
             part: body.part as u32,
             run,
             first_seq: body.first_seq,
@@ -290,22 +306,85 @@ impl Aired {
     }
 }
 
-/// The block that lists an item's segments: one line `<cid> <samples> <bytes>` each.
-pub fn segment_list(segments: &[Segment]) -> (CidText, String) {
-    let text: String = segments.iter().map(|s| format!("{} {} {}\n", s.cid, s.samples, s.bytes)).collect();
+fn sha256(cid: &cid::Cid) -> String {
+    data_encoding::HEXLOWER.encode(cid.hash().digest())
+}
+
+fn rendition(rung: &Rung) -> RenditionBody {
+    let (bitrate, byte_count) = (u64::from(rung.bitrate), u64::from(rung.bytes));
+    RenditionBody { bitrate, cid: CidText(rung.cid), sha256: sha256(&rung.cid), byte_count }
+}
+
+fn rung(body: &RenditionBody) -> Rung {
+    Rung { bitrate: body.bitrate as u32, cid: body.cid.0, bytes: body.byte_count as u32 }
+}
+
+/// The block that lists an item's segments: one line `<cid> <samples> <bytes>` each, with ` <bitrate> <cid> <bytes>`
+/// behind it for each of `rungs`, the other renditions.
+pub fn segment_list(segments: &[Segment], rungs: &[Vec<Rung>]) -> (CidText, String) {
+    let mut text = String::new();
+    for (index, segment) in segments.iter().enumerate() {
+        text.push_str(&format!("{} {} {}", segment.cid, segment.samples, segment.bytes));
+        for rung in rungs.get(index).into_iter().flatten() {
+            text.push_str(&format!(" {} {} {}", rung.bitrate, rung.cid, rung.bytes));
+        }
+        text.push('\n');
+    }
     (CidText(cid_of(RAW, text.as_bytes())), text)
 }
 
 /// Reads what [`segment_list`] wrote.
-pub fn parse_segment_list(text: &str) -> Option<Vec<Segment>> {
+pub fn parse_segment_list(text: &str) -> Option<(Vec<Segment>, Vec<Vec<Rung>>)> {
     let line = |line: &str| {
-        let mut fields = line.split(' ');
+        let mut fields = line.split(' ').peekable();
         let segment = Segment {
             cid: fields.next()?.parse().ok()?,
             samples: fields.next()?.parse().ok()?,
             bytes: fields.next()?.parse().ok()?,
         };
-        fields.next().is_none().then_some(segment)
+        let mut rungs = Vec::new();
+        while fields.peek().is_some() {
+            rungs.push(Rung {
+                bitrate: fields.next()?.parse().ok()?,
+                cid: fields.next()?.parse().ok()?,
+                bytes: fields.next()?.parse().ok()?,
+            });
+        }
+        Some((segment, rungs))
     };
     text.lines().map(line).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segments() -> Vec<Segment> {
+        (0..2_u8).map(|part| Segment { cid: cid_of(RAW, &[part]), samples: 264_192, bytes: 97_000 }).collect()
+    }
+
+    fn rungs() -> Vec<Vec<Rung>> {
+        let rung = |part: u8, bitrate: u32| Rung { bitrate, cid: cid_of(RAW, &[part, 1]), bytes: bitrate / 2 };
+        (0..2_u8).map(|part| vec![rung(part, 64_000), rung(part, 192_000)]).collect()
+    }
+
+    #[test]
+    fn the_list_of_an_item_of_one_rendition_has_three_fields_a_line() {
+        let (cid, text) = segment_list(&segments(), &[]);
+        let cids = segments().into_iter().map(|segment| segment.cid);
+        let wanted: String = cids.map(|cid| format!("{cid} 264192 97000\n")).collect();
+        assert_eq!((text.as_str(), cid.0), (wanted.as_str(), cid_of(RAW, wanted.as_bytes())));
+        assert_eq!(parse_segment_list(&text), Some((segments(), vec![vec![]; 2])));
+    }
+
+    #[test]
+    fn the_list_of_an_item_has_its_other_renditions() {
+        let (_, text) = segment_list(&segments(), &rungs());
+        assert_eq!(text.lines().next().map(|line| line.split(' ').count()), Some(9));
+        assert_eq!(parse_segment_list(&text), Some((segments(), rungs())));
+        for wrong in ["", " 1 2", " x", " 64000 bafy 3"] {
+            let torn = text.replacen(" 96000\n", &format!("{wrong}\n"), 1);
+            assert_eq!(parse_segment_list(&torn), None, "{torn}");
+        }
+    }
 }

@@ -12,8 +12,9 @@ use super::{
     coarse::{self, Group, Groups},
     cue::Chapter,
     hls,
+    ladder::{self, Ladder},
     receipt::CidText,
-    segment::{DAG_PB, Kind, RAW, Segment, cid_of},
+    segment::{DAG_PB, Kind, RAW, Rung, Segment, cid_of},
     time::Time,
     timeline::Snapshot,
 };
@@ -39,6 +40,7 @@ fn part<'n>(name: &'n str, title: &'n str, artist: &'n str, frames: Vec<u32>) ->
 fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
     let (mut media_seq, mut disc_seq, mut air_samples) = (1_795_252_684, 1_795_252_684, 1_000_000_000);
     let (mut segments, mut groups, mut group_seq) = (Vec::new(), Groups::default(), 1_795_250_000);
+    let mut ladder = Ladder::default();
     for part in parts {
         air_samples += part.jump;
         let all: Vec<Segment> =
@@ -55,7 +57,7 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
             artist: part.artist.into(),
             album: if part.name == "songs" { "Album \"X\"".into() } else { String::new() },
             isrc: if part.name == "songs" { "QZES71982312".into() } else { String::new() },
-            list: segment_list(&all).0,
+            list: segment_list(&all, &[]).0,
             part: 0,
             parts: all.len() as u32,
             order: "0".repeat(64).into(),
@@ -68,16 +70,43 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
             group_seq += u64::from(coarse::begins(disc, part, &axis));
             // The last segment is on air.
             let (first_seq, group_end) = (0, group_seq);
-            let aired =
-                Aired { media_seq, disc, disc_seq, air_samples, segment, part, run, first_seq, group_seq, group_end };
+            let rungs = rungs(&run.item, at);
+            let aired = Aired {
+                media_seq,
+                disc,
+                disc_seq,
+                air_samples,
+                segment,
+                rungs,
+                part,
+                run,
+                first_seq,
+                group_seq,
+                group_end,
+            };
             groups.take(&aired, &axis);
+            ladder.take(&aired, &axis);
             segments.push(aired);
             media_seq += 1;
             air_samples += i64::from(segment.samples);
         }
     }
     let hold_back_seconds = (look_ahead + 2) * u64::from(axis.target_seconds);
-    Snapshot { axis, hold_back_seconds, segments, groups }
+    Snapshot { axis, hold_back_seconds, segments, groups, ladder }
+}
+
+/// The other renditions of a part: some items have two, some have one of them, and most have none.
+fn rungs(name: &str, at: usize) -> Vec<Rung> {
+    let has: &[u32] = match name {
+        "ladder" => &[64_000, 192_000],
+        "half a ladder" => &[64_000],
+        _ => &[],
+    };
+    let rung = |bitrate: &u32| {
+        let cid = cid_of(RAW, format!("{name} {at} {bitrate}").as_bytes());
+        Rung { bitrate: *bitrate, cid, bytes: bitrate / 8 * 6 }
+    };
+    has.iter().map(rung).collect()
 }
 
 /// Two of them begin in one segment.
@@ -109,6 +138,11 @@ fn golden() -> Vec<(&'static str, Snapshot)> {
         .zip([22, 23, 44, 100, 258, 22, 1, 257])
         .map(|(name, frames)| part(name, name, "", vec![frames]))
         .collect();
+    let ladder = [
+        part("ladder", "Three", "A", whole(3)),
+        part("none", "One", "A", whole(2)),
+        part("half a ladder", "Two", "A", whole(3)),
+    ];
     let high = Axis { epoch: 3, rate: 48_000, target_seconds: 10, ..AXIS };
     vec![
         ("one_item", snapshot(AXIS, 4, &[part("item", "Title", "Artist", whole(6))])),
@@ -118,6 +152,7 @@ fn golden() -> Vec<(&'static str, Snapshot)> {
         ("shorter_than_a_segment", snapshot(AXIS, 2, &shorts)),
         ("three_hours", snapshot(AXIS, 50, &[Part { from: 1_700, ..part("concert", "Concert", "B", whole(1_803)) }])),
         ("mix", snapshot(AXIS, 4, &[Part { from: 1, ..part("mix", "The mix", "The DJ", whole(6)) }])),
+        ("ladder", snapshot(AXIS, 4, &ladder)),
         ("ten_seconds_at_48_khz", snapshot(high, 4, &[part("item", "Title", "Artist", vec![468; 7])])),
     ]
 }
@@ -140,11 +175,16 @@ fn coarse_list(snapshot: &Snapshot) -> Option<(Vec<Arc<Group>>, String)> {
 fn lists_are_what_they_were() {
     let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden");
     let fine = golden().into_iter().map(|(name, snapshot)| (name.to_owned(), hls::render(&snapshot).unwrap()));
+    let rungs = golden().into_iter().flat_map(|(name, snapshot)| {
+        let lists = ladder::render(&snapshot).into_iter();
+        let master = (name == "ladder").then(|| ("master.m3u8".into(), ladder::master(&snapshot).unwrap()));
+        lists.chain(master).map(move |(list, text)| (format!("{name}.{}", list.trim_end_matches(".m3u8")), text))
+    });
     let coarse = golden().into_iter().filter_map(|(name, snapshot)| {
         let (_, text) = coarse_list(&snapshot)?;
         Some((format!("{name}.coarse"), text))
     });
-    for (name, text) in fine.chain(coarse) {
+    for (name, text) in fine.chain(rungs).chain(coarse) {
         let file = folder.join(format!("{name}.m3u8"));
         if std::env::var_os("BLESS").is_some() {
             std::fs::write(&file, &text).unwrap();

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{
     aired::{Aired, Axis, Run},
     coarse::{Group, Groups},
+    ladder::Ladder,
     programme::Begun,
     receipt::{Body, Receipt, SegmentBody},
     segment::{Item, Kind, Segment},
@@ -32,6 +33,8 @@ pub struct Position {
     pub listed: Vec<Aired>,
     /// The groups of the coarse list.
     pub groups: Groups,
+    /// The rungs beside the default one.
+    pub ladder: Ladder,
     /// The number of the next segment.
     pub next_seq: u64,
     /// Discontinuities so far.
@@ -62,7 +65,7 @@ impl Position {
         let share =
             |part: u64| Segment { samples: (rest * (part + 1) / left - rest * part / left) as u32, ..last.segment };
         let heard = std::iter::repeat_n(last.segment, last.part as usize + 1);
-        Some(run.item(heard.chain((0..left).map(share)).collect()))
+        Some(run.item(heard.chain((0..left).map(share)).collect(), Vec::new()))
     }
 }
 
@@ -72,6 +75,7 @@ pub struct History {
     axis: Option<Axis>,
     listed: Vec<Aired>,
     groups: Groups,
+    ladder: Ladder,
     /// The run that was started last: none of its segments may be durable, if a crash came between.
     started: Option<Arc<Run>>,
     /// The run of the last segment.
@@ -90,6 +94,8 @@ pub struct History {
 pub struct Kept {
     /// Its block, or the block of a segment list.
     pub cid: cid::Cid,
+    /// The blocks of its other renditions with their sizes.
+    pub rungs: Vec<(cid::Cid, u64)>,
     /// The end of its air time.
     pub until: Time,
     /// The group of the coarse list that ended before it, if one did.
@@ -106,6 +112,7 @@ impl History {
                 if axis != self.axis {
                     self.listed.clear(); // Other dates: another chain.
                     self.groups = Groups::default();
+                    self.ladder = Ladder::default();
                     self.axis = axis;
                 }
                 None
@@ -115,7 +122,7 @@ impl History {
                 let until = self.axis.map(|axis| axis.date(run.air_end()));
                 let cid = run.list.0;
                 self.started = Some(run);
-                until.map(|until| Kept { cid, until, group: None })
+                until.map(|until| Kept { cid, rungs: Vec::new(), until, group: None })
             }
             Body::Segment(body) => {
                 let axis = self.axis?;
@@ -131,8 +138,10 @@ impl History {
                 // The beginning of the first item may lie further back than what was read.
                 let aired = self.run.clone().map(|run| Aired::from_body(body, run));
                 let group = aired.as_ref().and_then(|aired| self.groups.take(aired, &axis));
+                aired.iter().for_each(|aired| self.ladder.take(aired, &axis));
                 aired.into_iter().for_each(|aired| self.list(aired));
-                Some(Kept { cid: body.cid.0, until, group })
+                let rungs = body.renditions.iter().map(|rung| (rung.cid.0, rung.byte_count)).collect();
+                Some(Kept { cid: body.cid.0, rungs, until, group })
             }
             Body::OrderAccepted { order, .. } => {
                 self.order = Some(order.clone());
@@ -225,6 +234,7 @@ impl History {
             begun: self.begun,
             listed: self.listed,
             groups: self.groups,
+            ladder: self.ladder,
         })
     }
 }
@@ -269,6 +279,7 @@ mod tests {
             disc_seq: 1,
             air_samples: (media_seq * SEGMENT_SAMPLES) as i64,
             segment: Segment { cid: cid_of(RAW, &[part as u8]), samples: SEGMENT_SAMPLES as u32, bytes: 90_000 },
+            rungs: Vec::new(),
             part,
             run: run.clone(),
             first_seq: 5,

@@ -5,6 +5,8 @@
 
 use std::fmt::Write;
 
+use cid::Cid;
+
 use super::{
     aired::{Aired, Axis, Piece, Run},
     receipt::CidText,
@@ -28,13 +30,22 @@ pub fn seconds(samples: u64, rate: u32) -> String {
 
 /// Renders the media playlist of a snapshot. An empty snapshot has no list.
 pub fn render(snapshot: &Snapshot) -> Option<String> {
+    render_with(snapshot, |aired| aired.segment.cid)
+}
+
+/// Renders that of a rung beside the default one: the same list with other segments.
+pub fn render_rung(snapshot: &Snapshot, bitrate: u32) -> Option<String> {
+    render_with(snapshot, |aired| aired.in_rung(bitrate).cid)
+}
+
+fn render_with(snapshot: &Snapshot, cid: impl Fn(&Aired) -> Cid) -> Option<String> {
     let first = snapshot.segments.first()?;
     let mut out = String::with_capacity(512 + snapshot.segments.len() * 200);
     header(snapshot, first, &mut out);
     let mut told = None;
     for aired in &snapshot.segments {
         let Aired { disc, run, air_samples, segment, .. } = aired;
-        let (samples, cid) = (u64::from(segment.samples), CidText(segment.cid));
+        let (samples, cid) = (u64::from(segment.samples), CidText(cid(aired)));
         let listed = Entry { disc: *disc, run, air_samples: *air_samples, samples, cid };
         entry(&snapshot.axis, &listed, &mut told, &mut out);
     }

@@ -59,6 +59,19 @@ pub struct Constants {
     pub rate: u64,
 }
 
+/// A segment in another rendition than the default one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RenditionBody {
+    /// Bits per second as configured.
+    pub bitrate: u64,
+    /// The block that holds it.
+    pub cid: CidText,
+    /// SHA-256 of its bytes, hex.
+    pub sha256: String,
+    /// Its size.
+    pub byte_count: u64,
+}
+
 /// A segment of the station that goes on air.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SegmentBody {
@@ -112,6 +125,9 @@ pub struct SegmentBody {
     /// The number behind the last group in the `live-60.m3u8` that belongs to that list.
     #[serde(default)]
     pub group_end: u64,
+    /// The same in other renditions; absent where there is only the default one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub renditions: Vec<RenditionBody>,
 }
 
 /// An item that begins to air, or goes on after an outage.

@@ -58,6 +58,24 @@ pub struct Segment {
     pub bytes: u32,
 }
 
+/// The same part of an item in another rendition than the default one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Rung {
+    /// The rendition: bits per second as configured.
+    pub bitrate: u32,
+    /// The name of its bytes.
+    pub cid: Cid,
+    /// Its size in bytes.
+    pub bytes: u32,
+}
+
+impl Rung {
+    /// As a segment: it is as long as that of the default rendition.
+    pub const fn segment(&self, samples: u32) -> Segment {
+        Segment { cid: self.cid, samples, bytes: self.bytes }
+    }
+}
+
 /// What an item is on the programme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -84,7 +102,7 @@ impl Kind {
     }
 }
 
-/// One recording, encoded and cut, in its default rendition.
+/// One recording, encoded and cut.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Item {
     /// The first 32 hex digits of the SHA-256 of its source bytes.
@@ -97,8 +115,10 @@ pub struct Item {
     pub album: String,
     /// ISO 3901 recording code; empty where nobody says.
     pub isrc: String,
-    /// Its segments in order, at least one.
+    /// Its segments in order, at least one, in its default rendition.
     pub segments: Vec<Segment>,
+    /// The other renditions of each segment, in order; none where there is only the default one.
+    pub rungs: Vec<Vec<Rung>>,
     /// Where titles change inside it, in order; none in an item of one piece.
     pub chapters: Vec<Chapter>,
 }
@@ -107,5 +127,15 @@ impl Item {
     /// The length of the item in samples per channel.
     pub fn samples(&self) -> u64 {
         self.segments.iter().map(|s| u64::from(s.samples)).sum()
+    }
+
+    /// The first `most` other renditions of each segment.
+    pub fn first_rungs(&self, most: usize) -> Vec<Vec<Rung>> {
+        self.rungs.iter().map(|rungs| rungs[..rungs.len().min(most)].to_vec()).collect()
+    }
+
+    /// The other renditions of the segment at `index`.
+    pub fn rungs_of(&self, index: usize) -> &[Rung] {
+        self.rungs.get(index).map_or(&[], Vec::as_slice)
     }
 }

@@ -13,13 +13,15 @@ use super::{
     aired::{Aired, Axis, Run},
     coarse::{self, Groups},
     history::NUMBERS_PER_SECOND,
+    ladder::{Ladder, RUNGS_MAX},
     programme::{Entry, Order, Place, Programme, Slot},
     receipt::{Body, CidText},
     rules::Rules,
-    segment::{Item, Kind, Segment},
+    segment::{Item, Kind, Rung, Segment},
     time::{Span, Time},
 };
 
+mod intake;
 mod notes;
 mod plan;
 mod resume;
@@ -55,6 +57,8 @@ pub enum Event {
     NotFetched(Slot, String),
     /// All blocks are stored, pinned and verified.
     Stored,
+    /// All blocks are but those of these other renditions, which cannot be had: the default one stands in for each.
+    StoredWithout(Vec<(usize, Rung)>),
     /// The segment at this index of the action cannot be had: its item is left at this point.
     Missing(usize, String),
     /// The store cannot be written at present.
@@ -70,8 +74,9 @@ pub enum Event {
 pub enum Action {
     /// Read the item of this slot.
     Fetch(Slot),
-    /// Store, pin and verify these segments and segment lists.
-    Store(Vec<Segment>, Vec<(CidText, String)>),
+    /// Store, pin and verify these segments, their other renditions, each with the index of its segment, and segment
+    /// lists.
+    Store(Vec<Segment>, Vec<(usize, Rung)>, Vec<(CidText, String)>),
     /// Append these receipts and sync them.
     Record(Vec<Body>),
     /// Make this list visible and publish it.
@@ -116,6 +121,8 @@ pub struct Snapshot {
     pub segments: Vec<Aired>,
     /// The groups of the coarse list.
     pub groups: Groups,
+    /// The rungs beside the default one.
+    pub ladder: Ladder,
 }
 
 #[derive(Clone, Debug)]
@@ -174,6 +181,8 @@ pub struct Timeline {
     listed: VecDeque<Aired>,
     /// Frozen segments in groups.
     groups: Groups,
+    /// The rungs of frozen segments.
+    ladder: Ladder,
     /// Planned, not yet frozen.
     planned: Vec<Aired>,
     /// Slots of the planned segments and what was before them, so that a missing block can be stepped over.
@@ -228,6 +237,7 @@ impl Timeline {
             current: None,
             listed: VecDeque::new(),
             groups: Groups::default(),
+            ladder: Ladder::default(),
             planned: Vec::new(),
             planned_from: Vec::new(),
             lists: Vec::new(),
@@ -311,6 +321,13 @@ impl Timeline {
             Event::Fetched(slot, item) => self.fetched(slot, item, clocks),
             Event::NotFetched(slot, reason) => self.not_fetched(slot, reason, clocks),
             Event::Stored => self.phase = Phase::at_once(Op::Record),
+            Event::StoredWithout(lost) => {
+                for (index, lost) in lost {
+                    let planned = self.planned.get_mut(index);
+                    planned.into_iter().for_each(|aired| aired.rungs.retain(|rung| *rung != lost));
+                }
+                self.phase = Phase::at_once(Op::Record);
+            }
             Event::Missing(index, reason) => self.missing(index, reason, clocks),
             Event::NotStored(_) => self.phase = Phase::Todo(Op::Store, clocks.station.plus(RETRY)),
             Event::NotRecorded(_) if self.rules.receipts_required => {
@@ -340,22 +357,11 @@ impl Timeline {
             self.programme.skip(&slot);
             return self.failed(slot, reason.into(), clocks);
         }
+        let item = self.without_surplus(item);
         let place = Arc::new(self.programme.place());
         self.programme.begin(&slot);
         self.current = Some(Current { slot, place, item, next_part: 0, run: None });
         self.break_next = true;
-    }
-
-    /// Why an item cannot air on this station, if it cannot.
-    pub fn refusal(&self, item: &Item) -> Option<&'static str> {
-        let longest = self.rules.longest();
-        let fits = |s: &Segment| s.samples > 0 && u64::from(s.samples) <= longest;
-        if item.segments.is_empty() || !item.segments.iter().all(fits) {
-            return Some("its segments are not as long as this station's");
-        }
-        let too_many =
-            "it has more segments than fit into one block: cut the recording, or use a longer segment_duration";
-        (item.segments.len() > PARTS_MAX).then_some(too_many)
     }
 
     fn not_fetched(&mut self, slot: Slot, reason: String, clocks: Clocks) {
@@ -414,6 +420,7 @@ impl Timeline {
         }
         for aired in &self.planned {
             self.groups.take(aired, &self.axis);
+            self.ladder.take(aired, &self.axis);
         }
         self.listed.extend(self.planned.drain(..));
         let first = self.listed.back().map_or(0, |last| last.first_seq);
@@ -473,7 +480,10 @@ impl Timeline {
 
     fn store(&mut self) -> Action {
         self.phase = Phase::Out;
-        Action::Store(self.planned.iter().map(|aired| aired.segment).collect(), self.lists.clone())
+        let segments = self.planned.iter().map(|aired| aired.segment).collect();
+        let rungs = self.planned.iter().enumerate();
+        let rungs = rungs.flat_map(|(index, aired)| aired.rungs.iter().map(move |rung| (index, *rung))).collect();
+        Action::Store(segments, rungs, self.lists.clone())
     }
 
     fn record(&mut self) -> Action {
@@ -497,6 +507,7 @@ impl Timeline {
             hold_back_seconds: self.hold_back_seconds,
             segments: self.listed.iter().cloned().collect(),
             groups: self.groups.clone(),
+            ladder: self.ladder.clone(),
         })
     }
 
@@ -530,6 +541,8 @@ pub(super) fn check_listed<'a>(listed: impl Iterator<Item = &'a Aired> + Clone, 
     }
     let mut listed = listed;
     listed.try_for_each(|aired| {
+        let distinct = aired.rungs.len() <= RUNGS_MAX && intake::are_distinct(&aired.rungs);
+        holds(distinct, aired, "its renditions are too many, or two are of one bit rate")?;
         holds(u64::from(aired.segment.samples) <= longest, aired, "it exceeds the target duration")
     })
 }

@@ -13,7 +13,7 @@ pub type Told = (&'static str, Option<String>);
 pub fn of_event(event: &Event) -> Option<Told> {
     match event {
         Event::NotStored(why) => Some(("repo", Some(format!("segments cannot be stored: {why}")))),
-        Event::Stored => Some(("repo", None)),
+        Event::Stored | Event::StoredWithout(_) => Some(("repo", None)),
         Event::NotRecorded(why) => Some(("ledger", Some(why.clone()))),
         Event::Recorded => Some(("ledger", None)),
         _ => None,

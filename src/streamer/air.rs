@@ -8,7 +8,7 @@ use crate::{
     radio::{
         aired::{Aired, Axis, Piece, Run},
         coarse::{self, Group},
-        hls,
+        hls, ladder,
         receipt::CidText,
         segment::{RAW, Segment, cid_of},
         status::{Airing, Skew},
@@ -219,12 +219,14 @@ pub(super) fn render(
         entry
     };
     let mut entries = vec![
-        file("live.m3u8", &list),
+        file(ladder::LIVE, &list),
         file("index.html", &frame.page),
         file("now.json", &now_json),
         file("station.json", &frame.station_json),
     ];
     let list_cid = entries[0].cid;
+    entries.extend(ladder::master(&shown.snapshot).map(|text| file(ladder::MASTER, &text)));
+    entries.extend(ladder::render(&shown.snapshot).iter().map(|(name, text)| file(name, text)));
     entries.extend(coarse_list(&shown.snapshot, groups).map(|text| file("live-60.m3u8", &text)));
     let segments = held.iter().map(|(cid, size)| dag::Entry { name: cid.to_string(), cid: *cid, tsize: *size });
     let folder = Directory::new(segments.collect())?.encode()?;

@@ -128,8 +128,10 @@ impl Round {
     fn take(&mut self, shown: &Shown) {
         let until = self.now().plus(TAIL);
         for aired in &shown.snapshot.segments {
-            let Aired { media_seq, segment, run, .. } = aired;
-            self.keep(segment.cid, until, || Source::Chunk(*segment, *media_seq, run.clone()));
+            let Aired { media_seq, run, .. } = aired;
+            for segment in aired.all() {
+                self.keep(segment.cid, until, || Source::Chunk(segment, *media_seq, run.clone()));
+            }
             self.keep(run.list.0, until, || Source::Item(run.clone()));
         }
         for group in shown.snapshot.groups.all() {

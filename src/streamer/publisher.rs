@@ -71,6 +71,8 @@ pub(super) struct Held {
     pub(super) seq: u64,
     pub(super) cid: Cid,
     pub(super) bytes: u64,
+    /// Its other renditions with their sizes.
+    pub(super) rungs: Vec<(Cid, u64)>,
     /// The end of its air time, as the newest of them are dated.
     pub(super) until: Time,
 }
@@ -252,11 +254,16 @@ impl Work {
             let cid = aired.segment.cid;
             let rest = (aired.run.air_end() - aired.air_end()).max(0);
             let run_ends = off_air.plus(Span::of_samples(rest as u64, axis.rate));
-            self.publisher.shelf.keep_aired([cid], off_air).await;
+            self.publisher.shelf.keep_aired(aired.all().map(|segment| segment.cid), off_air).await;
             self.publisher.shelf.keep_aired([aired.run.list.0], run_ends).await;
             let (seq, bytes, until) = (aired.media_seq, aired.segment.bytes.into(), axis.date(aired.air_end()));
-            hold(&mut self.publisher.held, Held { seq, cid, bytes, until }, axis.date(aired.air_samples));
-            fresh.push((cid, clock.until(off_air.minus(Span::of_samples(aired.segment.samples.into(), axis.rate)))));
+            let rungs = aired.rungs.iter().map(|rung| (rung.cid, rung.bytes.into())).collect();
+            hold(&mut self.publisher.held, Held { seq, cid, bytes, rungs, until }, axis.date(aired.air_samples));
+            let airs = clock.until(off_air.minus(Span::of_samples(aired.segment.samples.into(), axis.rate)));
+            fresh.push((cid, airs));
+            // Other renditions only once all default ones are told of, where the DHT takes no more in that time.
+            let later = airs + Duration::from_secs(shown.snapshot.hold_back_seconds);
+            fresh.extend(aired.rungs.iter().map(|rung| (rung.cid, later)));
             self.last_seq = aired.media_seq;
         }
         let first = shown.snapshot.segments.first().map_or(0, |first| first.media_seq);
@@ -264,7 +271,8 @@ impl Work {
         while self.publisher.held.front().is_some_and(|held| held.until.plus(TAIL) < oldest) {
             self.publisher.held.pop_front();
         }
-        let segments = self.publisher.held.iter().map(|held| (held.cid, held.bytes));
+        let held = self.publisher.held.iter();
+        let segments = held.flat_map(|held| std::iter::once((held.cid, held.bytes)).chain(held.rungs.iter().copied()));
         let mut folder: Vec<(Cid, u64)> = segments.chain(groups.iter().map(|group| (group.cid, group.tsize))).collect();
         folder.sort_unstable();
         folder.dedup();

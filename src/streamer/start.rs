@@ -374,12 +374,14 @@ fn recall(dir: &Path, signer: &Signer, keep: Keep, required: bool) -> anyhow::Re
 impl Past {
     fn keep(&mut self, receipt: &Receipt, kept: Kept, axis: &Axis, keep: Keep) {
         self.retention.keep_aired(kept.cid, kept.until, keep);
+        kept.rungs.iter().for_each(|(cid, _)| self.retention.keep_aired(*cid, kept.until, keep));
         if let Some(Ok(file)) = kept.group.as_ref().map(|group| group_file(group, axis)) {
             self.retention.keep_aired(file.cid, file.until, keep);
         }
         if let Body::Segment(segment) = &receipt.body {
             let (seq, cid, bytes) = (segment.media_seq, kept.cid, segment.byte_count);
-            hold(&mut self.held, Held { seq, cid, bytes, until: kept.until }, axis.date(segment.air_samples));
+            let held = Held { seq, cid, bytes, rungs: kept.rungs, until: kept.until };
+            hold(&mut self.held, held, axis.date(segment.air_samples));
             if self.held.len() > HELD_MAX {
                 self.held.pop_front();
             }

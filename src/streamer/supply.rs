@@ -16,9 +16,10 @@ use crate::{
     ipfs::{Blocks, Store},
     radio::{
         aired::{Run, segment_list},
+        ladder::RUNGS_MAX,
         programme::{Entry, Slot},
         receipt::CidText,
-        segment::{Item, Kind, Segment},
+        segment::{Item, Kind, Rung, Segment},
         timeline::Event,
     },
 };
@@ -84,16 +85,26 @@ impl Supply {
         let (supply, of) = (self.clone(), slot.clone());
         let looked = task::spawn_blocking(move || {
             let item = supply.item(&of)?;
-            let bad = supply.bad_chunks(place, &item.segments[..count.min(item.segments.len())]);
-            Ok((item, bad))
+            let looked_at = &item.segments[..count.min(item.segments.len())];
+            let bad = supply.bad_chunks(place, looked_at);
+            let rungs = looked_at
+                .iter()
+                .enumerate()
+                .flat_map(|(index, segment)| item.rungs_of(index).iter().map(|rung| rung.segment(segment.samples)));
+            let bad_rungs = supply.bad_chunks(place, &rungs.collect::<Vec<_>>());
+            Ok((item, bad, bad_rungs))
         });
         let id = slot.entry.id.as_str();
-        let (item, bad) = match looked.await {
+        let (item, bad, bad_rungs) = match looked.await {
             Ok(Ok(found)) => found,
             Ok(Err(Unfit::Damaged(why))) => return (None, Soundness::Lost(self.mend(place, id, why))),
             Ok(Err(Unfit::Other(why))) => return (None, Soundness::Lost(why)),
             Err(error) => return (None, Soundness::Lost(error.to_string())),
         };
+        if let ([], [(_, first), ..]) = (&bad[..], &bad_rungs[..]) {
+            let why = format!("{first}; where a rendition is lost its default one airs");
+            return (Some(item), Soundness::Ailing(self.mend(place, id, why)));
+        }
         let Some((_, first)) = bad.first() else {
             // An item that was only looked at in part may be wrong behind it.
             if count >= item.segments.len() {
@@ -145,23 +156,45 @@ impl Supply {
         let slot = Slot { order: run.order.clone(), position: run.position as usize, entry };
         let (supply, list) = (self.clone(), run.list);
         let read = task::spawn_blocking(move || match supply.item(&slot) {
-            Ok(item) => Ok(segment_list(&item.segments)),
+            Ok(item) => {
+                // One that was begun before its other renditions were made has none, and one of very many segments fewer.
+                let mut possible = (0..=RUNGS_MAX).rev();
+                let same = possible.find_map(|most| {
+                    Some(segment_list(&item.segments, &item.first_rungs(most))).filter(|(cid, _)| *cid == list)
+                });
+                same.map(|(_, text)| text.into()).ok_or_else(|| "the item is another one by now".to_owned())
+            }
             Err(Unfit::Damaged(why) | Unfit::Other(why)) => Err(why),
         });
-        let (cid, text) = read.await.map_err(|error| error.to_string())??;
-        if cid == list { Ok(text.into()) } else { Err("the item is another one by now".into()) }
+        read.await.map_err(|error| error.to_string())?
     }
 
-    /// Stores, pins and verifies segments and lists.
-    pub(super) async fn put(&self, segments: Vec<Segment>, lists: Vec<(CidText, String)>) -> Event {
+    /// Stores, pins and verifies segments, their other renditions as far as they can be had, and lists.
+    pub(super) async fn put(
+        &self,
+        segments: Vec<Segment>,
+        rungs: Vec<(usize, Rung)>,
+        lists: Vec<(CidText, String)>,
+    ) -> Event {
         let mut blocks: Vec<(Cid, Bytes)> = lists.into_iter().map(|(cid, text)| (cid.0, text.into())).collect();
-        for (index, segment) in segments.into_iter().enumerate() {
-            match self.bytes(segment).await {
+        for (index, segment) in segments.iter().enumerate() {
+            match self.bytes(*segment).await {
                 Ok(bytes) => blocks.push((segment.cid, bytes)),
                 Err(why) => return Event::Missing(index, why),
             }
         }
+        let mut lost = Vec::new();
+        for (index, rung) in rungs {
+            match self.bytes(rung.segment(segments.get(index).map_or(0, |segment| segment.samples))).await {
+                Ok(bytes) => blocks.push((rung.cid, bytes)),
+                Err(why) => {
+                    tracing::warn!(why, bitrate = rung.bitrate, "the default rendition stands in");
+                    lost.push((index, rung));
+                }
+            }
+        }
         match self.store.put_first(blocks).await {
+            Ok(()) if !lost.is_empty() => Event::StoredWithout(lost),
             Ok(()) => Event::Stored,
             Err(error) => Event::NotStored(error.to_string()),
         }

@@ -11,10 +11,7 @@ use sha2::{Digest, Sha256};
 use super::{head, io_error, load};
 use crate::{
     disk,
-    radio::{
-        ledger::{Error, read},
-        lines::Lines,
-    },
+    radio::{ledger::Error, lines::Lines},
 };
 
 /// Length of the file and hash of its first lines, in bytes.
@@ -23,6 +20,9 @@ const HEADER: usize = 8 + 32;
 const ENTRY: usize = 8;
 /// More than the segments of a file can take, in bytes.
 const INDEX_BYTES_MAX: u64 = 1 << 20;
+
+/// What stands before a name; in a text the quotes would be escaped.
+const KEY: &str = "\"cid\":\"";
 
 /// Whether a file that is written no more may tell of the block of this name.
 pub(super) fn may_tell_of(path: &Path, cid: &str) -> Result<bool, Error> {
@@ -58,10 +58,15 @@ fn header(path: &Path) -> Result<Vec<u8>, Error> {
 fn make(path: &Path, header: Vec<u8>) -> Result<Vec<u8>, Error> {
     let text = load(path)?;
     let told = Lines::of(&text).whole.into_iter().filter_map(|line| std::str::from_utf8(line).ok());
-    let mut entries: Vec<[u8; ENTRY]> = told.filter_map(|line| read::field(line, "cid")).map(entry).collect();
+    let mut entries: Vec<[u8; ENTRY]> = told.flat_map(cids).map(entry).collect();
     entries.sort_unstable();
     entries.dedup();
     Ok([header, entries.concat()].concat())
+}
+
+/// The names in a line: of a segment, and of its other renditions.
+fn cids(line: &str) -> impl Iterator<Item = &str> {
+    line.match_indices(KEY).filter_map(|(at, key)| line[at + key.len()..].split('"').next())
 }
 
 fn entry(cid: &str) -> [u8; ENTRY] {

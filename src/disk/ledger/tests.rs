@@ -6,7 +6,7 @@ use crate::radio::{
     audit::{Audit, Begin, Means},
     checkpoint::{EVERY, Note, tests::Seal},
     ledger::{FILE_BYTES_MAX, Found, Ledger, Signer},
-    receipt::{Body, CidText, Constants, Receipt, SegmentBody, SigningKey},
+    receipt::{Body, CidText, Constants, Receipt, RenditionBody, SegmentBody, SigningKey},
     segment::{Kind, RAW, cid_of},
     time::Time,
 };
@@ -296,6 +296,11 @@ fn another_key_is_told_of_by_the_one_before() {
     assert_eq!(holds(&dir), 1);
 }
 
+/// The block of its other rendition.
+fn low(media_seq: u64) -> cid::Cid {
+    cid_of(RAW, &[(media_seq % 40) as u8, 64])
+}
+
 fn segment(media_seq: u64, pdt: Time) -> Body {
     let cid = cid_of(RAW, &(media_seq % 40).to_be_bytes());
     Body::Segment(Box::new(SegmentBody {
@@ -323,6 +328,12 @@ fn segment(media_seq: u64, pdt: Time) -> Body {
         first_seq: 0,
         group_seq: 0,
         group_end: 0,
+        renditions: vec![RenditionBody {
+            bitrate: 64_000,
+            cid: CidText(low(media_seq)),
+            sha256: data_encoding::HEXLOWER.encode(low(media_seq).hash().digest()),
+            byte_count: 1,
+        }],
     }))
 }
 
@@ -374,7 +385,11 @@ fn every_receipt_is_looked_up_by_what_it_is() {
     for n in 0..40 {
         let cid = cid_of(RAW, &((5_000 + n) % 40_u64).to_be_bytes());
         let last = (0..300).rev().find(|at| (5_000 + at) % 40 == (5_000 + n) % 40).unwrap();
-        assert_eq!(receipt(&find(Wanted::Cid(cid)).unwrap()).body, segment(5_000 + last, begun(last)));
+        let body = segment(5_000 + last, begun(last));
+        assert_eq!(receipt(&find(Wanted::Cid(cid)).unwrap()).body, body);
+        let Body::Segment(told) = &body else { panic!("a segment") };
+        let rendition = find(Wanted::Cid(told.renditions[0].cid.0)).unwrap();
+        assert_eq!(receipt(&rendition).body, body, "by its other rendition");
     }
     assert_eq!(find(Wanted::Cid(cid_of(RAW, b"none"))), None);
     assert_eq!(fs::read(indexes.join("000004.cids")).unwrap(), whole);

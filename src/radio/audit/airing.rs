@@ -115,6 +115,7 @@ impl Airing {
         if data_encoding::HEXLOWER.encode(hash.digest()) != segment.sha256_audio {
             return Err("its CID and its SHA-256 are of two blocks".into());
         }
+        renditions(segment)?;
         let Some(axis) = &self.axis else { return Ok(()) };
         if (segment.epoch, segment.rate) != (axis.epoch, u64::from(axis.rate)) {
             return Err(format!("it is not of epoch {} at {} Hz", axis.epoch, axis.rate));
@@ -188,6 +189,19 @@ impl Airing {
         }
         Ok(())
     }
+}
+
+/// What a segment says of its other renditions.
+fn renditions(segment: &SegmentBody) -> Result<(), String> {
+    for (index, one) in segment.renditions.iter().enumerate() {
+        if data_encoding::HEXLOWER.encode(one.cid.0.hash().digest()) != one.sha256 {
+            return Err(format!("CID and SHA-256 of its rendition of {} b/s are of two blocks", one.bitrate));
+        }
+        if segment.renditions[..index].iter().any(|known| known.bitrate == one.bitrate) {
+            return Err(format!("it has two renditions of {} b/s", one.bitrate));
+        }
+    }
+    Ok(())
 }
 
 fn miscounted(segment: &SegmentBody) -> String {

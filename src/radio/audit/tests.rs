@@ -80,6 +80,7 @@ impl Studio {
             // No item is longer than a group.
             group_seq: 1 + self.items,
             group_end: 1,
+            renditions: Vec::new(),
         }
     }
 

@@ -26,6 +26,7 @@ fn item() -> Arc<Item> {
         isrc: text(),
         chapters: Vec::new(),
         segments: (0..23).map(segment).collect(),
+        rungs: Vec::new(),
     })
 }
 

@@ -17,7 +17,7 @@ use crate::radio::{
     ledger::{Ledger, Signer, read, recall::recall, volume::Volume},
     receipt::{Body, GENESIS, Receipt, SigningKey, link},
     rules::Rules,
-    segment::{Kind, RAW, Segment, cid_of},
+    segment::{Kind, RAW, Rung, Segment, cid_of},
     time::Time,
     timeline::{Action, Clocks, Event, PARTS_MAX, Timeline},
 };
@@ -163,12 +163,13 @@ fn bodies() -> Vec<Body> {
     let mut bodies = vec![Body::LedgerOpen(axis.constants()), Body::IpnsReserved { until: 1_795_252_684_000 }];
     let all: Vec<Segment> =
         (0..3_u8).map(|n| Segment { cid: cid_of(RAW, &[n]), samples: 258 * 1_024, bytes: 90_000 }).collect();
+    let rungs = [Rung { bitrate: 64_000, cid: cid_of(RAW, b"low"), bytes: 45_000 }];
     let samples: u64 = all.iter().map(|segment| u64::from(segment.samples)).sum();
     for item in 0..2_u64 {
         let (media_seq, air_samples) = (5_000 + 3 * item, (item * samples) as i64);
         let (title, artist, album, isrc) = ("Song".into(), "A".into(), String::new(), String::new());
         let (entry, kind, order) = ("music/a.mp3".into(), Kind::Track, "o".into());
-        let (list, parts) = (segment_list(&all).0, all.len() as u32);
+        let (list, parts) = (segment_list(&all, &[]).0, all.len() as u32);
         let run = Arc::new(Run {
             media_seq,
             air_samples,
@@ -196,6 +197,7 @@ fn bodies() -> Vec<Body> {
                 disc_seq: 1 + item,
                 air_samples: air_samples + at as i64 * i64::from(segment.samples),
                 segment: *segment,
+                rungs: rungs[..item as usize].to_vec(),
                 part: part as u32,
                 run: run.clone(),
                 first_seq: 5_000,

@@ -12,9 +12,10 @@ use crate::radio::{
     cue::Chapter,
     follow::{Extent, Listing, SEGMENTS_MAX, Saved, SavedName},
     hls,
+    ladder::{self, Ladder},
     manifest::Manifest,
     playlist::{self, Refused},
-    segment::{Kind, RAW, Segment, cid_of},
+    segment::{Kind, RAW, Rung, Segment, cid_of},
     time::Time,
     timeline::Snapshot,
     vod,
@@ -124,6 +125,7 @@ fn own(data: &[u8]) {
         assert!(line.starts_with("#EXT") || line.starts_with("/ipfs/"), "{line:?}");
         assert!(!line.starts_with("#EXT-X-DATERANGE") || line.matches('"').count() % 2 == 0, "{line:?}");
     }
+    rungs_of(&snapshot, &text);
     let list = Listing::read(&text).expect("a list of ours can be followed");
     let cids: Vec<_> = snapshot.segments.iter().map(|aired| aired.segment.cid).collect();
     assert!(list.blocks().eq(cids.iter().copied()));
@@ -137,10 +139,21 @@ fn own(data: &[u8]) {
     }
 }
 
+/// The list of each rung is the live list in all but the names of segments, and the master list names it if it has any.
+fn rungs_of(snapshot: &Snapshot, live: &str) {
+    let master = ladder::master(snapshot).expect("it has segments");
+    let named = |name: &str| master.lines().filter(|line| *line == name).count();
+    assert_eq!(named("live.m3u8"), 1);
+    for (name, text) in ladder::render(snapshot) {
+        assert!(live.lines().zip(text.lines()).all(|(one, other)| one == other || one.starts_with("/ipfs/")));
+        assert!(text.lines().count() == live.lines().count() && text != live && named(&name) == 1);
+    }
+}
+
 fn snapshot(feed: &mut Feed<'_>) -> Snapshot {
     let axis = Axis { epoch: 1, anchor: Time::from_millis(1_795_252_684_893), rate: 44_100, target_seconds: 6 };
     let (mut media_seq, mut disc_seq, mut air_samples) = (1_795_252_684, 7, 0);
-    let mut segments = Vec::new();
+    let (mut segments, mut ladder) = (Vec::new(), Ladder::default());
     for _ in 0..1 + feed.below(3) {
         let frames: Vec<u32> = (0..1 + feed.below(3)).map(|_| 22 + feed.below(236) as u32).collect();
         let all: Vec<Segment> = frames.iter().zip(media_seq..).map(|(frames, at)| segment(*frames, at)).collect();
@@ -149,14 +162,36 @@ fn snapshot(feed: &mut Feed<'_>) -> Snapshot {
         for (part, segment) in (0..).zip(all) {
             let (disc, run) = (part == 0, run.clone());
             let (first_seq, group_seq, group_end) = (0, 0, 0);
-            let aired =
-                Aired { media_seq, disc, disc_seq, air_samples, segment, part, run, first_seq, group_seq, group_end };
+            let rungs = rungs(feed, media_seq);
+            let aired = Aired {
+                media_seq,
+                disc,
+                disc_seq,
+                air_samples,
+                segment,
+                rungs,
+                part,
+                run,
+                first_seq,
+                group_seq,
+                group_end,
+            };
+            ladder.take(&aired, &axis);
             air_samples += i64::from(segment.samples);
             media_seq += 1;
             segments.push(aired);
         }
     }
-    Snapshot { axis, hold_back_seconds: 36, segments, groups: Groups::default() }
+    Snapshot { axis, hold_back_seconds: 36, segments, groups: Groups::default(), ladder }
+}
+
+/// None, one or two other renditions.
+fn rungs(feed: &mut Feed<'_>, media_seq: u64) -> Vec<Rung> {
+    let all = [64_000, 192_000].map(|bitrate: u32| {
+        let cid = cid_of(RAW, &[&media_seq.to_be_bytes()[..], &bitrate.to_be_bytes()].concat());
+        Rung { bitrate, cid, bytes: bitrate / 2 }
+    });
+    all[..feed.below(3)].to_vec()
 }
 
 fn segment(frames: u32, media_seq: u64) -> Segment {
@@ -178,7 +213,7 @@ fn run(feed: &mut Feed<'_>, media_seq: u64, air_samples: i64, segments: &[Segmen
         artist: feed.text(),
         album: feed.text(),
         isrc: feed.text(),
-        list: segment_list(segments).0,
+        list: segment_list(segments, &[]).0,
         part: 0,
         parts: segments.len() as u32,
         order: "o".into(),

@@ -58,6 +58,7 @@ fn segment(n: u64, group_seq: u64) -> Body {
         first_seq: (5_000 + n).saturating_sub(100).max(5_000),
         group_seq,
         group_end: 5_000,
+        renditions: Vec::new(),
     }))
 }
 

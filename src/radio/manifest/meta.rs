@@ -9,8 +9,9 @@ use figures::{LARGEST, written};
 use super::{Error, ItemLine, Pipeline, RenditionLine, VERSION, as_text, read, to_json};
 use crate::radio::{
     cue::{self, Chapter},
+    ladder::BITRATE_MIN,
     quote::quote,
-    segment::{Item, Segment, chunk_name, is_segment, is_short_name, short_name},
+    segment::{Item, Rung, Segment, chunk_name, is_segment, is_short_name, short_name},
 };
 
 mod figures;
@@ -201,7 +202,7 @@ impl Meta {
         to_json(self)
     }
 
-    /// The item in its default rendition, as the timeline airs it. What it is called is the manifest's to say.
+    /// The item as the timeline airs it. What it is called is the manifest's to say.
     pub fn item(&self, line: &ItemLine) -> Item {
         Item {
             id: self.id.clone(),
@@ -210,8 +211,21 @@ impl Meta {
             album: line.album.clone(),
             isrc: line.isrc.clone(),
             segments: self.renditions[0].segments.clone(),
+            rungs: self.rungs(),
             chapters: self.chapters.clone(),
         }
+    }
+
+    /// The other renditions of each segment; none where there is only the default one.
+    fn rungs(&self) -> Vec<Vec<Rung>> {
+        let others = &self.renditions[1..];
+        let rung = |rendition: &Rendition, index: usize| {
+            let Segment { cid, bytes, .. } = rendition.segments[index];
+            Rung { bitrate: rendition.bitrate, cid, bytes }
+        };
+        let of = |index| others.iter().map(|rendition| rung(rendition, index)).collect();
+        let count = if others.is_empty() { 0 } else { self.renditions[0].segments.len() };
+        (0..count).map(of).collect()
     }
 
     /// The item as the manifest lists it, without a title where the recording has none.
@@ -259,6 +273,13 @@ impl Meta {
         }
         if default.samples() != self.samples {
             return wrong("`samples` is not the sum over the segments");
+        }
+        let cut = |rendition: &Rendition| rendition.segments.iter().map(|segment| segment.samples).collect::<Vec<_>>();
+        let known = |at: usize| self.renditions[..at].iter().any(|one| one.bitrate == self.renditions[at].bitrate);
+        if (1..self.renditions.len()).any(|at| known(at) || self.renditions[at].bitrate < BITRATE_MIN)
+            || self.renditions.iter().any(|rendition| cut(rendition) != cut(default))
+        {
+            return wrong("its renditions are of different bit rates, and cut alike");
         }
         let rising = self.chapters.windows(2).all(|pair| pair[0].at < pair[1].at);
         if !rising

@@ -52,7 +52,8 @@ impl Blocks {
 
     /// A receipt is read back.
     pub(super) fn read(&mut self, kept: &Kept) {
-        self.kept.keep(kept.cid, kept.until.plus(self.keep));
+        let all = std::iter::once(kept.cid).chain(kept.rungs.iter().map(|(cid, _)| *cid));
+        all.for_each(|cid| self.kept.keep(cid, kept.until.plus(self.keep)));
     }
 
     /// The dates went back there: those before were too late.
@@ -67,9 +68,9 @@ impl Blocks {
         self.stored.extend(cids);
     }
 
-    /// A list becomes visible, `now` is real time: numbers and blocks of its segments, each with its end by the station
+    /// Lists become visible, `now` is real time: numbers and blocks of their segments, each with its end by the station
     /// clock.
-    pub(super) fn show(&mut self, list: impl Iterator<Item = (u64, Cid, Time)> + Clone, station: Time, now: u64) {
+    pub(super) fn show(&mut self, list: impl Iterator<Item = (u64, Vec<Cid>, Time)> + Clone, station: Time, now: u64) {
         let first = list.clone().next().map_or(0, |(seq, ..)| seq);
         // What is listed is kept like the list: it may be long past if the air stood still.
         let like_list = station.plus(Span(self.owed));
@@ -77,13 +78,16 @@ impl Blocks {
             self.listed.insert(cid, now);
             self.kept.keep(cid, like_list);
         }
-        for (seq, cid, off_air) in list {
-            self.visible.push((seq, cid));
-            if self.known.is_none_or(|known| seq > known) {
-                self.kept.keep(cid, off_air.plus(self.keep));
-                self.known = Some(seq);
+        for (seq, cids, off_air) in list {
+            let fresh = self.known.is_none_or(|known| seq > known);
+            for cid in cids {
+                self.visible.push((seq, cid));
+                if fresh {
+                    self.kept.keep(cid, off_air.plus(self.keep));
+                }
+                self.kept.keep(cid, like_list);
             }
-            self.kept.keep(cid, like_list);
+            self.known = self.known.max(Some(seq));
         }
     }
 

@@ -8,7 +8,7 @@ use super::{
     super::{
         cue::Chapter,
         programme::{Entry, Order},
-        segment::{Item, Kind, RAW, Segment, cid_of},
+        segment::{Item, Kind, RAW, Rung, Segment, cid_of},
     },
     chance::Chance,
 };
@@ -137,8 +137,26 @@ pub(super) fn item(index: usize, frames: usize, longest: usize) -> Item {
         album: if index.is_multiple_of(2) { String::new() } else { "Album".into() },
         isrc: String::new(),
         segments: (0..parts).map(segment).collect(),
+        rungs: Vec::new(),
         chapters,
     }
+}
+
+/// What setup may be told to make beside the default rendition. The settings change while the station is on air.
+pub(super) const LADDERS: [&[u32]; 4] = [&[], &[64_000, 192_000], &[64_000], &[32_000, 192_000]];
+
+/// The item as it was made with one of [`LADDERS`]; some are older and have no other rendition, or fewer.
+pub(super) fn laddered(item: &Arc<Item>, ladder: usize) -> Arc<Item> {
+    let made = usize::from(item.id.as_bytes()[31]) + item.segments.len();
+    let bitrates = if made % 5 == 1 { &[] } else { LADDERS[ladder] };
+    let bitrates = if made % 5 == 2 { &bitrates[..bitrates.len().min(1)] } else { bitrates };
+    let rung = |segment: &Segment, bitrate: u32| {
+        let cid = cid_of(RAW, format!("{} {bitrate}", segment.cid).as_bytes());
+        Rung { bitrate, cid, bytes: segment.samples / 300_000 * bitrate }
+    };
+    let of = |segment| bitrates.iter().map(|bitrate| rung(segment, *bitrate)).collect();
+    let rungs = if bitrates.is_empty() { Vec::new() } else { item.segments.iter().map(of).collect() };
+    Arc::new(Item { rungs, ..Item::clone(item) })
 }
 
 /// The filler: three generated pieces.

@@ -4,7 +4,7 @@ use std::{collections::VecDeque, sync::Arc};
 
 use super::super::{
     programme::{Order, Slot},
-    segment::{Item, Kind, Segment},
+    segment::{Item, Kind, Rung, Segment},
 };
 
 /// The entry that was begun last: its path, its index, and the order it is from.
@@ -147,10 +147,15 @@ impl Expect {
         }
     }
 
-    /// These segments are to be stored: they are the next ones of the items at hand.
-    pub(super) fn check_store(&self, segments: &[Segment]) {
+    /// These segments are to be stored: they are the next ones of the items at hand, with all their other renditions.
+    pub(super) fn check_store(&self, segments: &[Segment], rungs: &[(usize, Rung)]) {
         let due = self.playing.iter().flat_map(|playing| &playing.item.segments[playing.from..playing.to]);
         assert!(!segments.is_empty() && segments.iter().eq(due.take(segments.len())), "other segments were due");
+        let parts =
+            self.playing.iter().flat_map(|playing| (playing.from..playing.to).map(|part| playing.item.rungs_of(part)));
+        let due = parts.take(segments.len()).enumerate();
+        let due = due.flat_map(|(index, rungs)| rungs.iter().map(move |rung| (index, *rung)));
+        assert!(rungs.iter().copied().eq(due), "other renditions were due");
     }
 
     /// So many segments are on the timeline for good.

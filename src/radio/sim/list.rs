@@ -32,6 +32,32 @@ pub(in super::super) struct Range<'t> {
     pub(in super::super) millis: u64,
 }
 
+/// A list that the master list names.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in super::super) struct Variant<'t> {
+    pub(in super::super) bandwidth: u64,
+    pub(in super::super) average: u64,
+    pub(in super::super) uri: &'t str,
+}
+
+/// Reads a whole master list.
+pub(in super::super) fn read_master(text: &str) -> Result<Vec<Variant<'_>>, String> {
+    let body = text.strip_suffix('\n').ok_or("the last line does not end")?;
+    let mut lines = body.split('\n').peekable();
+    exactly(&mut lines, "#EXTM3U")?;
+    exactly(&mut lines, "#EXT-X-VERSION:9")?;
+    exactly(&mut lines, "#EXT-X-INDEPENDENT-SEGMENTS")?;
+    let mut variants = Vec::new();
+    while lines.peek().is_some() {
+        let attributes = after(&mut lines, "#EXT-X-STREAM-INF:BANDWIDTH=")?;
+        let (bandwidth, rest) = attributes.split_once(",AVERAGE-BANDWIDTH=").ok_or("no AVERAGE-BANDWIDTH")?;
+        let average = rest.strip_suffix(",CODECS=\"mp4a.40.2\"").ok_or("no CODECS")?;
+        let uri = lines.next().filter(|uri| !uri.starts_with('#') && !uri.contains('/')).ok_or("no relative URI")?;
+        variants.push(Variant { bandwidth: number(bandwidth)?, average: number(average)?, uri });
+    }
+    if variants.is_empty() { Err("it names no list".into()) } else { Ok(variants) }
+}
+
 type Lines<'t> = std::iter::Peekable<std::str::Split<'t, char>>;
 
 /// Reads a whole live playlist.

@@ -8,13 +8,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use cid::Cid;
 
 use super::super::{
-    receipt::{Body, SegmentBody, StartedBody},
+    receipt::{Body, RenditionBody, SegmentBody, StartedBody},
     rules::Rules,
     time::Time,
     timeline::{Clocks, Snapshot},
 };
 
 mod coarse;
+mod ladder;
 mod shown;
 
 use coarse::Coarse;
@@ -24,6 +25,7 @@ pub(super) use shown::hash;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Frozen {
     pub(super) cid: Cid,
+    pub(super) rungs: Vec<RenditionBody>,
     pub(super) samples: u64,
     pub(super) air: i64,
     pub(super) disc: bool,
@@ -73,6 +75,10 @@ pub(super) struct Observer {
     base: u64,
     runs: HashMap<u64, StartedBody>,
     ranges: HashMap<(u64, usize), String>,
+    /// The bit rates of all other renditions that ever were.
+    rungs: BTreeSet<u64>,
+    /// The first number of which this process knows all, whatever was lost of those before.
+    pub(super) lived_from: u64,
     /// Media position of now: at this station time, this position.
     now: (Time, i64),
     /// When this chain of numbers began, by the station clock.
@@ -106,6 +112,9 @@ pub(super) struct Counts {
     pub(super) lists: u64,
     pub(super) read: u64,
     pub(super) coarse: u64,
+    /// Lists of rungs that were read, and parts of them in which the default rendition stood in.
+    pub(super) rungs: u64,
+    pub(super) stand_ins: u64,
     pub(super) outages: u64,
     pub(super) skews: u64,
     pub(super) reanchored: u64,
@@ -129,6 +138,8 @@ impl Observer {
             base: 0,
             runs: HashMap::new(),
             ranges: HashMap::new(),
+            rungs: BTreeSet::new(),
+            lived_from: 0,
             now: (Time(0), 0),
             began: Time(0),
             visible: None,
@@ -367,10 +378,12 @@ impl Observer {
             assert!(body.media_seq >= self.floor, "numbers go back from {} to {}", self.floor, body.media_seq);
             self.base = body.media_seq;
         }
+        self.rungs.extend(body.renditions.iter().map(|one| one.bitrate));
         let run = self.run_of(body);
         let media = self.last().map_or(0, Frozen::media_end);
         let frozen = Frozen {
             cid: body.cid.0,
+            rungs: body.renditions.clone(),
             samples: body.samples,
             air: body.air_samples,
             disc: body.disc,
@@ -413,8 +426,8 @@ impl Observer {
         let old = &mut self.frozen[index];
         assert!(!old.durable, "{seq} has two receipts");
         let same = (old.cid, old.samples, old.air, old.disc, old.disc_seq, old.part, old.first_seq);
-        let again = (again.cid, again.samples, again.air, again.disc, again.disc_seq, again.part, again.first_seq);
-        assert_eq!(same, again, "the late receipt of {seq} says something else");
+        let of = (again.cid, again.samples, again.air, again.disc, again.disc_seq, again.part, again.first_seq);
+        assert_eq!((same, &old.rungs), (of, &again.rungs), "the late receipt of {seq} says something else");
         old.durable = true;
         self.unrecorded.remove(&seq);
         self.discs = self.discs.max(old.disc_seq);
@@ -467,6 +480,7 @@ impl Observer {
     pub(super) fn show(&mut self, snapshot: &Snapshot, stored: &HashSet<Cid>, station: Time, read: bool) {
         let all = read || self.counts.lists.is_multiple_of(8);
         self.check_shown(snapshot, stored, station, all);
+        self.check_ladder(snapshot, self.counts.lists.is_multiple_of(64));
         let text = if read { self.read_shown(snapshot) } else { 0 };
         self.check_coarse(snapshot, station, read);
         let (first, last) = (&snapshot.segments[0], &snapshot.segments[snapshot.segments.len() - 1]);

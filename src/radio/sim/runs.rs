@@ -28,6 +28,7 @@ pub(super) const CALM: Config = Config {
     read_one_in: 1,
     filler: true,
     paper: Paper { room: 64 << 10, notary: false, back: Span(0) },
+    ladder: 0,
 };
 
 pub(super) const HOUR: u64 = 3_600;
@@ -52,10 +53,11 @@ fn again(config: &Config, run: impl FnOnce() -> World) -> World {
 
 #[test]
 fn a_calm_day_needs_no_jump() {
-    let world = run(Config { read_one_in: 4, ..CALM }, 24 * HOUR);
-    let Counts { segments, lists, coarse, chapters, outages, skews, .. } = world.observer.counts;
+    let world = run(Config { read_one_in: 4, ladder: 1, ..CALM }, 24 * HOUR);
+    let Counts { segments, lists, coarse, rungs, stand_ins, chapters, outages, skews, .. } = world.observer.counts;
     assert!(segments > 14_000 && lists > 14_000 && (outages, skews) == (1, 0), "{:?}", world.observer.counts);
     assert!(coarse > 14_000 && chapters > 100, "{:?}", world.observer.counts);
+    assert!(rungs > 7_000 && stand_ins > 100_000, "{:?}", world.observer.counts);
     assert_eq!(world.audience.dry, 0);
     assert!(world.audience.checks > 10_000 && world.names.puts > 2_000);
 }
@@ -96,11 +98,12 @@ fn a_month_of_clock_jumps_and_crashes() {
 /// A seed is one world: all that is ever seen of it is the same again.
 #[test]
 fn a_seed_replays_to_the_bit() {
-    let (mut all, gone) = (HashSet::new(), Cell::new(0));
+    let (mut all, gone, stood_in) = (HashSet::new(), Cell::new(0), Cell::new(0));
     for seed in 0..12 {
         let seen = |_| {
             let world = run(random(seed), HOUR / 2);
             gone.set(gone.get() + world.blocks.gone);
+            stood_in.set(stood_in.get() + world.stood_in);
             (world.seen, world.records.told().clone(), world.records.disk.content(), world.names.puts)
         };
         let [one, two] = [(); 2].map(seen);
@@ -109,6 +112,7 @@ fn a_seed_replays_to_the_bit() {
     }
     assert_eq!(all.len(), 12);
     assert!(gone.get() > 0, "no block was ever let go of");
+    assert!(stood_in.get() > 0, "no rendition was ever lost");
 }
 
 /// The n-th call of the disk fails, for every n of a run with a restart in it, in every way: nothing breaks, somebody is
@@ -202,6 +206,7 @@ fn random(seed: u64) -> Config {
             notary: chance.one_in(4),
             back: Span::seconds(chance.pick(&[0, 3_600, 48 * 3_600])),
         },
+        ladder: chance.pick(&[0, 1, 1, 2, 3]),
     }
 }
 

@@ -9,8 +9,9 @@ use cid::Cid;
 
 use super::super::{
     programme::Order,
-    receipt::Body,
+    receipt::{Body, CidText, RenditionBody},
     rules::Rules,
+    segment::{Item, Rung},
     time::{Span, Time},
     timeline::{Action, Clocks, Event, Snapshot, Timeline, UNRECORDED_MAX},
     trouble,
@@ -54,6 +55,8 @@ pub(super) struct Config {
     /// Whether there is a filler from the beginning.
     pub(super) filler: bool,
     pub(super) paper: Paper,
+    /// Which of the ladders items are made with at first; with none of them they never have another rendition.
+    pub(super) ladder: usize,
 }
 
 pub(super) const SECOND: u64 = 1_000_000;
@@ -82,6 +85,8 @@ struct Life {
     touched: bool,
     /// When something failed last.
     failed: Option<Time>,
+    /// The other renditions of each segment of the batch at hand that are stored.
+    rungs: Vec<Vec<Rung>>,
     /// The size of the batch that went on air last, and for how long it was in the making, in samples.
     batch: (usize, i64),
     /// Whether there was more to plan when the batch at hand was planned.
@@ -102,6 +107,12 @@ pub(super) struct World {
     filler: Option<Arc<Order>>,
     pub(super) blocks: Blocks,
     lists: HashMap<Cid, String>,
+    /// The items as they were made with each ladder.
+    made: HashMap<(String, usize), Arc<Item>>,
+    /// Which ladder items are made with.
+    pub(super) ladder: usize,
+    /// Other renditions that could not be had when they were to be stored.
+    pub(super) stood_in: u64,
     bad: HashSet<Cid>,
     pub(super) records: Records,
     pub(super) observer: Observer,
@@ -149,7 +160,6 @@ impl World {
             observer: Observer::new(config.rules.clone()),
             blocks: Blocks::new(&config.rules),
             records: Records::new(config.paper, config.rules.receipts_required, config.seed),
-            config,
             chance,
             now,
             wall_offset: 0,
@@ -157,10 +167,14 @@ impl World {
             catalogue,
             paths,
             lists: HashMap::new(),
+            made: HashMap::new(),
+            ladder: config.ladder,
+            stood_in: 0,
             bad: HashSet::new(),
             expect: Expect::default(),
             audience: Audience::default(),
             names: Names::new(),
+            config,
             next_fault: 0,
             storm_until: 0,
             store_down_until: 0,
@@ -285,9 +299,9 @@ impl World {
     fn begin(&mut self, action: Action, clocks: Clocks) {
         match &action {
             Action::Fetch(slot) => self.expect.check_fetch(slot),
-            Action::Store(segments, _) => {
+            Action::Store(segments, rungs, _) => {
                 assert!(segments.len() <= 64, "a batch of {}", segments.len());
-                self.expect.check_store(segments);
+                self.expect.check_store(segments, rungs);
                 self.check_all_shown();
                 let more = self.expect.next().is_some();
                 self.life().more = more;
@@ -314,9 +328,9 @@ impl World {
         let clocks = self.clocks();
         let event = match action {
             Action::Fetch(slot) => self.fetch(slot),
-            Action::Store(segments, lists) => {
+            Action::Store(segments, rungs, lists) => {
                 let cids: Vec<Cid> = segments.iter().map(|segment| segment.cid).collect();
-                self.store(&cids, lists)
+                self.store(&cids, rungs, lists)
             }
             Action::Record(bodies) => self.record(&bodies, clocks),
             Action::Show(_) | Action::Wait(..) => unreachable!("nothing to be done"),
@@ -341,7 +355,7 @@ impl World {
         let filler = slot.entry.id.strip_prefix('f').and_then(|index| usize::from_str_radix(index, 16).ok());
         let item = match filler {
             Some(index) => catalogue::filler_item(index, segment_frames),
-            None => self.catalogue.item(&slot.entry.id),
+            None => self.made(&slot.entry.id),
         };
         if self.now < self.fetch_down_until && (filler.is_none() || self.chance.one_in(3)) {
             self.expect.fetched(&slot, None, longest);
@@ -351,7 +365,14 @@ impl World {
         Event::Fetched(slot, item)
     }
 
-    fn store(&mut self, segments: &[Cid], lists: Vec<(super::super::receipt::CidText, String)>) -> Event {
+    /// The item as it is made with the settings of now.
+    fn made(&mut self, id: &str) -> Arc<Item> {
+        let (catalogue, ladder) = (&self.catalogue, self.ladder);
+        let made = || catalogue::laddered(&catalogue.item(id), ladder);
+        self.made.entry((id.into(), ladder)).or_insert_with(made).clone()
+    }
+
+    fn store(&mut self, segments: &[Cid], rungs: Vec<(usize, Rung)>, lists: Vec<(CidText, String)>) -> Event {
         if self.now < self.store_down_until {
             return Event::NotStored("no space".into());
         }
@@ -359,7 +380,15 @@ impl World {
         let bad = segments.iter().position(|cid| self.bad.contains(cid));
         let station = self.clocks().station;
         self.blocks.store(&segments[..bad.unwrap_or(segments.len())], station);
-        let Some(bad) = bad else { return Event::Stored };
+        let (lost, had): (Vec<_>, Vec<_>) = rungs.into_iter().partition(|(_, rung)| self.bad.contains(&rung.cid));
+        let had: Vec<_> = had.into_iter().filter(|(index, _)| bad.is_none_or(|bad| *index < bad)).collect();
+        self.blocks.store(&had.iter().map(|(_, rung)| rung.cid).collect::<Vec<_>>(), station);
+        let of = |index| had.iter().filter(|(at, _)| *at == index).map(|(_, rung)| *rung).collect();
+        self.life().rungs = (0..segments.len()).map(of).collect();
+        let Some(bad) = bad else {
+            self.stood_in += lost.len() as u64;
+            return if lost.is_empty() { Event::Stored } else { Event::StoredWithout(lost) };
+        };
         self.observer.excused += self.expect.missing(bad);
         Event::Missing(bad, "the block is gone".into())
     }
@@ -384,7 +413,15 @@ impl World {
         let begun = self.life().cycle.take().unwrap_or(clocks.station);
         let moment = Moment { clocks, making: self.samples(clocks.station.since(begun).0), calm: !self.life().touched };
         self.observer.record(&bodies[known..], !down, moment);
-        let count = bodies[known..].iter().filter(|body| matches!(body, Body::Segment(_))).count();
+        let segments = bodies[known..].iter().filter_map(|body| match body {
+            Body::Segment(segment) => Some(&segment.renditions),
+            _ => None,
+        });
+        let count = segments.clone().count();
+        assert!(
+            segments.eq(self.life().rungs.iter().map(|rungs| renditions(rungs)).collect::<Vec<_>>().iter()),
+            "renditions"
+        );
         self.expect.recorded(count);
         self.life().batch = (count, moment.making);
         self.seen = hash(&(self.seen, self.now, self.records.told(), &refused));
@@ -428,7 +465,7 @@ impl World {
             let ends = observer.at(aired.media_seq).media_end() - now;
             let ago = Span::of_samples(ends.unsigned_abs(), rate);
             let off_air = if ends < 0 { station.minus(ago) } else { station.plus(ago) };
-            (aired.media_seq, aired.segment.cid, off_air)
+            (aired.media_seq, aired.all().map(|segment| segment.cid).collect(), off_air)
         });
         self.blocks.show(list, station, self.now);
         self.blocks.let_go(station, self.now);
@@ -474,6 +511,18 @@ impl World {
         assert!(public > before, "the name stays behind: {public}");
         self.check_green();
     }
+}
+
+/// What a receipt must say of these.
+pub(super) fn renditions(rungs: &[Rung]) -> Vec<RenditionBody> {
+    let hex = |cid: &Cid| cid.hash().digest().iter().map(|byte| format!("{byte:02x}")).collect();
+    let one = |rung: &Rung| RenditionBody {
+        bitrate: rung.bitrate.into(),
+        cid: CidText(rung.cid),
+        sha256: hex(&rung.cid),
+        byte_count: rung.bytes.into(),
+    };
+    rungs.iter().map(one).collect()
 }
 
 fn accepts(body: &Body, due: &str) -> bool {

@@ -22,11 +22,12 @@ impl Timeline {
         let segment = current.item.segments[current.next_part];
         if self.break_next {
             let rest = &current.item.segments[current.next_part..];
-            let (list, text) = segment_list(&current.item.segments);
+            let (list, text) = segment_list(&current.item.segments, &current.item.rungs);
             self.lists.push((list, text));
             current.run = Some(Arc::new(run(current, list, self.next_seq, air_samples, rest)));
         }
         let Some(run) = current.run.clone() else { return };
+        let rungs = current.item.rungs_of(current.next_part).to_vec();
         current.next_part += 1;
         let disc = std::mem::take(&mut self.break_next);
         self.next_disc += u64::from(disc);
@@ -37,6 +38,7 @@ impl Timeline {
             disc_seq: self.next_disc,
             air_samples,
             segment,
+            rungs,
             part,
             run,
             first_seq,

@@ -37,6 +37,7 @@ impl Timeline {
         timeline.listed = past.listed.into();
         timeline.hold_back_seconds = timeline.hold_back_of_longer_list(media_now);
         timeline.groups = past.groups;
+        timeline.ladder = past.ladder;
         timeline.show = timeline.started;
         timeline.check_listed();
         timeline

@@ -21,7 +21,16 @@ fn order() -> Arc<Order> {
 fn item(parts: usize) -> Arc<Item> {
     let segment = Segment { cid: cid_of(RAW, b"a"), samples: 86 * 1_024, bytes: 30_000 };
     let [title, artist, album, isrc] = ["A", "", "", ""].map(String::from);
-    Arc::new(Item { id: "a".into(), title, artist, album, isrc, segments: vec![segment; parts], chapters: vec![] })
+    Arc::new(Item {
+        id: "a".into(),
+        title,
+        artist,
+        album,
+        isrc,
+        segments: vec![segment; parts],
+        rungs: vec![],
+        chapters: vec![],
+    })
 }
 
 /// Does what the timeline asks for until it has nothing more to do. Gives the last list, and why it waits.
@@ -50,6 +59,7 @@ fn position(timeline: &Timeline, listed: &Snapshot) -> Position {
         next_disc: last.disc_seq,
         begun: Begun::default(),
         groups: listed.groups.clone(),
+        ladder: listed.ladder.clone(),
         listed: listed.segments.clone(),
     }
 }
@@ -82,6 +92,6 @@ fn an_item_whose_list_of_segments_fits_into_no_block_is_refused_by_name() {
     assert_eq!(drive(&mut timeline, PARTS_MAX + 1, at(0)), (None, Why::Retry));
     let (list, why) = drive(&mut timeline, PARTS_MAX, at(1));
     assert!(list.is_some() && why == Why::Air);
-    let (_, text) = super::super::aired::segment_list(&item(PARTS_MAX).segments);
+    let (_, text) = super::super::aired::segment_list(&item(PARTS_MAX).segments, &[]);
     assert!(text.len() < 2_000_000, "{} bytes", text.len());
 }

@@ -10,6 +10,7 @@ use cid::Cid;
 use super::super::{
     super::{hls, time::Time, timeline::Snapshot},
     list::{self, Part, Range},
+    world::renditions,
 };
 use super::{Observer, ROUNDING};
 
@@ -26,7 +27,9 @@ impl Observer {
             }
             let frozen = self.at(aired.media_seq);
             assert!(frozen.durable || !self.rules.receipts_required, "{} has no receipt yet (15)", aired.media_seq);
-            assert!(stored.contains(&aired.segment.cid), "{} is not stored (9)", aired.media_seq);
+            let all = |cid: Cid| stored.contains(&cid);
+            assert!(aired.all().all(|segment| all(segment.cid)), "{} is not stored (9)", aired.media_seq);
+            assert_eq!(renditions(&aired.rungs), frozen.rungs, "{} changed in a rung (11)", aired.media_seq);
             let told = (aired.segment.cid, u64::from(aired.segment.samples), aired.air_samples, aired.disc);
             assert_eq!(told, (frozen.cid, frozen.samples, frozen.air, frozen.disc), "{} changed (11)", aired.media_seq);
             assert_eq!((aired.disc_seq, aired.run.media_seq), (frozen.disc_seq, frozen.run), "{}", aired.media_seq);
@@ -76,6 +79,7 @@ impl Observer {
                 self.check_dates(seq, before, part);
             }
         }
+        self.read_rungs(snapshot, &text);
         hash(&text)
     }
 

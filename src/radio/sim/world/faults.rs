@@ -1,7 +1,10 @@
 //! What happens to a station.
 
 use super::super::super::timeline::Event;
-use super::super::{catalogue, volume::FAILURES};
+use super::super::{
+    catalogue::{self, LADDERS},
+    volume::FAILURES,
+};
 use super::{SECOND, World};
 
 /// One kind of trouble.
@@ -141,6 +144,9 @@ impl World {
 
     fn edit(&mut self) {
         let paths = self.catalogue.edit(&self.paths, &mut self.chance);
+        if self.config.ladder > 0 && paths.len() % 2 == 1 {
+            self.ladder = (self.ladder + 1) % LADDERS.len();
+        }
         self.write_order(&paths);
     }
 
@@ -175,6 +181,10 @@ impl World {
             let item = self.catalogue.item(&self.catalogue.entry(path).id);
             let gone = self.chance.pick(&item.segments).cid;
             self.bad.insert(gone);
+            // Another rendition of the part before is gone, too.
+            let item = self.made(&item.id);
+            let before = item.segments.iter().take_while(|segment| segment.cid != gone).count().saturating_sub(1);
+            self.bad.extend(item.rungs_of(before).iter().take(1).map(|rung| rung.cid));
         }
     }
 
@@ -185,6 +195,8 @@ impl World {
         for path in 0..self.catalogue.paths() / 2 {
             let item = self.catalogue.item(&self.catalogue.entry(path).id);
             self.bad.extend(item.segments.iter().map(|segment| segment.cid));
+            let item = self.made(&item.id);
+            self.bad.extend(item.rungs.iter().flatten().map(|rung| rung.cid));
         }
     }
 
