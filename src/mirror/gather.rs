@@ -21,6 +21,7 @@ use crate::{
     },
     radio::{
         follow::{About, Block, Fault, Listing, Shelf},
+        ladder::{KNOWN_MAX, rung_of},
         segment::{DAG_PB, RAW, is_of},
     },
 };
@@ -59,6 +60,8 @@ pub(super) struct Root {
     pub(super) about: About,
     /// Its `live.m3u8`.
     pub(super) listing: Listing,
+    /// The lists of its other rungs.
+    pub(super) rungs: Vec<Listing>,
     /// The entries of its `ipfs/` folder.
     pub(super) folder: BTreeSet<Cid>,
     /// Every block of it.
@@ -113,12 +116,37 @@ impl<B: Blocks, N: Network> Gatherer<B, N> {
         if told > BYTES_MAX {
             return Err(Fault::Wrong(format!("ipfs/ has {told} bytes; {BYTES_MAX} at most are mirrored")));
         }
-        let due: Vec<Cid> = listing.blocks().collect();
+        let rungs = self.rungs(&root, &listing, &folder, &mut found).await?;
+        let due: Vec<Cid> = listing.blocks().chain(rungs.iter().flat_map(Listing::blocks)).collect();
         self.have(&due, true, &mut found).await?;
         self.below(folder.iter().copied().collect(), true, &mut found).await?;
         let rest = root.entries().iter().filter(|entry| entry.name != SEGMENTS).map(|entry| entry.cid);
         self.below(rest.collect(), false, &mut found).await?;
-        Ok(Root { cid, about, listing, folder, blocks: found.blocks.into_values().collect() })
+        Ok(Root { cid, about, listing, rungs, folder, blocks: found.blocks.into_values().collect() })
+    }
+
+    /// The lists of the other rungs: each is as long as `live.m3u8`, and its segments are in the folder, too.
+    async fn rungs(
+        &self,
+        root: &Directory,
+        live: &Listing,
+        folder: &BTreeSet<Cid>,
+        found: &mut Found,
+    ) -> Result<Vec<Listing>, Fault> {
+        let mut rungs = Vec::new();
+        let names = root.entries().iter().map(|entry| entry.name.as_str()).filter(|name| rung_of(name).is_some());
+        for name in names {
+            let text = self.file(root, name, found).await?;
+            let rung = read_list(&text).map_err(|why| Fault::Wrong(format!("{name}: {why}")))?;
+            if let Some(number) = rung.first_missing(folder) {
+                return Err(Fault::Wrong(format!("{name} names segment {number}, which is not in ipfs/")));
+            }
+            if rung.extent() != live.extent() || rungs.len() == KNOWN_MAX {
+                return Err(Fault::Wrong(format!("{name} is no list beside live.m3u8, or one too many")));
+            }
+            rungs.push(rung);
+        }
+        Ok(rungs)
     }
 
     /// The list `cid`, whose segments must be in `root`.

@@ -19,6 +19,8 @@ use crate::{
 const EXPIRE_MAX: usize = 64;
 /// How often the store is searched for blocks that nobody accounts for.
 const SWEEP: Span = Span::seconds(3_600);
+/// The longest time by which other rungs are told of later than the default one.
+const LATER_SECONDS: u64 = 7_200;
 /// How long lists and roots that names pointed to are provided.
 const PROVIDE_LISTS: Span = Span::seconds(900);
 
@@ -60,7 +62,12 @@ impl Work {
             (fresh, shelf.serve(&blocks, now))
         });
         let wall = self.clock.now().wall;
-        let airing = list.listing.airing(wall).map(|(cid, airs)| (cid, Duration::from_micros(airs.0))).collect();
+        // Other rungs only once all of the default one is told of, where the DHT takes no more in that time.
+        let later = Span::seconds(list.listing.hold_back_seconds().min(LATER_SECONDS));
+        let rungs =
+            root.rungs.iter().flat_map(|rung| rung.airing(wall)).map(|(cid, airs)| (cid, Span(airs.0 + later.0)));
+        let airing = list.listing.airing(wall).chain(rungs);
+        let airing = airing.map(|(cid, airs)| (cid, Duration::from_micros(airs.0))).collect();
         let (segments, lists): (Vec<Cid>, Vec<Cid>) = left.into_iter().partition(|cid| self.is_old_segment(cid));
         self.leaving.extend(lists.into_iter().map(|cid| (cid, now.plus(PROVIDE_LISTS))));
         // A node that has stopped provides nothing; the mirror stops with it.

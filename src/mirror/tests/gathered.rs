@@ -3,7 +3,7 @@
 use super::*;
 use crate::{
     ipfs::{Blocks, memory::Memory},
-    radio::segment::DAG_PB,
+    radio::{follow::Listing, segment::DAG_PB},
 };
 
 const STATION: &str = "k51station";
@@ -94,6 +94,48 @@ async fn files_in_blocks_and_folders_of_the_root_come_with_it() {
     let root = world.root(&publication.make()).await.unwrap();
     let has = |cid: &Cid| root.blocks.iter().any(|block| block.cid == *cid);
     assert!(has(&part.0) && has(&checkpoint.0) && root.folder.contains(&part.0));
+}
+
+/// A publication with a list of another rung, in which `bend` may change something.
+fn with_rung(name: &str, bend: impl Fn(String) -> String) -> Publication {
+    let mut publication = publication(1);
+    let other = Publication { segments: (101..109).map(segment).collect(), ..publication.clone() };
+    let inside = |(cid, bytes): &(Cid, Bytes)| (cid.to_string(), *cid, vec![(*cid, bytes.clone())]);
+    publication.inside.extend(other.segments.iter().map(inside));
+    let list = raw(bend(other.text()));
+    publication.further.push((name.into(), list.0, vec![list]));
+    publication
+}
+
+#[tokio::test]
+async fn the_lists_of_all_rungs_come_with_their_segments() {
+    let world = World::new();
+    let root = world.root(&with_rung("live-64000.m3u8", |text| text).make()).await.unwrap();
+    let has = |cid: Cid| root.blocks.iter().any(|block| block.cid == cid && block.segment);
+    assert!((101..109).all(|number| has(segment(number).0)));
+    let named: Vec<Cid> = root.rungs.iter().flat_map(Listing::blocks).collect();
+    assert_eq!(named, (101..109).map(|number| segment(number).0).collect::<Vec<_>>());
+    let coarse = World::new().root(&with_rung("live-60.m3u8", |_| "#EXTM3U\n".into()).make()).await.unwrap();
+    assert!(coarse.rungs.is_empty(), "another list");
+}
+
+#[tokio::test]
+async fn a_list_of_a_rung_that_is_none_makes_the_root_wrong() {
+    let gone = segment(900).0.to_string();
+    let first = segment(101).0.to_string();
+    let without = |text: String| text.replace(&first, &gone);
+    let later = |text: String| text.replace("MEDIA-SEQUENCE:1\n", "MEDIA-SEQUENCE:2\n");
+    for (publication, words) in [
+        (with_rung("live-64000.m3u8", without), "live-64000.m3u8 names segment 1, which is not in ipfs/"),
+        (with_rung("live-64000.m3u8", later), "live-64000.m3u8 is no list beside live.m3u8"),
+        (with_rung("live-64000.m3u8", |_| "<html>".into()), "live-64000.m3u8: it does not begin with #EXTM3U"),
+    ] {
+        let world = World::new();
+        let why = wrong(world.root(&publication.make()).await);
+        assert!(why.contains(words), "{words}: {why}");
+        let asked = world.shop.asked();
+        assert!((1..9).chain(101..109).all(|number| !asked.contains(&segment(number).0)), "{words}");
+    }
 }
 
 #[tokio::test]
