@@ -89,8 +89,9 @@ async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce
     let parts = [&first, &second].map(|(cid, bytes)| Part { cid: *cid, bytes: bytes.len() as u64 });
     let file = File::Parts(parts.to_vec()).encode().unwrap();
     let inner = folder(&[(&first.0.to_string(), first.0)]);
-    let files = [("index.html", page.0), ("live.m3u8", list.0), ("ipfs", inner.0), ("long.mpegts", file.cid)];
-    let root = folder(&files);
+    let lists = ["live.m3u8", "live-64000.m3u8", "master.m3u8"].map(|name| (name, list.0));
+    let rest = [("index.html", page.0), ("ipfs", inner.0), ("long.mpegts", file.cid)];
+    let root = folder(&[&lists[..], &rest].concat());
     let (segment, root_cid, file_cid) = (first.0, root.0, file.cid);
     let blocks = Memory::default();
     blocks.put(vec![first, second, page, list, inner, root, (file.cid, file.bytes)]).await.unwrap();

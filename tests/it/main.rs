@@ -6,6 +6,7 @@ mod air;
 mod beside;
 mod config;
 mod disk;
+mod ladder;
 mod ledger;
 mod mirror;
 mod peer;

@@ -280,7 +280,7 @@ pub(crate) struct Entry {
 }
 
 impl List {
-    fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut first = 0;
         let mut segments = BTreeMap::new();
         let mut entry = Entry { disc: false, date: String::new(), title: String::new(), uri: String::new() };

@@ -13,6 +13,8 @@ async fn lists_segments_and_pages_have_their_headers() {
     let table = [
         (format!("/ipns/{STREAM}"), "application/vnd.apple.mpegurl", "no-cache"),
         (format!("/ipns/{STATION}/live.m3u8"), "application/vnd.apple.mpegurl", "no-cache"),
+        (format!("/ipns/{STATION}/live-64000.m3u8"), "application/vnd.apple.mpegurl", "no-cache"),
+        (format!("/ipns/{STATION}/master.m3u8"), "application/vnd.apple.mpegurl", "no-cache"),
         (format!("/ipns/{STATION}/"), "text/html; charset=utf-8", "no-cache"),
         (format!("/ipns/{STATION}/ipfs/{segment}?filename=s.mpegts"), "video/mp2t", "no-cache"),
         (format!("/ipfs/{segment}?filename=s.mpegts"), "video/mp2t", IMMUTABLE),
