@@ -92,6 +92,35 @@ def fetch(url, timeout=10):
         return answer.read()
 
 
+VARIANT = re.compile(r'#EXT-X-STREAM-INF:BANDWIDTH=(\d+),AVERAGE-BANDWIDTH=(\d+),CODECS="mp4a\.40\.2"')
+
+
+def is_master(text):
+    return "#EXT-X-STREAM-INF" in text
+
+
+def variants(text):
+    """The lists that a master list names."""
+    return [line for line in text.split("\n") if line and not line.startswith("#")]
+
+
+def master_faults(text):
+    """What is wrong with the master list of a station."""
+    wrong = []
+    lines = text.split("\n")
+    if lines[:3] != ["#EXTM3U", "#EXT-X-VERSION:9", "#EXT-X-INDEPENDENT-SEGMENTS"] or lines[-1]:
+        wrong.append("must begin with #EXTM3U, VERSION and INDEPENDENT-SEGMENTS, and end with LF")
+    for line, name in zip(lines[3:-1:2], lines[4:-1:2]):
+        found = VARIANT.fullmatch(line)
+        if not found or not 16_000 <= int(found.group(2)) <= int(found.group(1)) <= 600_000:
+            wrong.append(f"{line} does not tell bandwidths and codec")
+        if not re.fullmatch(r"live(-[1-9]\d{3,})?\.m3u8", name):
+            wrong.append(f"{name} is no list beside it")
+    if len(lines) % 2 or len(set(variants(text))) != len(variants(text)) or variants(text)[:1] != ["live.m3u8"]:
+        wrong.append("must name live.m3u8 first, and each list once")
+    return wrong
+
+
 HEAD = ["VERSION", "TARGETDURATION", "SERVER-CONTROL", "START", "MEDIA-SEQUENCE", "DISCONTINUITY-SEQUENCE"]
 URI = re.compile(r"/ipfs/baf[a-z2-7]{56}\?filename=s\.mpegts")
 

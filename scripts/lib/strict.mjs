@@ -15,8 +15,8 @@ HLS.setOptions({ strictMode: true });
 try {
   const text = fs.readFileSync(0, 'latin1').split('\n').filter((line) => !line.startsWith('#EXT-X-SERVER-CONTROL:')).join('\n');
   const list = HLS.parse(text);
-  if (list.isMasterPlaylist) throw new Error('is a multivariant list');
-  console.log(JSON.stringify({ segments: list.segments.length, first: list.mediaSequenceBase, joins: list.discontinuitySequenceBase }));
+  if (list.isMasterPlaylist) console.log(JSON.stringify({ variants: list.variants.map(({ uri }) => uri) }));
+  else console.log(JSON.stringify({ segments: list.segments.length, first: list.mediaSequenceBase, joins: list.discontinuitySequenceBase }));
 } catch (error) {
   console.log(error.message.split('\n')[0]);
   process.exit(1);
