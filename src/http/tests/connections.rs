@@ -138,7 +138,7 @@ async fn until_it_is_known_what_is_served_the_port_says_why_and_then_serves_on_t
     let (words, meanwhile) = watch::channel("looking for k51a".to_owned());
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());
-    let serving = tokio::spawn(serve_later(listener, Later { site: later, meanwhile }, stop.clone()));
+    let serving = tokio::spawn(serve_later(listener, Later { site: later, meanwhile }, MAX_CONNECTIONS, stop.clone()));
     let mut stream = TcpStream::connect(address).await.unwrap();
     let ask = async |stream: &mut TcpStream, target: &str| {
         stream.write_all(format!("GET {target} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).await.unwrap();
