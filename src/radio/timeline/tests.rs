@@ -95,3 +95,59 @@ fn an_item_whose_list_of_segments_fits_into_no_block_is_refused_by_name() {
     let (_, text) = super::super::aired::segment_list(&item(PARTS_MAX).segments, &[]);
     assert!(text.len() < 2_000_000, "{} bytes", text.len());
 }
+
+/// The item in other renditions, too.
+fn laddered(parts: usize, bitrates: &[u32]) -> Item {
+    let rung = |bitrate: &u32| Rung { bitrate: *bitrate, cid: cid_of(RAW, &bitrate.to_be_bytes()), bytes: 20_000 };
+    let rungs = vec![bitrates.iter().map(rung).collect(); parts];
+    Item { rungs, ..Item::clone(&item(parts)) }
+}
+
+#[test]
+fn an_item_airs_in_as_many_renditions_as_its_list_and_the_folder_have_room_for() {
+    let bitrates = [16_000, 32_000, 48_000, 64_000, 96_000, 160_000, 192_000, 256_000];
+    let wide = Rules { window_size: 1_000, look_ahead: 1_000, segment_seconds: 6, ..RULES };
+    for (rules, parts, most) in [
+        (RULES, 100, 7),
+        (RULES, PARTS_MAX / 4, 3),
+        (RULES, PARTS_MAX / 2 + 1, 0),
+        (RULES, PARTS_MAX, 0),
+        (wide, 10, 4),
+    ] {
+        let timeline = Timeline::new(rules, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
+        let whole = Arc::new(laddered(parts, &bitrates));
+        assert_eq!(timeline.refusal(&whole), None);
+        let taken = timeline.without_surplus(whole.clone());
+        assert_eq!(taken.rungs, whole.first_rungs(most), "{parts} parts");
+        let (_, text) = super::super::aired::segment_list(&taken.segments, &taken.rungs);
+        assert!(text.len() < 2_000_000, "{} bytes", text.len());
+    }
+}
+
+#[test]
+fn an_item_whose_renditions_are_not_cut_alike_is_refused() {
+    let timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
+    let good = laddered(3, &[64_000, 192_000]);
+    assert_eq!(timeline.refusal(&good), None);
+    let short = Item { rungs: good.rungs[1..].to_vec(), ..good.clone() };
+    for wrong in [short, laddered(3, &[64_000, 64_000]), laddered(3, &[60])] {
+        assert_eq!(timeline.refusal(&wrong), Some("its renditions are not cut alike, or two are of one bit rate"));
+    }
+}
+
+#[test]
+fn what_is_lost_of_a_rendition_airs_in_the_default_one() {
+    let mut timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
+    timeline.handle(Event::Order(order()), at(0));
+    let Action::Fetch(slot) = timeline.poll(at(0)) else { panic!("nothing is fetched") };
+    timeline.handle(Event::Fetched(slot, Arc::new(laddered(90, &[64_000, 192_000]))), at(0));
+    let Action::Store(segments, rungs, _) = timeline.poll(at(0)) else { panic!("nothing is stored") };
+    assert_eq!(rungs.len(), 2 * segments.len());
+    timeline.handle(Event::StoredWithout(vec![rungs[0], rungs[3]]), at(0));
+    let Action::Record(bodies) = timeline.poll(at(0)) else { panic!("nothing is recorded") };
+    let told = bodies.iter().filter_map(|body| match body {
+        Body::Segment(segment) => Some(segment.renditions.iter().map(|one| one.bitrate).collect::<Vec<_>>()),
+        _ => None,
+    });
+    assert_eq!(told.take(3).collect::<Vec<_>>(), [vec![192_000], vec![64_000], vec![64_000, 192_000]]);
+}
