@@ -35,11 +35,11 @@ def record(sequence, value):
     return bytes(body + bytes([rest]))
 
 
-def watched(*lists, later=0):
+def watched(*lists, later=0, **how):
     """What is said of these lists, one after the other; the last one comes `later` seconds after it should."""
     clock = SimpleNamespace(speed=1, now=lambda: BEGINS + lists_seen[0] * TARGET + 60 + (later if lists_seen[0] == len(lists) else 0))
     lists_seen = [0]
-    observer = Observer("it", "", clock, Seen(), 1, own=False)
+    observer = Observer("it", "", clock, Seen(), 1, own=False, **how)
     for one in lists:
         lists_seen[0] += 1
         observer._list(one)
@@ -78,6 +78,8 @@ def test():
         ("another length", True, watched(text(1), text(2, seconds=5.5))),
         ("a date that jumps where no item begins", True, watched(text(1), text(2, step=0.5))),
         ("a hole", True, watched(text(1), text(30, 4))),
+        ("a hole where time goes slower", False, watched(text(1), text(30, 4), slow=True)),
+        ("a list that goes back where time goes slower", True, watched(text(2), text(1), slow=True)),
         ("a join that is not counted", True, watched(text(7, 4), text(8, 4))),
         ("a list that comes when the one before it is over", True, watched(text(1), text(2), later=200)),
         ("a list that is cut", True, watched(text(1), text(2)[:-100])),
