@@ -100,7 +100,8 @@ async fn a_root_comes_with_everything_below_it_depth_first() {
     let (root, segment, file) = (node.root, node.segment, node.file);
     let Parts { page, folder, list, rest } = node.parts();
     let once = vec![root, page, folder, segment, list, file, rest];
-    let each = vec![root, page, folder, segment, list, file, segment, rest];
+    // One list under three names.
+    let each = vec![root, page, folder, segment, list, list, file, segment, rest, list];
     let accept = "Accept: application/vnd.ipld.car; version=1; order=dfs; dups=";
     for (target, accept, blocks) in [
         (format!("/ipfs/{root}?format=car"), String::new(), &once),
