@@ -23,13 +23,8 @@ await page.evaluate((source) => {
   Object.assign(window, { hls, played: [] });
   hls.on(Hls.Events.ERROR, (_, { fatal, type, details }) => fatal && console.error(`hls.js: fatal ${type}: ${details}`));
   hls.on(Hls.Events.MANIFEST_PARSED, () => { hls.loadLevel = 0; audio.play(); });
-  // It may take a segment again from the next rung, in place of the one that it has.
-  let newest = 0;
-  hls.on(Hls.Events.FRAG_BUFFERED, (_, { frag }) => {
-    if (frag.sn <= newest) return;
-    newest = frag.sn;
-    hls.loadLevel = (frag.level + 1) % hls.levels.length;
-  });
+  // By its number, for it may take a segment again from the rung of the next one, in place of what it has.
+  hls.on(Hls.Events.FRAG_BUFFERED, (_, { frag }) => { hls.loadLevel = (frag.sn + 1) % hls.levels.length; });
   hls.on(Hls.Events.FRAG_CHANGED, (_, { frag }) => window.played.push([frag.sn, frag.level]));
   hls.loadSource(source);
   hls.attachMedia(audio);
