@@ -119,6 +119,12 @@ mod tests {
     }
 
     #[test]
+    fn control_characters_are_escaped_as_briefly_as_can_be() {
+        let escaped = canonical(&json!("\u{8}\t\n\u{c}\r\u{0}\u{1f} ")).unwrap();
+        assert_eq!(escaped, r#""\b\t\n\f\r\u0000\u001f ""#);
+    }
+
+    #[test]
     fn refuses_what_readers_disagree_about() {
         assert_eq!(canonical(&json!(null)), Err(Error::Null));
         assert_eq!(canonical(&json!(6.0)), Err(Error::Number("6.0".into())));
@@ -126,5 +132,7 @@ mod tests {
         assert!(canonical(&json!(INTEGER_MAX)).is_ok());
         assert!(canonical(&json!(u64::MAX)).is_err());
         assert_eq!(canonical(&json!({"A": 1})), Err(Error::Key("A".into())));
+        assert_eq!(canonical(&json!({"": 1})), Err(Error::Key(String::new())));
+        assert!(canonical(&json!(-9_007_199_254_740_991_i64)).is_ok());
     }
 }

@@ -99,6 +99,8 @@ mod tests {
         (0..30).for_each(|put| echo.put(at(10 + put * 60)));
         assert_eq!(echo.silence(at(280)), None);
         assert_eq!(echo.silence(at(281)), Some(Silence::NotTaken(at(10))));
+        let told = echo.silence(at(281)).map(|silence| silence.to_string());
+        assert_eq!(told.as_deref(), Some("nobody has taken its record since 2023-11-14T22:13:30.000Z"));
         echo.taken(at(1_000));
         assert_eq!(echo.silence(at(1_000)), None);
         echo.put(at(1_001));
@@ -123,6 +125,9 @@ mod tests {
         echo.shown(Span::seconds(270), at(1_000));
         assert_eq!(echo.silence(at(1_390)), None);
         assert_eq!(echo.silence(at(1_391)), Some(Silence::NotShown(at(1_000))));
+        assert!(
+            Silence::NotShown(at(1_000)).to_string().contains("nobody shows a new one since 2023-11-14T22:30:00.000Z")
+        );
     }
 
     #[test]

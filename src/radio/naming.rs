@@ -224,6 +224,12 @@ mod tests {
         naming.want(cid_of(RAW, b"2"));
         let (_, second) = put(&mut naming, at(20));
         assert_eq!(second, first + 1);
+        naming.raise(first);
+        assert_eq!(naming.last_sequence(), second);
+        naming.raise(second + 10);
+        naming.ended(true, at(21));
+        naming.want(cid_of(RAW, b"3"));
+        assert_eq!(put(&mut naming, at(40)).1, second + 11);
     }
 
     #[test]

@@ -55,6 +55,7 @@ pub fn of_clock(skew: Skew, allowed: Span, asked: bool) -> Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::radio::time::Time;
 
     #[test]
     fn dates_that_are_off_are_told_with_what_becomes_of_them() {
@@ -67,11 +68,26 @@ mod tests {
                 "see that NTP keeps it right; `ipfs-radio reanchor` says what setting them right would change"
             )
         );
+        assert!(told(12_100, 12_100, false).starts_with("the dates on air are 12 s ahead of the wall clock"));
+        assert!(told(-61_999, 0, false).starts_with("the dates on air are 61 s behind the wall clock"));
         assert!(told(12_100, 12_100, true).ends_with("they follow it again from the next item on"));
         assert!(told(3_600_000, 0, false).ends_with("those at the end of the list are right"));
         assert!(
             told(-60_000, -60_000, false)
                 .ends_with("see that NTP keeps it right; they follow it again from the next item on")
         );
+    }
+
+    #[test]
+    fn what_comes_of_an_action_is_told_and_taken_back() {
+        let why = || "why".to_owned();
+        assert_eq!(of_event(&Event::NotStored(why())), Some(("repo", Some("segments cannot be stored: why".into()))));
+        assert_eq!(of_event(&Event::Stored), Some(("repo", None)));
+        assert_eq!(of_event(&Event::NotRecorded(why())), Some(("ledger", Some(why()))));
+        assert_eq!(of_event(&Event::Recorded), Some(("ledger", None)));
+        assert_eq!(of_event(&Event::Reanchor), None);
+        let (topic, silent) = of_action(&Action::Wait(Time(0), Why::Nothing)).unwrap();
+        assert!(topic == "air" && silent.is_some_and(|words| words.contains("nothing to air")));
+        assert_eq!(of_action(&Action::Wait(Time(0), Why::Air)), None);
     }
 }
