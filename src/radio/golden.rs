@@ -132,6 +132,8 @@ fn golden() -> Vec<(&'static str, Snapshot)> {
     ];
     let outage =
         [part("before", "Before", "A", whole(3)), Part { jump: 79_380_007, ..part("after", "After", "A", whole(3)) }];
+    let reanchored =
+        [part("before", "Before", "A", whole(3)), Part { jump: -79_380_007, ..part("after", "After", "A", whole(3)) }];
     let shorts: Vec<String> = (0..8).map(|at| format!("short {at}")).collect();
     let shorts: Vec<Part<'_>> = shorts
         .iter()
@@ -149,6 +151,7 @@ fn golden() -> Vec<(&'static str, Snapshot)> {
         ("titles", snapshot(AXIS, 4, &songs)),
         ("filler", snapshot(AXIS, 2, &[Part { kind: Kind::Filler, ..part("filler", "ipfs-radio", "", vec![200; 5]) }])),
         ("outage", snapshot(AXIS, 4, &outage)),
+        ("reanchored", snapshot(AXIS, 4, &reanchored)),
         ("shorter_than_a_segment", snapshot(AXIS, 2, &shorts)),
         ("three_hours", snapshot(AXIS, 50, &[Part { from: 1_700, ..part("concert", "Concert", "B", whole(1_803)) }])),
         ("mix", snapshot(AXIS, 4, &[Part { from: 1, ..part("mix", "The mix", "The DJ", whole(6)) }])),
