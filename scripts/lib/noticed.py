@@ -14,12 +14,13 @@ def cid(number):
     return "b" + base64.b32encode(b"\x01\x55\x12\x20" + hashlib.sha256(str(number).encode()).digest()).decode().lower().rstrip("=")
 
 
-def text(first, joins=0, of=cid, seconds=TARGET, step=0.0):
-    """A list of segments from the number `first` on; `joins` have left it. Every seventh segment begins an item."""
-    lines = ["#EXTM3U", "#EXT-X-VERSION:9", f"#EXT-X-TARGETDURATION:{TARGET}", "#EXT-X-SERVER-CONTROL:HOLD-BACK=72.0",
-             "#EXT-X-START:TIME-OFFSET=-72.0", f"#EXT-X-MEDIA-SEQUENCE:{first}", f"#EXT-X-DISCONTINUITY-SEQUENCE:{joins}"]
+def text(first, joins=0, of=cid, seconds=TARGET, step=0.0, jump=0.0, hold_back=72):
+    """A list of segments from the number `first` on; `joins` have left it. Every seventh segment begins an item. The dates
+    `step` behind the fourth one, and `jump` at the number 14."""
+    lines = ["#EXTM3U", "#EXT-X-VERSION:9", f"#EXT-X-TARGETDURATION:{TARGET}", f"#EXT-X-SERVER-CONTROL:HOLD-BACK={hold_back}.0",
+             f"#EXT-X-START:TIME-OFFSET=-{hold_back}.0", f"#EXT-X-MEDIA-SEQUENCE:{first}", f"#EXT-X-DISCONTINUITY-SEQUENCE:{joins}"]
     for number in range(first, first + LISTED):
-        at = BEGINS + number * TARGET + (step if number > first + 3 else 0)
+        at = BEGINS + number * TARGET + (step if number > first + 3 else 0) + (jump if number >= 14 else 0)
         date = datetime.fromtimestamp(at, timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%f")[:-3]
         lines += ["#EXT-X-DISCONTINUITY"] * (number % 7 == 0)
         lines += [f"#EXT-X-PROGRAM-DATE-TIME:{date}Z", f"#EXTINF:{seconds:.6f},x", f"/ipfs/{of(number)}?filename=s.mpegts"]
@@ -77,6 +78,13 @@ def test():
         ("a mirror that is behind", False, beside(text(5), text(2))),
         ("another length", True, watched(text(1), text(2, seconds=5.5))),
         ("a date that jumps where no item begins", True, watched(text(1), text(2, step=0.5))),
+        ("dates that jump forward where an item begins", False, watched(text(1, jump=3600), text(2, jump=3600))),
+        ("dates that go back where an item begins", False, watched(text(1, jump=-3600), text(2, jump=-3600))),
+        ("dates that go back where none does", True, watched(text(1), text(2, step=-3600))),
+        ("dates that go back by a little", True, watched(text(1, jump=-5))),
+        ("a list that holds back by less than before", True, watched(text(1, hold_back=75), text(2), exact=True)),
+        ("the same where the clock was set back", False, watched(text(1, hold_back=75), text(2))),
+        ("a list that is late by its dates", True, watched(text(1), text(2), later=200, exact=True)),
         ("a hole", True, watched(text(1), text(30, 4))),
         ("a hole where time goes slower", False, watched(text(1), text(30, 4), slow=True)),
         ("a list that goes back where time goes slower", True, watched(text(2), text(1), slow=True)),

@@ -43,7 +43,8 @@ class Seen:
 
 class Observer(threading.Thread):
     """One place where the list is to be had. `left`: the sound that the last list still had when the next one came, in seconds,
-    at least. `exact`: whether the list must reach the look-ahead; `own`: whether each segment is fetched from here; `slow`: whether
+    at least. `exact`: whether the list must reach the look-ahead by its dates, at every time; otherwise the dates may be off,
+    and what is left follows from the sound that was listed. `own`: whether each segment is fetched from here; `slow`: whether
     time goes slower here than at the station, so that all of a list may be over when the next one comes."""
 
     def __init__(self, name, url, clock, seen, pause, exact=False, own=True, slow=False):
@@ -52,6 +53,8 @@ class Observer(threading.Thread):
         self.pause, self.exact, self.own, self.slow = pause, exact, own, slow
         self.over = threading.Event()
         self.before, self.sequence = None, None
+        # When what was listed has been heard, by the clock.
+        self.heard_out = None
         self.reads = self.versions = self.refusals = self.records = self.fetched = 0
         self.left = float("inf")
         # Whether the next list may begin anew, above all that was listed: of one that is lost nobody knows where it ended.
@@ -91,14 +94,19 @@ class Observer(threading.Thread):
         wrong = faults(text, now if filled else None, 1.5 * self.clock.speed)
         live = parse(text)
         if self.before and self.anew and live.first > self.before.end:
-            self.anew = False
-        elif self.before and not (self.slow and live.first > self.before.end):
-            wrong += step_faults(self.before, live)
+            self.anew, self.heard_out = False, None
+        elif self.before and self.slow and live.first > self.before.end:
+            self.heard_out = None
+        elif self.before:
+            wrong += step_faults(self.before, live, holds_back=self.exact)
             last = self.before.segments[-1]
-            self.left = min(self.left, last.begins + last.seconds - now)
+            self.left = min(self.left, (last.begins + last.seconds if self.exact else self.heard_out) - now)
         for words in wrong[:5]:
             self.seen.say(f"{self.name}: {words}")
         if live.segments:
+            begins = self.heard_out is None
+            fresh = sum(segment.seconds for segment in live.segments if begins or segment.number >= self.before.end)
+            self.heard_out = now + min(fresh, live.hold_back - 2 * live.target) if begins else self.heard_out + fresh
             self.before = live
             self.seen.take(self.name, live)
             for segment in live.segments if self.own else ():
