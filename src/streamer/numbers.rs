@@ -20,6 +20,10 @@ use crate::{
     },
 };
 
+/// IPNS sequences that a chain which is lost may have used above the reservations of those that were put aside: it counted
+/// from there, and by less than the milliseconds that went by.
+const SEQUENCES_ABOVE: u64 = 600_000;
+
 /// From where a station counts that does not go on where its ledger ends: above all that was ever seen of it. A ledger that
 /// ends before what others have seen is put aside. Nothing of a fresh key was seen, and nobody is asked while a list that
 /// the ledger tells of is still being heard.
@@ -33,6 +37,7 @@ pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> 
     if let Some(why) = lost(past, seen) {
         past.found.damage = Some(why);
         // A chain may have begun above those that were put aside, and be lost.
+        past.sequences_above = SEQUENCES_ABOVE;
         local.media_seq += ABOVE;
         local.disc_seq += u64::from(past.found.history.has_numbers()) * ABOVE;
     }

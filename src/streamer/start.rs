@@ -147,6 +147,8 @@ impl Fresh {
 #[derive(Debug, Default)]
 pub(super) struct Past {
     pub(super) found: Recalled,
+    /// IPNS sequences above those that the receipts tell of that may have been used.
+    pub(super) sequences_above: u64,
     retention: Retention,
     held: VecDeque<Held>,
 }
@@ -264,7 +266,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let told = checkpoints.subscribe();
     let writer = writer(&mut past, layout, signer, constants.clone(), checkpoints, &notes)
         .context("the ledger's writer cannot be started")?;
-    let reserved = past.found.history.reserved();
+    let reserved = past.found.history.reserved() + past.sequences_above;
     let epoch = past.found.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
     let timeline = if begins_anew { None } else { resumed(past.found.history, &rules, &store, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
