@@ -222,7 +222,9 @@ fn listen_to_logs(verbose: u8) {
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(ours));
     let plain = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     let colours = io::stderr().is_terminal() && !plain;
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr).try_init();
+    let log = tracing_subscriber::fmt().with_env_filter(filter).with_ansi(colours).with_writer(io::stderr);
+    // A log that cannot be written ends nothing: to tell of that, the program would break where it cannot either.
+    let _ = log.log_internal_errors(false).try_init();
 }
 
 /// Prints to standard output; a reader that has gone away ends nothing.

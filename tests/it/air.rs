@@ -278,3 +278,17 @@ fn another_segment_duration_begins_another_epoch() {
     let again = station.wait("the list after a kill", Station::list);
     assert!(again.text.contains("#EXT-X-TARGETDURATION:2\n") && again.first >= after.first, "the epoch stays");
 }
+
+#[test]
+fn a_log_on_a_full_disk_ends_nothing() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    let full = fs::File::options().write(true).open("/dev/full").unwrap();
+    station.start_telling(&["-v", "run", "--no-setup"], full);
+    let before = station.wait("a list", Station::list);
+    station.wait("another list", |station| {
+        let list = station.list()?;
+        (list.segments.keys().next_back() > before.segments.keys().next_back()).then_some(())
+    });
+    assert_eq!(station.stop(), Some(0));
+}

@@ -147,6 +147,11 @@ impl Station {
     /// Starts the station; what it says goes into a file.
     pub(crate) fn start(&mut self, arguments: &[&str]) {
         let log = fs::File::options().create(true).append(true).open(self.path().join(LOG)).unwrap();
+        self.start_telling(arguments, log);
+    }
+
+    /// The same; what it says goes there.
+    pub(crate) fn start_telling(&mut self, arguments: &[&str], log: fs::File) {
         let mut command = self.command(arguments);
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.running = Some(child);
