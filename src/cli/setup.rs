@@ -2,9 +2,12 @@
 
 use std::{
     fs,
-    io::{BufWriter, Write},
+    io::{self, BufWriter, Write},
     path::{Path, PathBuf},
-    sync::Mutex,
+    process,
+    sync::{Mutex, atomic::Ordering},
+    thread,
+    time::Duration,
 };
 
 use anyhow::Context;
@@ -72,9 +75,26 @@ pub(super) struct Options {
 /// How far encoding stands back behind a station that is on air.
 const NICE: i32 = 10;
 
+/// From the end of the station to that of its child, at most. What is half made by then is swept by the next one.
+const ORPHANED: Duration = Duration::from_millis(500);
+
+/// Ends this process when the station ends that holds the other end of its standard input, whatever it ends by: its next
+/// start needs the locks.
+fn end_with_parent() {
+    thread::spawn(|| {
+        let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
+        STOP.store(true, Ordering::Relaxed);
+        thread::sleep(ORPHANED);
+        process::exit(FAILED.into());
+    });
+}
+
 /// Runs setup to its end or until a signal.
 pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     let runtime = stop_on_signal()?;
+    if options.child {
+        end_with_parent();
+    }
     let layout = Layout::new(std::path::absolute(dir)?);
     let streaming = config::Streaming::load(&layout.streaming_toml())?;
     let config = config::Setup::load(&layout.setup_toml())?;
@@ -83,9 +103,6 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     }
     if let Some(file) = options.audition {
         return audition(&layout, file, &config.audio);
-    }
-    if options.child {
-        let _ = rustix::process::set_parent_process_death_signal(Some(rustix::process::Signal::TERM));
     }
     if options.nice {
         let _ = rustix::process::nice(NICE);

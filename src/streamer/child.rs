@@ -23,8 +23,12 @@ use crate::{radio::status::SetupProgress, watch::Watch};
 
 /// How long files must lie still before setup looks at them.
 const SETTLE: Duration = Duration::from_secs(2);
-/// How long to wait when another process holds `processed/.lock`.
+/// How long to wait when another process holds `processed/.lock`, at first and then: a child of a station that was killed
+/// ends at once, an operator's setup when it is done.
+const AGAIN_SOON: Duration = Duration::from_secs(1);
 const AGAIN: Duration = Duration::from_secs(10);
+/// How often the generator is begun soon again that another process keeps out.
+const KEPT_OUT_MAX: u32 = 2;
 /// How long to wait after a setup that has failed, unless sources change before.
 const RETRY: Duration = Duration::from_secs(60);
 /// How long a station that has nothing to air waits for the first results of setup before the generator begins.
@@ -168,6 +172,7 @@ impl Children {
     }
 
     async fn set_up_with(&self, suspects: &[String]) -> bool {
+        let mut again = AGAIN_SOON;
         loop {
             let Some(status) = self.child("setup", suspects, true).await else { return false };
             let (word, well) = match status.code() {
@@ -182,7 +187,8 @@ impl Children {
                 Some(BUSY) => {
                     self.notes.raise("setup", "another process works in `processed/`; setup waits until it is done");
                     self.tell("idle");
-                    time::sleep(AGAIN).await;
+                    time::sleep(again).await;
+                    again = AGAIN;
                     continue;
                 }
                 _ => {
@@ -202,7 +208,13 @@ impl Children {
     async fn generate(&self) {
         let suspects = self.repairs.take(Place::Generated, false);
         self.rendering.send_replace(Rendering::Begun);
-        let status = self.child("setup --generated", &suspects, false).await;
+        let mut status = self.child("setup --generated", &suspects, false).await;
+        for _ in 0..KEPT_OUT_MAX {
+            if status.is_some_and(|status| status.code() == Some(BUSY)) {
+                time::sleep(AGAIN_SOON).await;
+                status = self.child("setup --generated", &suspects, false).await;
+            }
+        }
         self.rendering.send_replace(Rendering::Over);
         let well = status.is_some_and(|status| status.success());
         if well {
@@ -230,7 +242,8 @@ impl Children {
             command.arg("--suspect").arg(id);
         });
         command.args(self.nice.then_some("--nice"));
-        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        // The child ends when its standard input does, which is when this process ends in whatever way.
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).kill_on_drop(true);
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) => {
@@ -238,9 +251,11 @@ impl Children {
                 return None;
             }
         };
+        let alive = child.stdin.take();
         if let Some(output) = child.stdout.take() {
             self.follow(output, sets_up).await;
         }
+        drop(alive);
         let status = child.wait().await.ok();
         self.written.notify_one();
         status

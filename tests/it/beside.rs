@@ -1,9 +1,9 @@
 //! Setup beside the air: what is made while the station runs, and what it does without.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use ipfs_radio::{
-    disk::{Layout, Lock},
+    disk::{self, Layout, Lock},
     radio::time::Time,
 };
 
@@ -83,6 +83,18 @@ fn setup_that_is_kept_out_does_not_keep_the_station_silent() {
     until_heard(&station, &mut observer, "a");
     assert_eq!(station.stop(), Some(0));
     nothing_is_missing(&observer);
+}
+
+#[test]
+fn a_child_ends_with_the_station_that_began_it_and_leaves_no_lock() {
+    let station = Station::new(6, 4);
+    let lock = Layout::new(station.path()).generated().lock();
+    let mut child = station.command(&["setup", "--generated", "--child"]).stdin(Stdio::piped()).spawn().unwrap();
+    let alive = child.stdin.take();
+    station.wait("the child at work", |_| disk::is_held(&lock).then_some(()));
+    drop(alive);
+    assert_eq!(child.wait().unwrap().code(), Some(1));
+    assert!(!disk::is_held(&lock));
 }
 
 #[test]

@@ -83,7 +83,7 @@ impl Station {
         fs::write(self.path().join(path), wav(hertz, millis)).unwrap();
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
         command.arg("--dir").arg(self.path()).args(arguments).stdin(Stdio::null());
         command
