@@ -35,6 +35,9 @@ pub enum Error {
     /// The block store failed.
     #[error("the block store failed: {0}")]
     Store(String),
+    /// The disk takes nothing: it is full, or broken.
+    #[error("the block store failed: {0}")]
+    Refused(String),
     /// The bytes are not those that the CID names.
     #[error("block {0} does not hash to its name")]
     Corrupt(Cid),
@@ -80,7 +83,8 @@ pub enum Error {
 
 /// Blocks kept by this node: the narrow edge that the streamer and the gateway stand on.
 pub trait Blocks: Clone + Send + Sync + 'static {
-    /// Stores, pins and reads back every block; on success all of them are durable and hash to their names.
+    /// Stores, pins and reads back every block; on success all of them are durable and hash to their names, but for those
+    /// that a store holds in memory because its disk is full.
     fn put(&self, blocks: Vec<(Cid, Bytes)>) -> impl Future<Output = Result<(), Error>> + Send;
 
     /// A block of our own, verified; `None` if it is not here. Never asks the network. A block that no longer hashes

@@ -29,8 +29,8 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.to_owned(), pid: written(&file) }),
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
         }
-        let note = file.set_len(0).and_then(|()| writeln!(file, "{}", process::id()));
-        note.map_err(Error::io("lock", path))?;
+        // Who holds it is for people to read: a full disk keeps nobody from holding it.
+        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", process::id()));
         Ok(Self { file })
     }
 }

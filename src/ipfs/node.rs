@@ -87,7 +87,7 @@ impl Node {
     /// stands in the status and is no error: what the peer does, others need not call it for.
     pub async fn start(options: Options, identity: &Key, store: &Store) -> Result<Self, Error> {
         let mut swarm = swarm::build(identity.pair(), store.repo(), &options)?;
-        swarm.behaviour_mut().bitswap.tell(store.care().clone());
+        swarm.behaviour_mut().bitswap.tell(store.care().clone(), store.refused().clone());
         let (listeners, not_listening) = swarm::listen(&mut swarm, &options.listen);
         let (commands, waiting) = mpsc::channel(WAITING_COMMANDS);
         let (tell, status) = watch::channel(Status::default());

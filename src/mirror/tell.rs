@@ -47,7 +47,9 @@ impl Work {
 
     /// `ok`, or all that is wrong; what is new goes to the log.
     fn health(&mut self, clocks: Clocks) -> String {
-        let troubles = self.follow.troubles(clocks);
+        let mut troubles = self.follow.troubles(clocks);
+        let refusal = self.store.refused().told();
+        troubles.extend(refusal.map(|refusal| Trouble { topic: "memory", text: refusal.to_string() }));
         for trouble in troubles.iter().filter(|trouble| !self.troubles.contains(trouble)) {
             tracing::warn!(topic = trouble.topic, "{}", trouble.text);
         }

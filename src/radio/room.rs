@@ -83,7 +83,8 @@ impl Room {
         let [least, usual] = [keep.least, keep.usual].map(|kept| kept.0.div_ceil(3_600_000_000));
         Some(format!(
             "full: less than {free} MiB are free in {dir}, and the reserve is given up; what has aired is kept for {least} h \
-             instead of {usual} h; free up space until {} MiB are free, or the station will end up silent",
+             instead of {usual} h; free up space until {} MiB are free; meanwhile no music is added, and what the disk refuses is \
+             held in memory",
             AMPLE_BYTES >> 20
         ))
     }

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     disk,
-    ipfs::{Blocks, Store},
+    ipfs::{Blocks, Store, store::refused::Refusal},
     radio::{
         retention::{Keep, Retention},
         time::Time,
@@ -72,7 +72,15 @@ impl Shelf {
 
     /// Waits until the repo has refused a block.
     pub(super) async fn refused(&self) {
-        self.refused.notified().await;
+        tokio::select! {
+            () = self.refused.notified() => {}
+            () = self.store.refused().came() => {}
+        }
+    }
+
+    /// What the repo holds in memory, because its disk does not take it.
+    pub(super) fn in_memory(&self) -> Option<Refusal> {
+        self.store.refused().told()
     }
 
     /// Keeps the blocks that are there until `until`, but what a start before has adopted no longer than it said: a station

@@ -48,6 +48,10 @@ impl Steward {
     }
 
     async fn look(&mut self) {
+        match self.shelf.in_memory() {
+            Some(refusal) => self.notes.raise("memory", refusal.to_string()),
+            None => self.notes.clear("memory"),
+        }
         let (ballast, mut room) = (self.ballast.clone(), self.room);
         let looked = task::spawn_blocking(move || see_to(&ballast, &mut room).map(|look| (look, room)));
         match looked.await {

@@ -33,7 +33,10 @@ use tokio::{
     time::{Instant, Interval, MissedTickBehavior, interval},
 };
 
-use crate::ipfs::store::care::Care;
+use crate::ipfs::store::{
+    care::Care,
+    refused::{Refused, refusal},
+};
 
 mod fetches;
 #[cfg(any(test, feature = "fuzz"))]
@@ -105,6 +108,8 @@ pub(in crate::ipfs) struct Behaviour {
     repo: Repo<DefaultStorage>,
     /// Hears of blocks that peers want and that are not here as they should be.
     care: Option<Care>,
+    /// Blocks that are held in memory because the disk does not take them.
+    refused: Refused,
     common: Common,
     peers: HashMap<PeerId, Peer>,
     guests: Guests,
@@ -145,6 +150,7 @@ impl Behaviour {
         Self {
             repo: repo.clone(),
             care: None,
+            refused: Refused::default(),
             common: Common::new(),
             peers: HashMap::new(),
             guests: Guests::new(guests),
@@ -158,9 +164,9 @@ impl Behaviour {
         }
     }
 
-    /// From now on `care` hears of what peers want and is not here.
-    pub(in crate::ipfs) fn tell(&mut self, care: Care) {
-        self.care = Some(care);
+    /// From now on `care` hears of what peers want and is not here, and they are given what is in `refused`, too.
+    pub(in crate::ipfs) fn tell(&mut self, care: Care, refused: Refused) {
+        (self.care, self.refused) = (Some(care), refused);
     }
 
     /// Fetches a block into the repo, from whom of the connected peers has it. The block is raw or dag-pb under a CIDv1
@@ -206,7 +212,7 @@ impl Behaviour {
             let Some(peer) = self.peers.get_mut(&id) else { continue };
             match peer.next(now, self.unsent_bytes >= MAX_UNSENT_BYTES) {
                 Some(want) => {
-                    self.look_ups.spawn(look_up(self.repo.clone(), id, want));
+                    self.look_ups.spawn(look_up(self.repo.clone(), self.refused.clone(), id, want));
                     passed = 0;
                 }
                 None => passed += 1,
@@ -241,7 +247,7 @@ impl Behaviour {
     fn answered(&mut self, peer: PeerId, answer: Answer, now: Instant) {
         for (cid, bytes) in answer.blocks {
             if self.fetches.let_go(&cid) {
-                self.storing.spawn(store(self.repo.clone(), cid, bytes));
+                self.storing.spawn(store(self.repo.clone(), self.refused.clone(), cid, bytes));
             }
         }
         for (cid, here) in answer.presences {
@@ -284,23 +290,30 @@ impl Behaviour {
     }
 }
 
-async fn look_up(repo: Repo<DefaultStorage>, peer: PeerId, want: Want) -> LookUp {
+async fn look_up(repo: Repo<DefaultStorage>, refused: Refused, peer: PeerId, want: Want) -> LookUp {
     let cid = want.cid;
     // What cannot be read is not here.
     let (here, found) = if want.block {
-        let block = repo.get_block_now(&cid).await.ok().flatten();
-        (block.is_some(), block.map(|block| wire::block(&cid, block.data())))
+        let block = match refused.get(&cid) {
+            Some(bytes) => Some(bytes),
+            None => repo.get_block_now(&cid).await.ok().flatten().map(|block| block.into_inner().1),
+        };
+        (block.is_some(), block.map(|bytes| wire::block(&cid, &bytes)))
     } else {
-        let here = repo.contains(&cid).await.unwrap_or(false);
+        let here = refused.has(&cid) || repo.contains(&cid).await.unwrap_or(false);
         (here, here.then(|| wire::presence(&cid, true)))
     };
     let answer = found.or_else(|| want.or_not.then(|| wire::presence(&cid, false)));
     LookUp { peer, want, answer, here }
 }
 
-async fn store(repo: Repo<DefaultStorage>, cid: Cid, bytes: Bytes) -> Cid {
-    if let Err(error) = repo.put_block(&Block::new_unchecked(cid, bytes)).await {
-        tracing::warn!(%cid, %error, "a block that came cannot be stored");
+async fn store(repo: Repo<DefaultStorage>, refused: Refused, cid: Cid, bytes: Bytes) -> Cid {
+    if let Err(error) = repo.put_block(&Block::new_unchecked(cid, bytes.clone())).await {
+        match refusal(&error) {
+            // Whoever wanted it must have it, and puts it.
+            Some(why) => refused.hold(cid, bytes, &why, |_| true),
+            None => tracing::warn!(%cid, %error, "a block that came cannot be stored"),
+        }
     }
     cid
 }

@@ -171,6 +171,16 @@ async fn the_largest_block_travels() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_disk_refuses_travels_all_the_same() {
+    let ours = station(options(&[LOOPBACK], &[], &[])).await;
+    let block = (cid_of(RAW, b"refused"), Bytes::from_static(b"refused"));
+    ours.store.refused().hold(block.0, block.1.clone(), "full", |_| true);
+    let address = ours.node.status().addresses().remove(0);
+    let fetched = bounded(lab::fetch(&address, &[block.0], BOUND)).await.unwrap();
+    assert_eq!(fetched, [block]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_here_is_not_fetched_for_others() {
     let ours = station(options(&[LOOPBACK], &[], &[])).await;
     let address = ours.node.status().addresses().remove(0);

@@ -37,6 +37,11 @@ impl Care {
         open.wanted = cids;
     }
 
+    /// Whether a block must be here.
+    pub(super) fn is_wanted(&self, cid: &Cid) -> bool {
+        self.open().wanted.contains(cid)
+    }
+
     /// Somebody was asked for a block that is not here. True if it must be, and somebody sees to it.
     pub fn missed(&self, cid: &Cid) -> bool {
         let mut open = self.open();

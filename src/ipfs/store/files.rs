@@ -2,7 +2,7 @@
 
 use std::{fs, io, path::PathBuf};
 
-use super::failed;
+use super::{failed, refused::is_refusal};
 use crate::ipfs::Error;
 
 /// Deletes the temporary files that a killed writer left, and says how many. They are not only waste: a temporary file
@@ -47,5 +47,6 @@ fn sweep_shard(shard: &std::path::Path) -> io::Result<usize> {
 }
 
 async fn off_thread<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T, Error> {
-    tokio::task::spawn_blocking(work).await.map_err(failed)?.map_err(failed)
+    let worked = tokio::task::spawn_blocking(work).await.map_err(failed)?;
+    worked.map_err(|error| if is_refusal(&error) { Error::Refused(error.to_string()) } else { failed(error) })
 }

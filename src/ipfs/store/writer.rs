@@ -1,6 +1,6 @@
 //! The one task that writes to the repo.
 
-use std::{io, path::PathBuf};
+use std::{io, path::PathBuf, time::Duration};
 
 use bytes::Bytes;
 use cid::Cid;
@@ -8,15 +8,25 @@ use rust_ipfs::{
     Block,
     repo::{DefaultStorage, PinStore, Repo},
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{MissedTickBehavior, interval},
+};
 
-use super::{failed, files};
+use super::{
+    care::Care,
+    failed, files,
+    refused::{Refused, refusal},
+};
 use crate::ipfs::Error;
 
 /// The only hash that blocks of ours have.
 const SHA2_256: u64 = 0x12;
 /// Blocks written under one hold of the repo's lock: readers wait that long.
 const BATCH: usize = 16;
+/// How often blocks that the disk has refused are offered to it again, and how many in one go.
+const OFFER_AGAIN: Duration = Duration::from_secs(2);
+const OFFERED: usize = 256;
 
 type Reply = oneshot::Sender<Result<(), Error>>;
 
@@ -42,13 +52,9 @@ pub(super) enum Held {
     Not,
 }
 
-pub(super) async fn run(
-    repo: Repo<DefaultStorage>,
-    folder: PathBuf,
-    mut jobs: mpsc::Receiver<Job>,
-    first: mpsc::Receiver<First>,
-) {
-    let mut desk = Desk { repo, folder, first };
+pub(super) async fn run(mut desk: Desk, mut jobs: mpsc::Receiver<Job>) {
+    let mut again = interval(OFFER_AGAIN);
+    again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         let job = tokio::select! {
             biased;
@@ -57,12 +63,19 @@ pub(super) async fn run(
                 continue;
             }
             job = jobs.recv() => job,
+            _ = again.tick(), if !desk.refused.is_empty() => {
+                desk.offer_again().await;
+                continue;
+            }
         };
         let (done, reply) = match job {
             Some(Job::Put(blocks, reply)) => (desk.put(&blocks).await, reply),
             Some(Job::Remove(cids, reply)) => (desk.remove(&cids).await, reply),
             Some(Job::Heal(cid, reply)) => (heal(&desk.repo, &cid).await, reply),
-            Some(Job::Close) | None => return desk.give_way().await,
+            Some(Job::Close) | None => {
+                desk.give_way().await;
+                return desk.offer_again().await;
+            }
         };
         // Whoever asked may have gone; the work is done all the same.
         let _ = reply.send(done);
@@ -70,15 +83,25 @@ pub(super) async fn run(
 }
 
 /// The repo, and who may interrupt what is being done with it: on a slow disk a list takes longer than a segment lasts.
-struct Desk {
-    repo: Repo<DefaultStorage>,
-    folder: PathBuf,
-    first: mpsc::Receiver<First>,
+pub(super) struct Desk {
+    pub(super) repo: Repo<DefaultStorage>,
+    pub(super) folder: PathBuf,
+    pub(super) first: mpsc::Receiver<First>,
+    /// What the disk does not take.
+    pub(super) refused: Refused,
+    pub(super) care: Care,
 }
 
 impl Desk {
-    async fn put_first(&self, First(blocks, reply): First) {
-        let _ = reply.send(put(&self.repo, &self.folder, &blocks).await);
+    async fn put_first(&mut self, First(blocks, reply): First) {
+        let _ = reply.send(self.put_at_once(&blocks).await);
+    }
+
+    async fn put_at_once(&self, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
+        for batch in blocks.chunks(BATCH) {
+            self.write(batch).await?;
+        }
+        self.sync(blocks).await
     }
 
     /// Lets through who comes first.
@@ -91,9 +114,73 @@ impl Desk {
     async fn put(&mut self, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
         for block in blocks.chunks(1) {
             self.give_way().await;
-            put_batch(&self.repo, block).await?;
+            self.write(block).await?;
         }
-        files::sync(self.folder.clone()).await
+        self.sync(blocks).await
+    }
+
+    /// Writes blocks. Those that the disk refuses are held in memory.
+    async fn write(&self, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
+        match self.put_batch(blocks).await {
+            Ok(()) => blocks.iter().for_each(|(cid, _)| self.refused.let_go(cid)),
+            Err(Error::Refused(why)) => self.hold(blocks, &why),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    async fn put_batch(&self, batch: &[(Cid, Bytes)]) -> Result<(), Error> {
+        if self.refused.pretends() {
+            return Err(Error::Refused("no room".into()));
+        }
+        let written = batch.iter().map(|(cid, bytes)| Block::new_unchecked(*cid, bytes.clone())).collect();
+        self.repo.put_blocks(written).await.map_err(not_written)?;
+        for (cid, bytes) in batch {
+            settle(&self.repo, cid, bytes).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes durable where the blocks lie. Where that is refused, they lie there and are held as well.
+    async fn sync(&self, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
+        match files::sync(self.folder.clone()).await {
+            Err(Error::Refused(why)) => self.hold(blocks, &why),
+            other => return other,
+        }
+        Ok(())
+    }
+
+    fn hold(&self, blocks: &[(Cid, Bytes)], why: &str) {
+        for (cid, bytes) in blocks {
+            self.refused.hold(*cid, bytes.clone(), why, |cid| self.care.is_wanted(cid));
+        }
+    }
+
+    /// Offers the disk what it has refused, as long as it takes it.
+    async fn offer_again(&mut self) {
+        let mut taken = Vec::new();
+        while taken.len() < OFFERED
+            && let Some(block) = self.refused.oldest()
+        {
+            self.give_way().await;
+            if let Err(error) = self.put_batch(std::slice::from_ref(&block)).await {
+                tracing::debug!(cid = %block.0, %error, "a block is still refused");
+                if !matches!(error, Error::Refused(_)) {
+                    // It is this block that cannot be put, not each: the others come first the next time.
+                    self.hold(std::slice::from_ref(&block), &error.to_string());
+                }
+                break;
+            }
+            self.refused.let_go(&block.0);
+            taken.push(block);
+        }
+        if taken.is_empty() {
+            return;
+        }
+        match self.sync(&taken).await {
+            Ok(()) => tracing::info!(blocks = taken.len(), "the disk has taken blocks that it had refused"),
+            Err(error) => self.hold(&taken, &error.to_string()),
+        }
     }
 
     /// Goes on to the next block when one fails, so that one bad file keeps no others alive.
@@ -101,6 +188,7 @@ impl Desk {
         let mut done = Ok(());
         for cid in cids {
             self.give_way().await;
+            self.refused.let_go(cid);
             done = done.and(delete(&self.repo, cid).await);
         }
         done
@@ -122,29 +210,13 @@ pub(super) async fn read(repo: &Repo<DefaultStorage>, cid: &Cid) -> Result<Held,
     }
 }
 
-async fn put(repo: &Repo<DefaultStorage>, folder: &std::path::Path, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
-    for batch in blocks.chunks(BATCH) {
-        put_batch(repo, batch).await?;
-    }
-    files::sync(folder.to_owned()).await
-}
-
-async fn put_batch(repo: &Repo<DefaultStorage>, batch: &[(Cid, Bytes)]) -> Result<(), Error> {
-    let written = batch.iter().map(|(cid, bytes)| Block::new_unchecked(*cid, bytes.clone())).collect();
-    repo.put_blocks(written).await.map_err(failed)?;
-    for (cid, bytes) in batch {
-        settle(repo, cid, bytes).await?;
-    }
-    Ok(())
-}
-
 /// Reads a block back and pins it. The repo leaves a file alone that is there already, so one that broke on disk is
 /// written anew.
 async fn settle(repo: &Repo<DefaultStorage>, cid: &Cid, bytes: &Bytes) -> Result<(), Error> {
     if !matches!(read(repo, cid).await?, Held::Whole(_)) {
         tracing::warn!(%cid, "a block on disk no longer hashes to its name; it is written anew");
         delete(repo, cid).await?;
-        repo.put_block(&Block::new_unchecked(*cid, bytes.clone())).await.map_err(failed)?;
+        repo.put_block(&Block::new_unchecked(*cid, bytes.clone())).await.map_err(not_written)?;
         if !matches!(read(repo, cid).await?, Held::Whole(_)) {
             return Err(Error::Corrupt(*cid));
         }
@@ -152,7 +224,12 @@ async fn settle(repo: &Repo<DefaultStorage>, cid: &Cid, bytes: &Bytes) -> Result
     if repo.is_pinned(cid).await.map_err(failed)? {
         return Ok(());
     }
-    repo.data_store().insert_direct_pin(cid).await.map_err(failed)
+    repo.data_store().insert_direct_pin(cid).await.map_err(not_written)
+}
+
+/// What a write has failed with.
+fn not_written(error: rust_ipfs::Error) -> Error {
+    refusal(&error).map_or_else(|| failed(error), Error::Refused)
 }
 
 async fn heal(repo: &Repo<DefaultStorage>, cid: &Cid) -> Result<(), Error> {
