@@ -75,7 +75,7 @@ impl Store {
         let (first, ahead) = mpsc::channel(WAITING_JOBS);
         let (care, refused) = (Care::new(), Refused::default());
         let (held, wanted) = (refused.clone(), care.clone());
-        let desk = Desk { repo: repo.clone(), folder, first: ahead, refused: held, care: wanted };
+        let desk = Desk { repo: repo.clone(), folder, first: ahead, refused: held, care: wanted, owed: 0 };
         let writer = tokio::spawn(writer::run(desk, waiting));
         Ok(Self { repo, jobs, first, writer: Arc::new(Mutex::new(Some(writer))), care, refused })
     }

@@ -1,6 +1,10 @@
 //! The repo on a real disk.
 
-use std::{fs, time::Duration};
+use std::{
+    fs,
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use super::*;
 use crate::radio::segment::{DAG_PB, RAW, cid_of};
@@ -57,6 +61,32 @@ async fn what_airs_next_is_put_while_a_list_is_being_put() {
     store.put_first(blocks(2, 50)).await.unwrap();
     store.close().await;
     assert!(matches!(store.put_first(blocks(1, 50)).await, Err(Error::Stopped)));
+}
+
+#[tokio::test]
+async fn a_list_is_put_while_there_are_always_segments_to_be_put() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    let (list, segments) = (blocks(60, 100), blocks(20, 200));
+    let put = Arc::new(AtomicUsize::new(0));
+    let feed = || {
+        let (store, segments, put) = (store.clone(), segments.clone(), put.clone());
+        tokio::spawn(async move {
+            loop {
+                store.put_first(segments.clone()).await.unwrap();
+                put.fetch_add(1, Ordering::SeqCst);
+            }
+        })
+    };
+    let feeding: Vec<_> = (0..4).map(|_| feed()).collect();
+    while put.load(Ordering::SeqCst) == 0 {
+        tokio::task::yield_now().await;
+    }
+    let before = put.load(Ordering::SeqCst);
+    store.put(list).await.unwrap();
+    let meanwhile = put.load(Ordering::SeqCst) - before;
+    feeding.iter().for_each(JoinHandle::abort);
+    assert!(meanwhile < 20, "{meanwhile} times came first");
 }
 
 #[tokio::test]

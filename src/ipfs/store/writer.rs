@@ -56,9 +56,12 @@ pub(super) async fn run(mut desk: Desk, mut jobs: mpsc::Receiver<Job>) {
     let mut again = interval(OFFER_AGAIN);
     again.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
+        if jobs.is_empty() {
+            desk.owed = 0;
+        }
         let job = tokio::select! {
             biased;
-            Some(first) = desk.first.recv() => {
+            Some(first) = desk.first.recv(), if desk.owed == 0 => {
                 desk.put_first(first).await;
                 continue;
             }
@@ -73,7 +76,9 @@ pub(super) async fn run(mut desk: Desk, mut jobs: mpsc::Receiver<Job>) {
             Some(Job::Remove(cids, reply)) => (desk.remove(&cids).await, reply),
             Some(Job::Heal(cid, reply)) => (heal(&desk.repo, &cid).await, reply),
             Some(Job::Close) | None => {
-                desk.give_way().await;
+                while let Ok(first) = desk.first.try_recv() {
+                    desk.put_first(first).await;
+                }
                 return desk.offer_again().await;
             }
         };
@@ -90,10 +95,13 @@ pub(super) struct Desk {
     /// What the disk does not take.
     pub(super) refused: Refused,
     pub(super) care: Care,
+    /// Blocks that were let through before others, and not made up for.
+    pub(super) owed: usize,
 }
 
 impl Desk {
     async fn put_first(&mut self, First(blocks, reply): First) {
+        self.owed += blocks.len();
         let _ = reply.send(self.put_at_once(&blocks).await);
     }
 
@@ -104,9 +112,12 @@ impl Desk {
         self.sync(blocks).await
     }
 
-    /// Lets through who comes first.
+    /// Lets through who comes first, once as much was done of the rest as was let through the last time: on a disk that
+    /// does not keep up, segments without a list are of no use to anybody.
     async fn give_way(&mut self) {
-        while let Ok(first) = self.first.try_recv() {
+        if self.owed > 0 {
+            self.owed -= 1;
+        } else if let Ok(first) = self.first.try_recv() {
             self.put_first(first).await;
         }
     }
@@ -133,9 +144,16 @@ impl Desk {
         if self.refused.pretends() {
             return Err(Error::Refused("no room".into()));
         }
-        let written = batch.iter().map(|(cid, bytes)| Block::new_unchecked(*cid, bytes.clone())).collect();
+        // The repo writes and syncs a block before it looks whether it has it.
+        let mut fresh = Vec::new();
+        for block in batch {
+            if !is_settled(&self.repo, &block.0).await {
+                fresh.push(block);
+            }
+        }
+        let written = fresh.iter().map(|(cid, bytes)| Block::new_unchecked(*cid, bytes.clone())).collect();
         self.repo.put_blocks(written).await.map_err(not_written)?;
-        for (cid, bytes) in batch {
+        for (cid, bytes) in fresh {
             settle(&self.repo, cid, bytes).await?;
         }
         Ok(())
@@ -208,6 +226,11 @@ pub(super) async fn read(repo: &Repo<DefaultStorage>, cid: &Cid) -> Result<Held,
             _ => Err(failed(error)),
         },
     }
+}
+
+/// Whether a block is here whole, and pinned.
+async fn is_settled(repo: &Repo<DefaultStorage>, cid: &Cid) -> bool {
+    matches!(read(repo, cid).await, Ok(Held::Whole(_))) && repo.is_pinned(cid).await.unwrap_or(false)
 }
 
 /// Reads a block back and pins it. The repo leaves a file alone that is there already, so one that broke on disk is
