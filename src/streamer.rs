@@ -24,7 +24,7 @@ use self::{
 };
 use crate::{
     clock, disk,
-    ipfs::{Blocks, Node, Records, Store},
+    ipfs::{Blocks, Node, Records},
     radio::{
         programme::{Order, Slot},
         receipt::Body,
@@ -492,9 +492,13 @@ fn project(path: &std::path::Path, timeline: &Timeline, wall: Time) {
     });
 }
 
-/// Reads the item that had begun from the list of its segments in the repo, whatever happened to `processed/`.
-async fn unfinished(store: &Store, run: &crate::radio::aired::Run) -> Option<Arc<Item>> {
-    let text = store.get(run.list.0).await.ok().flatten()?;
+/// Reads the item that had begun from the list of its segments in the repo, whatever happened to `processed/`; where the
+/// repo has lost it, from there, if it is what it was.
+async fn unfinished(supply: &Supply, run: &crate::radio::aired::Run) -> Option<Arc<Item>> {
+    let text = match supply.store.get(run.list.0).await {
+        Ok(Some(text)) => text,
+        Ok(None) | Err(_) => supply.segment_list(run).await.ok()?,
+    };
     let (segments, rungs) = crate::radio::aired::parse_segment_list(std::str::from_utf8(&text).ok()?)?;
     Some(Arc::new(run.item(segments, rungs)))
 }

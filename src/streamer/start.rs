@@ -158,6 +158,7 @@ struct Base {
     clock: clock::System,
     notes: Notes,
     repairs: Repairs,
+    supply: Supply,
     store: Store,
     node: Node,
     writer: Writer,
@@ -268,12 +269,35 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
         .context("the ledger's writer cannot be started")?;
     let reserved = past.found.history.reserved() + past.sequences_above;
     let epoch = past.found.history.axis().map_or(1, |axis| axis.epoch + u64::from(another_epoch));
-    let timeline = if begins_anew { None } else { resumed(past.found.history, &rules, &store, clock).await };
+    let repairs = Repairs::new(clock, settings.setup && settings.auto_setup);
+    let supply = Supply {
+        processed: Catalog::new(layout.processed()),
+        generated: Catalog::new(layout.generated()),
+        store: store.clone(),
+        rate: rules.rate,
+        repairs: repairs.clone(),
+    };
+    let timeline = if begins_anew { None } else { resumed(past.found.history, &rules, &supply, clock).await };
     let fresh = Fresh { rules: rules.clone(), epoch, first, constants };
     let shelf = Shelf::new(store.clone(), keep, past.retention, layout.adopted());
     let held = past.held;
-    let repairs = Repairs::new(clock, settings.setup && settings.auto_setup);
-    Ok(Base { clock, notes, repairs, store, node, writer, told, rules, epoch, timeline, fresh, reserved, shelf, held })
+    Ok(Base {
+        clock,
+        notes,
+        repairs,
+        supply,
+        store,
+        node,
+        writer,
+        told,
+        rules,
+        epoch,
+        timeline,
+        fresh,
+        reserved,
+        shelf,
+        held,
+    })
 }
 
 fn streamer(
@@ -289,13 +313,7 @@ fn streamer(
         timeline: base.timeline.take(),
         head_start: base.rules.look_ahead() + HEAD_START.to_samples(base.rules.rate),
         fresh: base.fresh.clone(),
-        supply: Supply {
-            processed: Catalog::new(layout.processed()),
-            generated: Catalog::new(layout.generated()),
-            store: base.store.clone(),
-            rate: base.rules.rate,
-            repairs: base.repairs.clone(),
-        },
+        supply: base.supply.clone(),
         accepted_order: layout.accepted_order(),
         had_order: layout.accepted_order().exists(),
         sequence_state: layout.sequence_state(),
@@ -438,10 +456,10 @@ fn writer(
 }
 
 /// The timeline where the ledger ends; `None` if it has no segment.
-async fn resumed(history: History, rules: &Rules, store: &Store, clock: clock::System) -> Option<Timeline> {
+async fn resumed(history: History, rules: &Rules, supply: &Supply, clock: clock::System) -> Option<Timeline> {
     let position = history.position()?;
     let item = match position.unfinished() {
-        Some(run) => unfinished(store, run).await,
+        Some(run) => unfinished(supply, run).await,
         None => None,
     };
     Some(Timeline::resume(rules.clone(), position, item, clock.now()))
