@@ -8,13 +8,20 @@ import subprocess
 from station import REPOSITORY, NotRun, free_port
 
 
-@contextlib.contextmanager
-def dht(environment=None):
-    """Gives the address of a server that runs as long as the `with`."""
+def program():
+    """The server: `$IPFS_RADIO_DHT`, or it is built."""
+    if path := os.environ.get("IPFS_RADIO_DHT"):
+        return path
     run = subprocess.run(["cargo", "build", "--release", "--quiet", "--locked", "--example", "dht"], cwd=REPOSITORY)
     if run.returncode != 0:
         raise NotRun("the DHT server does not build")
-    server = subprocess.Popen([REPOSITORY / "target" / "release" / "examples" / "dht"], stdin=subprocess.PIPE,
+    return REPOSITORY / "target" / "release" / "examples" / "dht"
+
+
+@contextlib.contextmanager
+def dht(environment=None):
+    """Gives the address of a server that runs as long as the `with`."""
+    server = subprocess.Popen([program()], stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE, text=True, env={**os.environ, **(environment or {})})
     try:
         yield server.stdout.readline().strip()

@@ -4,15 +4,19 @@ import contextlib
 import errno
 import os
 import subprocess
+import threading
 import time
 
-from damaged import entries
+from damaged import block_file, entries
 from haste import Clock
 from ill import SYNC
+from playlist import fetch
 from station import NotRun, binary
-from trial import LISTED, SEGMENT
+from trial import LISTED
 
 MIB = 1 << 20
+# Seconds of a segment where setup is not told otherwise.
+USUAL = 6
 BALLAST, AMPLE = 64, 128
 
 
@@ -63,8 +67,9 @@ def full(trial):
     trial.say(not ballast.exists(), "the reserve is still there")
     trial.goes_on(node, 2 * LISTED + 5, 120)
     fill(folder, "greedier")
-    # Nothing can be released any more: what is listed ahead plays, and that is the time in which to free some.
-    trial.tells(node, "disk: full", "end up silent", "cannot be stored")
+    # Nothing can be released any more: what airs from now on is held in memory.
+    trial.tells(node, "disk: full", "memory: the disk takes no blocks", "free up space")
+    trial.goes_on(node, LISTED + 5, 120)
     for greedy in folder.glob("greed*"):
         greedy.unlink()
     trial.is_well(node)
@@ -73,12 +78,84 @@ def full(trial):
     trial.say(run.returncode == 0, f"the receipts do not hold: {run.stdout + run.stderr}")
 
 
+@contextlib.contextmanager
+def kept_full(folder):
+    """Somebody else takes all room, and what becomes free as well."""
+    over = threading.Event()
+
+    def take():
+        while not over.wait(0.02):
+            fill(folder)
+
+    taker = threading.Thread(target=take)
+    taker.start()
+    try:
+        until_full(folder)
+        yield
+    finally:
+        over.set()
+        taker.join()
+        (folder / "greedy").unlink()
+
+
+def until_full(folder):
+    """Waits until nothing is free."""
+    while free(folder) > 0:
+        time.sleep(0.02)
+
+
+def named(node, trial):
+    return {segment.uri[6:].split("?")[0] for segment in trial.listed(node).segments}
+
+
+def full_stays(trial):
+    """the disk is full for a quarter of an hour, over a kill: what airs is held in memory, for all, and goes to the disk at last"""
+    trial.clock = Clock(10, trial.scratch)
+    folder = trial.stack.enter_context(small(trial.scratch / "station", 400))
+    streaming = f"[streaming]\nwindow_size = {LISTED}\nlook_ahead = {LISTED}\n[ipns]\nttl_seconds = 4\npublish_interval_seconds = 6\n"
+    peer = trial.network()
+    # Nothing of it airs twice: each block is a new one.
+    node = trial.station(folder=folder, seconds=1800, setup="", streaming=streaming, peer=peer())
+    follower = trial.station("mirror", peer=peer(), furnished=False)
+    node.environment = follower.environment = trial.clock.environment
+    node.start("--no-setup")
+    trial.observe(node)
+    follower.start("--follow", node.status["station"])
+    trial.exact = False
+    trial.observe(follower)
+    trial.wait("the reserve", (folder / "state" / "ballast").exists)
+    repo = folder / "state" / "ipfs"
+    lost = lambda: {cid for cid in named(node, trial) if not block_file(repo, cid).exists()}
+    with kept_full(folder):
+        trial.tells(node, "disk: full", "memory: the disk takes no blocks", "free up space")
+        trial.clock.sleep(450)
+        trial.figures["listed_in_memory"] = len(lost())
+        trial.say(len(lost()) > LISTED, "nearly all that is listed is on the disk")
+        node.process.kill()
+        node.process.wait()
+        trial.figures["back_after_s"] = round(node.start("--no-setup"), 1)
+        # What was in memory alone is made anew from the chunks, as soon as somebody asks.
+        for cid in named(node, trial):
+            fetch(f"{node.url}/ipfs/{cid}", 30)
+        trial.goes_on(node, 5)
+        trial.clock.sleep(450)
+        trial.tells(node, "disk: full", "memory: the disk takes no blocks")
+        trial.goes_on(follower, 5)
+    trial.has_cleared(node, "memory")
+    trial.has_cleared(node, "disk")
+    trial.goes_on(node, 2)
+    trial.wait("all that is listed on the disk", lambda: not lost())
+    run = subprocess.run([binary(), "--dir", str(folder), "receipts", "verify"], capture_output=True, text=True)
+    trial.say(run.returncode == 0, f"the receipts do not hold: {run.stdout + run.stderr}")
+
+
 def full_keeps_less(trial):
     """the disk is full for long: what has aired goes as soon as it may, nothing that a list may still name"""
-    trial.clock = Clock(60, trial.scratch)
+    # A look-ahead of eight real seconds, in which a busy machine may stand still.
+    trial.clock = Clock(30, trial.scratch)
     folder = trial.stack.enter_context(small(trial.scratch / "station", 400))
-    streaming = f"[streaming]\nwindow_size = {LISTED}\nlook_ahead = {LISTED}\n[ipns]\nlifetime_seconds = 300\n"
-    node = trial.station(folder=folder, seconds=240, streaming=streaming)
+    streaming = f"[streaming]\nwindow_size = {LISTED}\nlook_ahead = {2 * LISTED}\n[ipns]\nlifetime_seconds = 300\n"
+    node = trial.station(folder=folder, seconds=480, setup="", streaming=streaming)
     node.environment = trial.clock.environment
     paths = entries(node)
     order = folder / "processed" / "playlist.m3u"
@@ -87,17 +164,17 @@ def full_keeps_less(trial):
     node.start("--no-setup")
     trial.observe(node)
     trial.goes_on(node, LISTED, 60)
-    first = {segment.uri[6:].split("?")[0] for segment in trial.listed(node).segments}
+    first = named(node, trial)
     half(paths[len(paths) // 2 :])
     blocks = lambda: {path.stem for path in (folder / "state" / "ipfs" / "blockstore").rglob("*.data")}
-    trial.wait("other blocks on the list", lambda: not first & {s.uri[6:].split("?")[0] for s in trial.listed(node).segments})
+    trial.wait("other blocks on the list", lambda: not first & named(node, trial))
     # Window, look-ahead, lifetime and an hour: how long they must be kept.
-    trial.clock.sleep(2 * LISTED * SEGMENT + 300 + 3600 + 600)
+    trial.clock.sleep(3 * LISTED * USUAL + 300 + 3600 + 600)
     trial.say(first <= blocks(), "blocks have gone while there was room")
     fill(folder)
     trial.tells(node, "disk: full", "2 h instead of 24 h")
     trial.wait("the old blocks to go", lambda: not first & blocks())
-    trial.say({s.uri[6:].split("?")[0] for s in trial.listed(node).segments} <= blocks(), "listed blocks have gone")
+    trial.say(named(node, trial) <= blocks(), "listed blocks have gone")
     trial.goes_on(node, 10)
     for greedy in folder.glob("greed*"):
         greedy.unlink()
@@ -160,4 +237,4 @@ def slow(trial):
     trial.is_well(node, 300)
 
 
-SCENARIOS = {"full": full, "full-keeps-less": full_keeps_less, "full-start": full_start, "slow": slow}
+SCENARIOS = {"full": full, "full-stays": full_stays, "full-keeps-less": full_keeps_less, "full-start": full_start, "slow": slow}

@@ -60,7 +60,7 @@ class Trial:
 
     def network(self):
         """The `[peer]` table of whoever is to be found through a server of the DHT, anew for each."""
-        address = self.stack.enter_context(dht())
+        address = self.stack.enter_context(dht(self.clock.environment))
         return lambda: findable(address)
 
     def observe(self, node, name=None, seen=None):
