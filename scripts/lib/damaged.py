@@ -88,6 +88,7 @@ def corrupt_block(trial):
         spoil(block_file(node.folder / "state" / "ipfs", cid), how)
         body = fetch(f"{node.url}/ipfs/{cid}", 60)
         trial.say(block_file(node.folder / "state" / "ipfs", cid).read_bytes() == body, f"{cid} was {how} and is not there again")
+    trial.goes_on(node)
     trial.is_well(node)
 
 
