@@ -29,8 +29,10 @@ impl Lock {
             Err(TryLockError::WouldBlock) => return Err(Error::Busy { path: path.to_owned(), pid: written(&file) }),
             Err(TryLockError::Error(error)) => return Err(Error::io("lock", path)(error)),
         }
-        // Who holds it is for people to read: a full disk keeps nobody from holding it.
-        let _ = file.set_len(0).and_then(|()| writeln!(file, "{}", process::id()));
+        // Over what was there, which needs no room on a full disk.
+        let note = format!("{}\n", process::id());
+        let noted = file.write_all(note.as_bytes()).and_then(|()| file.set_len(note.len() as u64));
+        noted.map_err(Error::io("lock", path))?;
         Ok(Self { file })
     }
 }
