@@ -358,4 +358,32 @@ mod tests {
             assert_eq!((position.unfinished(), position.unfinished_by_length()), (Some(&begun), None));
         }
     }
+
+    #[test]
+    fn what_was_read_is_told() {
+        let mut history = History::default();
+        let now = Time::from_millis(1_700_000_000_000);
+        assert_eq!(history.above(now), First { media_seq: 1_700_000_000, disc_seq: 0 });
+        let begun = run(5, 0);
+        let mut bodies = vec![
+            Body::LedgerOpen(AXIS.constants()),
+            Body::OrderAccepted { order: "order".into(), entries: 1 },
+            begun.body(),
+        ];
+        bodies.extend((0..4).map(|part| segment(5 + u64::from(part), part, &begun)));
+        let mut kept = None;
+        for (seq, body) in (0..).zip(bodies) {
+            let (prev, key_id, node_id) = (GENESIS.into(), "r1".into(), "node".into());
+            let receipt = Receipt { seq, prev, key_id, node_id, stream: "main".into(), produced_at: Time(0), body };
+            kept = history.take(&receipt);
+        }
+        assert_eq!((history.axis(), history.order()), (Some(&AXIS), Some("order")));
+        assert_eq!(kept.unwrap().until, AXIS.date(9 * SEGMENT_SAMPLES as i64));
+        assert!(history.has_numbers() && !history.knows_numbers());
+        history.reserved = 1;
+        assert!(history.knows_numbers());
+        let position = history.position().unwrap();
+        assert_eq!(position.unfinished(), None, "all of it has aired");
+        assert_eq!(position.begun, Begun { entry: Some(("music/one.mp3".into(), 0)), filler: None });
+    }
 }

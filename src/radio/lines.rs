@@ -145,4 +145,18 @@ mod tests {
         apart[2 * SECTOR..][..SECTOR].fill(0);
         assert_eq!(Lines::of(&apart).rest, Rest::Damaged);
     }
+
+    #[test]
+    fn zeros_that_are_no_whole_sectors_are_damage() {
+        let (batch, durable) = (file(&[1, 2, 2, 2, 2]), file(&[1]).len());
+        let sector = durable.next_multiple_of(SECTOR);
+        let holed = |from: usize, to: usize| {
+            let mut text = batch.clone();
+            text[from..to].fill(0);
+            Lines::of(&text).rest
+        };
+        assert!(matches!(holed(durable, sector), Rest::Torn(_)), "the rest of the sector in which the batch begins");
+        assert_eq!(holed(durable, sector - 1), Rest::Damaged);
+        assert_eq!(holed(sector, sector + 100), Rest::Damaged);
+    }
 }

@@ -317,6 +317,8 @@ pub(crate) mod tests {
         assert_eq!(manifest.item(&entry.id).unwrap().id, entry.id);
         assert_eq!(manifest.entry("music/c.mp3"), None);
         assert_eq!(manifest.item("00"), None);
+        assert_eq!(manifest.items().len(), 3);
+        assert_eq!(manifest.with_order_sha256("ab".into()).order_sha256(), "ab");
     }
 
     #[test]

@@ -254,6 +254,15 @@ mod tests {
         assert!(matches!(naming.poll(at(1)), NameAction::Wait(_)));
         naming.reserved(until);
         assert!(matches!(naming.poll(at(1)), NameAction::Put { sequence, .. } if sequence <= until));
+        let mut naming = Naming::new(RULES, 0);
+        naming.want(cid_of(RAW, b"1"));
+        assert!(matches!(naming.poll(at(0)), NameAction::Reserve(_)));
+        naming.reserved(at(1).millis());
+        let last = at(1).millis();
+        assert!(
+            matches!(naming.poll(at(1)), NameAction::Put { sequence, .. } if sequence == last),
+            "also the last one"
+        );
     }
 
     /// Sequences are far ahead of the clock, and none has to be reserved for years.

@@ -224,6 +224,8 @@ mod tests {
         let text = print(manifest.entries(), &manifest);
         assert_eq!(text, "#EXTM3U\n#EXTINF:10,Artist - Title\n%23b%0A.mp3\n#EXTINF:10,Artist - Title\nmusic/a.mp3\n");
         assert_eq!(paths(&text, &manifest), ["%23b%0A.mp3", "music/a.mp3"]);
+        let strange = Entry { path: "music/c.mp3".into(), kind: Kind::Track, id: "none".into() };
+        assert_eq!(print([&strange], &manifest), "#EXTM3U\n#EXTINF:-1,\nmusic/c.mp3\n");
     }
 
     #[test]

@@ -280,10 +280,10 @@ mod tests {
         programme.fill_with(order(&["b"]));
         assert_eq!(played(&mut programme, 1), "b");
         programme.fill_with(order(&["a", "b", "c"]));
-        assert_eq!(played(&mut programme, 4), "cabc");
+        assert_eq!(played(&mut programme, 3), "cab");
         let mut restarted = Programme::resuming(programme.begun.clone());
         restarted.fill_with(order(&["a", "b", "c"]));
-        assert_eq!(played(&mut restarted, 2), "ab");
+        assert_eq!(played(&mut restarted, 2), "ca");
     }
 
     #[test]
@@ -302,5 +302,65 @@ mod tests {
         assert_eq!((slot.entry.path.as_str(), slot.entry.kind), ("g", Kind::Filler));
         programme.begin(&slot);
         assert_eq!(played(&mut programme, 2), "ab");
+    }
+
+    #[test]
+    fn what_cannot_air_is_left_behind_and_forgotten_when_something_does() {
+        let mut programme = Programme::default();
+        programme.accept(order(&["a", "b", "c"]));
+        programme.fill_with(order(&["f", "g", "h"]));
+        assert_eq!(played(&mut programme, 1), "a");
+        programme.skip(&programme.next().unwrap());
+        assert_eq!((programme.failures, programme.next().unwrap().entry.path.as_str()), (1, "c"));
+        programme.aired();
+        assert_eq!(programme.failures, 0);
+        let filler = order(&["f", "g", "h"]);
+        programme.begin(&slot(&filler, 0, true));
+        programme.skip(&slot(&filler, 1, true));
+        programme.fill_with(filler);
+        assert_eq!(programme.next_filler, 2, "the same filler again is no other one");
+    }
+
+    #[test]
+    fn a_slot_of_another_order_is_left_behind_where_its_entry_stands_now() {
+        let mut programme = Programme::default();
+        programme.accept(order(&["a", "b", "c"]));
+        let before = programme.next().unwrap();
+        programme.accept(order(&["x", "a", "y"]));
+        programme.begin(&before);
+        assert_eq!(played(&mut programme, 1), "y");
+    }
+
+    #[test]
+    fn what_was_begun_behind_an_item_that_breaks_off_never_was() {
+        let (tracks, filler) = (order(&["a", "b", "c"]), order(&["f", "g", "h"]));
+        let mut programme = Programme::default();
+        programme.accept(tracks.clone());
+        programme.fill_with(filler.clone());
+        let (first, place) = (programme.next().unwrap(), programme.place());
+        assert_eq!(played(&mut programme, 2), "ab");
+        programme.break_off(&first, place);
+        assert_eq!((programme.failures, played(&mut programme, 1).as_str()), (1, "b"));
+        // Both stand further on than what was begun last tells.
+        programme.begin(&slot(&tracks, 0, false));
+        programme.skip(&slot(&tracks, 1, false));
+        programme.begin(&slot(&filler, 0, true));
+        programme.skip(&slot(&filler, 1, true));
+        let place = programme.place();
+        let after = |broken: &Slot, order: &Arc<Order>, filler: &Arc<Order>| {
+            let mut programme = programme.clone();
+            programme.begin(&slot(&tracks, 2, false));
+            programme.begin(&slot(filler, 0, true));
+            programme.accept(order.clone());
+            programme.fill_with(filler.clone());
+            programme.break_off(broken, place.clone());
+            (programme.next, programme.next_filler, programme.failures)
+        };
+        let (track, piece) = (slot(&tracks, 2, false), slot(&filler, 2, true));
+        assert_eq!(after(&piece, &tracks, &filler), (2, 3, 0));
+        assert_eq!(after(&piece, &order(&["b", "a", "x", "y"]), &filler).0, 2, "behind a, which was begun");
+        assert_eq!(after(&piece, &order(&["x", "y", "z", "a"]), &filler).0, 0, "behind a, which was begun");
+        assert_eq!(after(&track, &tracks, &filler).1, 2);
+        assert_eq!(after(&track, &tracks, &order(&["f", "x", "y"])).1, 1, "behind f, which was begun");
     }
 }

@@ -139,3 +139,16 @@ impl Item {
         self.rungs.get(index).map_or(&[], Vec::as_slice)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_block_is_told_by_its_hash() {
+        let cid = cid_of(RAW, b"one");
+        assert!(is_of(&cid, b"one") && !is_of(&cid, b"two"));
+        let other = Multihash::wrap(SHA2_256 + 1, cid.hash().digest()).unwrap();
+        assert!(!is_of(&Cid::new_v1(RAW, other), b"one"), "by no hash but SHA-256");
+    }
+}

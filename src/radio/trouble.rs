@@ -55,7 +55,7 @@ pub fn of_clock(skew: Skew, allowed: Span, asked: bool) -> Told {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::radio::time::Time;
+    use crate::radio::{aired::Axis, coarse::Groups, ladder::Ladder, time::Time, timeline::Snapshot};
 
     #[test]
     fn dates_that_are_off_are_told_with_what_becomes_of_them() {
@@ -89,5 +89,14 @@ mod tests {
         let (topic, silent) = of_action(&Action::Wait(Time(0), Why::Nothing)).unwrap();
         assert!(topic == "air" && silent.is_some_and(|words| words.contains("nothing to air")));
         assert_eq!(of_action(&Action::Wait(Time(0), Why::Air)), None);
+        let axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
+        let snapshot = Snapshot {
+            axis,
+            hold_back_seconds: 36,
+            segments: Vec::new(),
+            groups: Groups::default(),
+            ladder: Ladder::default(),
+        };
+        assert_eq!(of_action(&Action::Show(snapshot.into())), Some(("air", None)));
     }
 }

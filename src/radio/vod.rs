@@ -45,6 +45,7 @@ mod tests {
              https://a/{NAME}.ts\n"
         );
         assert_eq!(rewrite(&list, CHUNKS), expected);
+        assert_eq!(address("item", NAME), format!("/audio/item/stream/{NAME}.m3u8"));
         assert_eq!(rewrite(NAME, CHUNKS), format!("/chunks/{NAME}.ts"), "a last line without its end");
         for other in ["", "#EXTM3U", &NAME[1..], &NAME.to_uppercase(), &format!(" {NAME}"), "../../etc/passwd"] {
             assert_eq!(rewrite(other, CHUNKS), other);

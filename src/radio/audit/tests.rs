@@ -7,6 +7,8 @@ use crate::radio::{
     time::Time,
 };
 
+mod air;
+
 const RATE: u64 = 44_100;
 const SAMPLES: u64 = 258 * 1_024;
 
@@ -383,7 +385,9 @@ fn the_rules_of_the_air_hold() {
         ("epoch 1", wrong_segment(|segment| segment.epoch = 2)),
         ("it is dated", wrong_segment(|segment| segment.pdt = Time::from_millis(0).to_string())),
         ("samples long", wrong_segment(|segment| segment.samples = 7 * RATE)),
+        ("samples long", wrong_segment(|segment| segment.samples = 13 * RATE / 2)),
         ("list begins", wrong_segment(|segment| segment.first_seq -= 3)),
+        ("list begins", wrong_segment(|segment| segment.first_seq = segment.media_seq + 1)),
         ("its group is", wrong_segment(|segment| segment.group_seq += 1)),
         ("its group is", wrong_segment(|segment| segment.group_end -= 1)),
         (

@@ -184,3 +184,17 @@ fn a_prover_says_why_there_is_no_proof() {
     let other = run(Prover::inclusion(1, checkpoint), &changed).unwrap_err();
     assert!(other.contains("not those"), "{other}");
 }
+
+#[test]
+fn a_note_has_bounds() {
+    let text = |origin: &str, signatures: usize| {
+        let root = BASE64.encode(&[0; 32]);
+        format!("{origin}\n1\n{root}\n\n{}", format!("{SIGNATURE}o AAAA\n").repeat(signatures))
+    };
+    assert!(Note::parse(&text("o", SIGNATURES_MAX)).is_ok());
+    assert!(Note::parse(&text("o", SIGNATURES_MAX + 1)).is_err());
+    assert!(Note::parse(&text("", 1)).is_err());
+    let longest = "o".repeat(NOTE_BYTES_MAX - text("", 1).len());
+    assert!(Note::parse(&text(&longest, 1)).is_ok());
+    assert!(Note::parse(&text(&format!("{longest}o"), 1)).is_err());
+}

@@ -122,6 +122,10 @@ fn a_group_that_lacks_segments_is_never_known() {
     };
     let whole = groups(&mut all.iter());
     assert!(whole.len() > 8);
+    let mut one_by_one = Groups::default();
+    all.iter().for_each(|aired| drop(one_by_one.take(aired, &AXIS)));
+    let mut pairs = one_by_one.all().zip(one_by_one.all().skip(1));
+    assert!(pairs.all(|(group, next)| group.air_end() == next.air_samples), "one ends where the next one begins");
     // Read from the middle of a group on, with a hole in another, or from receipts that counted no groups yet.
     for from in 0..all.len() {
         let read = groups(&mut all[from..].iter());

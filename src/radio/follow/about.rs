@@ -75,6 +75,10 @@ mod tests {
             let refused = read(text).unwrap_err();
             assert!(refused.contains(words), "{text}: {refused}");
         }
-        assert!(About::read(&vec![b' '; LONGEST + 1], "k51a").unwrap_err().contains("at most"));
+        let mut longest = br#"{"name":"x","stream":"k51b","station":"k51a"}"#.to_vec();
+        longest.resize(LONGEST, b' ');
+        assert!(About::read(&longest, "k51a").is_ok());
+        longest.push(b' ');
+        assert!(About::read(&longest, "k51a").unwrap_err().contains("at most"));
     }
 }

@@ -284,6 +284,8 @@ mod tests {
         assert_eq!(list.media_sequence(at("2026-11-21T15:36:13.000Z")), 1_795_252_686);
         let airing: Vec<Span> = list.airing(at("2026-11-21T15:36:13.000Z")).map(|(_, airs)| airs).collect();
         assert_eq!(airing, [Span(0), Span::millis(2_630), Span::millis(8_435)]);
+        let first = &list.segments[0];
+        assert_eq!(list.airing(first.starts.plus(first.lasts)).count(), 4, "what has just aired has aired");
         assert_eq!(list.media_sequence(at("2026-11-21T15:00:00.000Z")), 1_795_252_684);
         assert_eq!(list.media_sequence(at("2026-11-21T16:00:00.000Z")), 1_795_252_688);
         assert_eq!(list.now_and_next(at("2026-11-21T16:00:00.000Z")), (None, None));
@@ -310,7 +312,10 @@ mod tests {
             ("#EXT-X-MEDIA-SEQUENCE:1795252684\n", "#EXT-X-MEDIA-SEQUENCE:-1\n", "not a number"),
             ("#EXT-X-MEDIA-SEQUENCE:1795252684\n", "#EXT-X-MEDIA-SEQUENCE:18446744073709551615\n", "beyond"),
             ("#EXT-X-VERSION:9\n", "#EXT-X-TARGETDURATION:5\n", "twice"),
-            ("2026-11-21T15:36:00.630Z", "yesterday", "no date"),
+            ("2026-11-21T15:36:00.630Z", "yesterday", "\"yesterday\" is no date"),
+            ("#EXTINF:5.990748,Ä", "#EXTINF:5.9907480,Ä", "no length"),
+            ("#EXTINF:5.990748,Ä", "#EXTINF:5.+90748,Ä", "no length"),
+            ("#EXTINF:5.990748,Ä", "#EXTINF:+5.990748,Ä", "no length"),
             ("#EXTINF:5.990748,Ä", "#EXTINF:nan,Ä", "no length"),
             ("#EXTINF:5.990748,Ä", "#EXTINF:99999,Ä", "no length"),
             ("#EXT-X-PROGRAM-DATE-TIME:2026-11-21T15:36:00.630Z\n", "", "no date or no length"),

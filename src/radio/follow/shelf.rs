@@ -176,7 +176,8 @@ mod tests {
         assert_eq!(shelf.serve(&[segment, old], at(0)), []);
         assert_eq!(shelf.expired(at(1_000), 9), [], "served however long");
         assert_eq!(shelf.serve(&[segment, new], at(1_000)), [old.cid]);
-        assert!(shelf.gives(&old.cid) && !shelf.serves(&old.cid));
+        assert!(shelf.gives(&old.cid) && !shelf.serves(&old.cid) && shelf.knows(&old.cid));
+        assert_eq!([segment, old].map(|block| shelf.served_bytes(&block.cid)), [Some(10), None]);
         assert_eq!(shelf.expired(at(1_009), 9), [], "its time counts from when it was served last");
         assert_eq!(shelf.expired(at(1_010), 9), [old.cid]);
         assert_eq!(shelf.serve(&[new], at(1_020)), [segment.cid]);

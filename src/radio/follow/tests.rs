@@ -326,13 +326,16 @@ fn a_full_disk_keeps_the_last_saved_state_on_air_and_says_so() {
     follow.handle(root(50), at(61));
     assert!(matches!(&drain(&mut follow, at(61))[..], [Action::Save(_)]));
     follow.handle(Event::Saved(Err("no space left".into())), at(61));
-    assert_eq!(drain(&mut follow, at(62)), []);
+    assert_eq!(follow.poll(at(62)), Action::Wait(at(63).station));
     assert!(words(&follow, at(62)).contains("disk: what was verified cannot be saved and is not shown: no space left"));
     assert_eq!(follow.shown().unwrap().0, &said(Which::Station, 0));
     assert!(matches!(&drain(&mut follow, at(63))[..], [Action::Save(_)]));
-    follow.handle(Event::Saved(Ok(())), at(63));
-    assert_eq!(drain(&mut follow, at(63)), [Action::Show]);
-    assert_eq!((follow.shown().unwrap().0, words(&follow, at(63))), (&said(Which::Station, 50), String::new()));
+    follow.handle(Event::Saved(Err("no space left".into())), at(63));
+    assert_eq!(drain(&mut follow, at(66)), [], "the pauses grow");
+    assert!(matches!(&drain(&mut follow, at(67))[..], [Action::Save(_)]));
+    follow.handle(Event::Saved(Ok(())), at(67));
+    assert_eq!(drain(&mut follow, at(67)), [Action::Show]);
+    assert_eq!((follow.shown().unwrap().0, words(&follow, at(67))), (&said(Which::Station, 50), String::new()));
 }
 
 #[test]
@@ -368,4 +371,26 @@ fn only_a_plain_path_to_a_block_is_followed() {
     for value in ["", "/ipfs/", "/ipns/k51a", "/ipfs/bafkqaaa/x", "/ipfs/nonsense"] {
         assert_eq!(Said { value: value.into(), ..good.clone() }.block(), None, "{value}");
     }
+}
+
+#[test]
+fn how_what_is_shown_stands_is_told_in_a_word() {
+    let mut follow = on_air();
+    assert_eq!([Which::Station, Which::Stream].map(|which| follow.heard_at(which)), [Some(at(0).station); 2]);
+    // Three TTLs and a minute behind the last news; the list ends a minute later.
+    let words = [0, 240, 241, 300, 301].map(|second| follow.standing(at(second)));
+    assert_eq!(words, ["live", "live", "quiet", "quiet", "run_out"]);
+    drain(&mut follow, at(60));
+    let brief = Said { sequence: START + 50_000, validity: at(100).wall, ..said(Which::Station, 0) };
+    follow.handle(Event::Heard(Which::Station, Some(brief)), at(60));
+    drain(&mut follow, at(60));
+    follow.handle(Event::Saved(Ok(())), at(60));
+    assert_eq!([100, 101].map(|second| follow.standing(at(second))), ["live", "expired"]);
+    assert_eq!(follow.heard_at(Which::Station), Some(at(60).station));
+}
+
+#[test]
+fn a_fault_says_why() {
+    let told = [Fault::Missing("a".into()), Fault::Wrong("b".into()), Fault::Ahead].map(|fault| fault.to_string());
+    assert_eq!(told, ["a", "b", "the list is newer than the root"]);
 }

@@ -1,0 +1,109 @@
+//! The rules of the air where an item begins, and behind numbers without receipts.
+
+use super::*;
+
+/// What is said of a ledger that ends with the beginning of an item, or with another epoch ahead of it.
+fn wrong_beginning(epoch: bool, change: impl FnOnce(&mut StartedBody, &mut SegmentBody)) -> String {
+    said_of(|studio| {
+        let mut run = studio.run(5);
+        let mut segment = studio.segment(&run, 0);
+        if epoch {
+            studio.axis.epoch += 1;
+            segment.epoch = studio.axis.epoch;
+            studio.scribe.add(Body::LedgerOpen(studio.axis.constants()));
+        }
+        change(&mut run, &mut segment);
+        if run.parts > 0 {
+            studio.scribe.add(Body::ItemStarted(Box::new(run)));
+        }
+        studio.scribe.add(Body::Segment(Box::new(segment)));
+    })
+}
+
+#[test]
+fn an_item_begins_as_its_receipt_says() {
+    let axis = Studio::new().axis;
+    for (words, said) in [
+        ("not how its item begins", wrong_beginning(false, |_, segment| segment.part = 1)),
+        ("not how its item begins", wrong_beginning(false, |run, _| run.air_samples += 1)),
+        (
+            "part 0 of 5",
+            wrong_beginning(false, |run, segment| {
+                run.media_seq += 2;
+                (segment.disc, segment.disc_seq, segment.group_seq) =
+                    (false, segment.disc_seq - 1, segment.group_seq - 1);
+            }),
+        ),
+        (
+            "no receipt tells why",
+            wrong_beginning(false, |run, segment| {
+                run.air_samples += 1_000;
+                segment.air_samples += 1_000;
+                segment.pdt = axis.date(segment.air_samples).to_string();
+            }),
+        ),
+        ("no item begins", wrong_beginning(true, |run, _| run.parts = 0)),
+        ("miscounted", wrong_beginning(true, |_, segment| segment.disc_seq -= 1)),
+        (
+            "an item begins with number",
+            said_of(|studio| {
+                let run = StartedBody { media_seq: studio.media_seq - 1, ..studio.run(5) };
+                studio.scribe.add(Body::ItemStarted(Box::new(run)));
+            }),
+        ),
+    ] {
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let said = said_of(|studio| {
+        let run = studio.run(5);
+        studio.scribe.add(Body::ItemStarted(Box::new(run.clone())));
+        let first = studio.segment(&run, 0);
+        studio.aired(first);
+        studio.jump(500);
+        let second = studio.segment(&run, 1);
+        studio.scribe.add(Body::Segment(Box::new(second)));
+    });
+    assert!(said.contains("no receipt tells why"), "a jump in the middle of an item: {said}");
+}
+
+/// The last segment of an item that began with its third part, behind three numbers without a receipt.
+fn behind_a_gap(change: impl FnOnce(&mut SegmentBody)) -> Outcome {
+    let mut studio = Studio::with_lines(40);
+    let run = StartedBody { part: 2, ..studio.run(9) };
+    studio.scribe.add(Body::ItemStarted(Box::new(run.clone())));
+    let first = SegmentBody { part: 2, ..studio.segment(&run, 0) };
+    studio.aired(first);
+    studio.media_seq += 3;
+    studio.air += 3 * SAMPLES as i64;
+    let mut segment = studio.segment(&run, 6);
+    change(&mut segment);
+    studio.scribe.add(Body::Segment(Box::new(segment)));
+    outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]).0
+}
+
+#[test]
+fn behind_numbers_without_receipts_less_is_known_and_the_rest_holds() {
+    let said = |outcome| if let Outcome::Broken(_, why) = outcome { why } else { String::new() };
+    assert_eq!(behind_a_gap(|_| ()), Outcome::Whole);
+    assert_eq!(behind_a_gap(|segment| segment.disc_seq += 2), Outcome::Whole);
+    assert_eq!(behind_a_gap(|segment| segment.first_seq = segment.media_seq), Outcome::Whole);
+    let why = said(behind_a_gap(|segment| segment.disc_seq -= 1));
+    assert!(why.contains("miscounted"), "{why}");
+    let why = said(behind_a_gap(|segment| segment.part = 1));
+    assert!(why.contains("part 1 of 9"), "{why}");
+}
+
+#[test]
+fn a_ledger_from_before_the_coarse_list_goes_on_with_one() {
+    let mut studio = Studio::new();
+    let run = studio.run(2);
+    studio.scribe.add(Body::ItemStarted(Box::new(run.clone())));
+    for part in 0..2 {
+        let segment = SegmentBody { group_seq: 0, group_end: 0, ..studio.segment(&run, part) };
+        studio.aired(segment);
+    }
+    studio.items += 1;
+    studio.item(3);
+    let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
+    assert_eq!(outcome, Outcome::Whole);
+}
