@@ -40,8 +40,8 @@ fn first(mutant: u32) -> bool {
         CHOSEN.store(number.unwrap_or(RECORD), Relaxed);
         return chosen(mutant);
     }
-    if let Ok(path) = std::env::var("MUTATE_SEEN")
-        && !SEEN[mutant as usize].swap(true, Relaxed)
+    if !SEEN[mutant as usize].swap(true, Relaxed)
+        && let Ok(path) = std::env::var("MUTATE_SEEN")
     {
         let mut file = RECORDED.get_or_init(|| OpenOptions::new().create(true).append(true).open(path).unwrap());
         file.write_all(format!("{mutant}\n").as_bytes()).unwrap();
