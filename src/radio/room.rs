@@ -149,6 +149,7 @@ mod tests {
         let mut disk = Disk { room: Room::default(), free: AMPLE_BYTES - 1, laid: false };
         assert_eq!((disk.look(), disk.room.is_short()), (Act::Leave, false));
         assert!(disk.words().contains("too little is free in state for a reserve of 64 MiB"), "{}", disk.words());
+        assert!(disk.words().ends_with("until 128 MiB are free"), "{}", disk.words());
     }
 
     #[test]

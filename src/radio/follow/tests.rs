@@ -294,7 +294,7 @@ fn what_cannot_be_fetched_is_tried_again_and_a_newer_record_takes_its_place() {
     for (now, pause) in [(60, 2), (62, 4), (66, 8)] {
         assert_eq!(drain(&mut follow, at(now)), [Action::Gather(Which::Station, said(Which::Station, 50))]);
         follow.handle(missing(), at(now));
-        assert_eq!(drain(&mut follow, at(now + pause - 1)), []);
+        assert_eq!(follow.poll(at(now + pause - 1)), Action::Wait(at(now + pause).station));
     }
     assert!(words(&follow, at(70)).contains("cannot be had: 3 blocks did not come"));
     drain(&mut follow, at(74));
@@ -380,6 +380,9 @@ fn how_what_is_shown_stands_is_told_in_a_word() {
     // Three TTLs and a minute behind the last news; the list ends a minute later.
     let words = [0, 240, 241, 300, 301].map(|second| follow.standing(at(second)));
     assert_eq!(words, ["live", "live", "quiet", "quiet", "run_out"]);
+    assert_eq!(self::words(&follow, at(240)), "");
+    assert!(self::words(&follow, at(241)).contains("stream: nothing new from the station since"));
+    assert_eq!(follow.poll(at(0)), Action::Wait(at(TTL).station));
     drain(&mut follow, at(60));
     let brief = Said { sequence: START + 50_000, validity: at(100).wall, ..said(Which::Station, 0) };
     follow.handle(Event::Heard(Which::Station, Some(brief)), at(60));
@@ -393,4 +396,12 @@ fn how_what_is_shown_stands_is_told_in_a_word() {
 fn a_fault_says_why() {
     let told = [Fault::Missing("a".into()), Fault::Wrong("b".into()), Fault::Ahead].map(|fault| fault.to_string());
     assert_eq!(told, ["a", "b", "the list is newer than the root"]);
+}
+
+#[test]
+fn a_saved_list_without_its_root_waits_for_one() {
+    let list = Some(SavedName { record: said(Which::Stream, 5).bytes, extent: extent(5) });
+    let saved = Saved { stream: Some("k51b".into()), list, ..Saved::new("k51a") };
+    let mut follow = Follow::new(&saved, None, Some(said(Which::Stream, 5)), at(0).station);
+    assert_eq!(drain(&mut follow, at(0)), [Action::Ask(Which::Station), Action::Ask(Which::Stream)]);
 }

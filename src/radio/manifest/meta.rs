@@ -406,6 +406,9 @@ mod tests {
         let name = chunk_name(&cid_of(RAW, &[0]));
         assert!(list.contains(&format!("#EXTINF:5.990748,\n{name}\n")), "{list}");
         assert!(list.contains("#EXT-X-TARGETDURATION:6\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+        let frame = Segment { cid: cid_of(RAW, &[0]), samples: 1_024, bytes: 100 };
+        let list = Rendition { bitrate: 128_000, segments: vec![frame] }.list(44_100);
+        assert!(list.contains("#EXTINF:0.023220,\n"), "rounded to the nearest: {list}");
     }
 
     #[test]
@@ -417,9 +420,21 @@ mod tests {
         assert_eq!(long.item(&long.line()).chapters, chapters);
         let plain = String::from_utf8(meta().to_bytes()).unwrap();
         assert!(!plain.contains("chapters") && !plain.contains("cue_sheet") && !plain.contains("lead"));
-        for wrong in [vec![chapter(5, "a"), chapter(5, "b")], vec![chapter(792_576, "a")]] {
+        let mut many: Vec<Chapter> = (0..cue::MOST as u64).map(|at| chapter(at, "x")).collect();
+        assert!(Meta::parse(&Meta { chapters: many.clone(), ..meta() }.to_bytes()).is_ok());
+        many.push(chapter(9_000, "x"));
+        for wrong in [vec![chapter(5, "a"), chapter(5, "b")], vec![chapter(792_576, "a")], many] {
             let error = Meta::parse(&Meta { chapters: wrong, ..meta() }.to_bytes()).unwrap_err();
             assert!(error.to_string().contains("`chapters`"), "{error}");
+        }
+    }
+
+    #[test]
+    fn there_is_one_list_for_each_rendition() {
+        let name = short_name(b"list");
+        for wrong in [vec![name.clone()], vec![name, "x".into()]] {
+            let error = Meta::parse(&Meta { streams: wrong, ..meta() }.to_bytes()).unwrap_err();
+            assert!(error.to_string().contains("`streams`"), "{error}");
         }
     }
 

@@ -107,3 +107,29 @@ fn a_ledger_from_before_the_coarse_list_goes_on_with_one() {
     let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
     assert_eq!(outcome, Outcome::Whole);
 }
+
+#[test]
+fn a_file_that_ends_within_a_line_is_torn_only_where_no_other_follows() {
+    let studio = Studio::with_lines(40);
+    let text = studio.scribe.text();
+    let told = |ends: bool| {
+        let mut audit = Audit::new(means(&studio.scribe), Begin::Genesis, Vec::new());
+        shown(&mut audit, &text.as_bytes()[..text.len() - 5], true, ends, None)
+    };
+    assert!(matches!(told(true), Outcome::Torn(40, _)), "{:?}", told(true));
+    assert_eq!(told(false), Outcome::Broken(40, "the file ends within a line".into()));
+}
+
+#[test]
+fn a_first_checkpoint_is_of_the_ledger_that_it_is_in() {
+    let mut studio = Studio::new();
+    studio.scribe = Scribe::new();
+    studio.scribe.add(Body::LedgerOpen(studio.axis.constants()));
+    let mut body = studio.scribe.log.checkpoint(&Seal);
+    let another = format!("ipns/k51station/ledger/{}", "0".repeat(16));
+    body.note = Note::sign(&another, &body.tree().unwrap(), &Seal);
+    studio.scribe.add(Body::Checkpoint(Box::new(body)));
+    let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
+    let why = if let Outcome::Broken(2, why) = outcome { why } else { String::new() };
+    assert!(why.contains("not those of the checkpoint"), "{why}");
+}
