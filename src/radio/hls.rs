@@ -152,6 +152,12 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::radio::{
+        cue::Chapter,
+        receipt::StartedBody,
+        segment::{Kind, RAW, cid_of},
+        time::Time,
+    };
 
     #[test]
     fn durations_are_printed_from_samples() {
@@ -159,6 +165,39 @@ mod tests {
         assert_eq!(seconds(281 * 1_024, 48_000), "5.994667");
         assert_eq!(seconds(0, 44_100), "0.000000");
         assert_eq!(seconds(264_600, 44_100), "6.000000");
+    }
+
+    #[test]
+    fn a_list_that_begins_where_a_chapter_ends_tells_of_the_next_alone() {
+        let chapter = |at: u64, title: &str| Chapter { at, title: title.into(), artist: String::new() };
+        let run = Run::from_body(&StartedBody {
+            media_seq: 1,
+            air_samples: 0,
+            list: CidText(cid_of(RAW, b"list")),
+            item: "item".into(),
+            entry: "entry".into(),
+            item_kind: Kind::Track,
+            title: "title".into(),
+            artist: String::new(),
+            album: String::new(),
+            isrc: String::new(),
+            chapters: vec![chapter(0, "one"), chapter(264_600, "two")],
+            part: 0,
+            parts: 2,
+            samples: 529_200,
+            order: "order".into(),
+            position: 0,
+        });
+        let axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
+        let cid = CidText(cid_of(RAW, b"2"));
+        for (air_samples, told) in [(264_600, ["two"].as_slice()), (264_599, &["one", "two"])] {
+            let part = Entry { disc: false, air_samples, samples: 264_600, run: &run, cid: cid.clone() };
+            let mut text = String::new();
+            entry(&axis, &part, &mut None, &mut text);
+            let named: Vec<&str> =
+                ["one", "two"].into_iter().filter(|title| text.contains(&format!("\"{title}\""))).collect();
+            assert_eq!(named, told, "{text}");
+        }
     }
 
     #[test]

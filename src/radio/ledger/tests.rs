@@ -2,6 +2,7 @@
 
 use super::{
     super::sim::volume::{Chance, Disk, FAILURES, Failure},
+    desk::Desk,
     recall::recall,
     *,
 };
@@ -143,6 +144,33 @@ fn what_was_told_to_be_durable_survives_every_crash() {
         survives(&disk, n + 1, 10);
     }
     assert!(disk.content().len() > 3);
+}
+
+#[test]
+fn keys_change_only_to_such_as_the_one_that_signs_is_among() {
+    let disk = disk();
+    let mut desk = Desk::new(Arc::new(disk.clone()), signer(), None, None);
+    let other = || SigningKey::derive("r2", b"other");
+    assert_eq!((desk.size(), desk.checkpoints().is_none()), (0, true));
+    desk.append(Some(&constants()), &[note(0)], Time(0)).unwrap();
+    assert!(!desk.set_keys(vec![other()]), "it would be another station");
+    desk.append(None, &[note(1)], Time(1)).unwrap();
+    assert!(desk.set_keys([vec![other()], signer().keys].concat()));
+    desk.append(None, &[note(2)], Time(2)).unwrap();
+    let text = disk.content().into_values().map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+    let text = text.collect::<String>();
+    let signed = |what: &str| {
+        let line = text.lines().find(|line| line.contains(what)).unwrap_or_else(|| panic!("{what} in {text}"));
+        ["r1", "r2"].map(|key| line.contains(&format!("\"key_id\":\"{key}\"")))
+    };
+    for (what, by) in
+        [("\"entries\":0", [true, false]), ("\"entries\":1", [true, false]), ("\"to\":\"r2\"", [true, false])]
+    {
+        assert_eq!(signed(what), by, "{what}");
+    }
+    assert_eq!(signed("\"entries\":2"), [false, true]);
+    let told = text.lines().filter(|line| line.starts_with('{')).count() as u64;
+    assert_eq!((desk.size(), desk.checkpoints().is_some()), (told, true));
 }
 
 #[test]
