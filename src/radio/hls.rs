@@ -191,7 +191,7 @@ mod tests {
         let axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
         let cid = CidText(cid_of(RAW, b"2"));
         for (air_samples, told) in [(264_600, ["two"].as_slice()), (264_599, &["one", "two"])] {
-            let part = Entry { disc: false, air_samples, samples: 264_600, run: &run, cid: cid.clone() };
+            let part = Entry { disc: false, air_samples, samples: 264_600, run: &run, cid };
             let mut text = String::new();
             entry(&axis, &part, &mut None, &mut text);
             let named: Vec<&str> =

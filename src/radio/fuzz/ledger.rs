@@ -225,5 +225,8 @@ pub(crate) fn ledger_seeds() -> Vec<Vec<u8>> {
     let torn = format!("{}{}", whole, step.trim_end());
     let damaged = format!("{}what is this\n{}\0\0\0\n{}", lines[..4].concat(), lines[4], lines[5]);
     let more = format!("{}{step}{}", lines[..6].concat(), rest.concat());
-    [whole, two, torn, damaged, more].map(String::into_bytes).into()
+    // What is missing of the item is longer than a segment may be.
+    let last = lines.len() - 1;
+    let long = lines[..last].concat() + &lines[last].replace("\"samples\":264192", "\"samples\":235634");
+    [whole, two, torn, damaged, more, long].map(String::into_bytes).into()
 }

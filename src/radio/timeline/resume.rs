@@ -12,7 +12,8 @@ use super::super::{
 use super::{Clocks, Current, Timeline};
 
 impl Timeline {
-    /// Goes on where the ledger ends. `item` is what [`Position::unfinished`] names, if it could be read.
+    /// Goes on where the ledger ends. `item` is what [`Position::unfinished`] names, if it could be read; one that cannot air
+    /// here is not gone on with.
     ///
     /// Wall inside the listed range: resumes there. Beyond its end: one jump, at the next segment. Before it: the
     /// dates stay ahead of the wall. Where the listed dates go back, the range is what is dated behind that.
@@ -23,6 +24,7 @@ impl Timeline {
             timeline.offset = timeline.axis.position(clocks.station) - timeline.rules.lateness() as i64;
             return timeline;
         };
+        let item = item.filter(|item| timeline.refusal(item).is_none());
         timeline.current = unfinished(&last, item, timeline.programme.place());
         timeline.break_next = timeline.current.is_none();
         // The media axis is only used in differences: it starts at the first listed segment.

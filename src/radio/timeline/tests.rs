@@ -86,6 +86,24 @@ fn who_starts_on_a_list_of_a_longer_look_ahead_holds_back_by_it_until_it_has_run
 }
 
 #[test]
+fn an_unfinished_item_that_cannot_air_is_not_gone_on_with() {
+    let mut timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
+    timeline.handle(Event::Order(order()), at(0));
+    let list = drive(&mut timeline, 1_000, at(0)).0.unwrap();
+    for (last_samples, goes_on) in [(86 * 1_024, true), (3 * RULES.rate, false)] {
+        let mut begun = Item::clone(&item(1_000));
+        begun.segments[999].samples = last_samples;
+        let past = position(&timeline, &list);
+        let next_seq = past.next_seq;
+        let mut resumed = Timeline::resume(RULES, past, Some(Arc::new(begun)), at(1));
+        resumed.handle(Event::Order(order()), at(1));
+        let grown = drive(&mut resumed, 1_000, at(30)).0.unwrap();
+        let next = grown.segments.iter().find(|aired| aired.media_seq == next_seq).unwrap();
+        assert_eq!(next.disc, !goes_on);
+    }
+}
+
+#[test]
 fn an_item_whose_list_of_segments_fits_into_no_block_is_refused_by_name() {
     let mut timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
     timeline.handle(Event::Order(order()), at(0));
