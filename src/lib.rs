@@ -6,6 +6,8 @@
 #[cfg(any(test, feature = "fuzz"))]
 #[doc(hidden)]
 pub mod fuzz;
+#[cfg(test)]
+mod golden;
 pub mod radio;
 
 #[cfg(feature = "edges")]

@@ -46,7 +46,7 @@ pub mod trouble;
 pub mod vod;
 
 #[cfg(test)]
-mod golden;
+pub(crate) mod golden;
 #[cfg(test)]
 #[allow(clippy::print_stderr, reason = "a trace that was asked for")]
 mod sim;
