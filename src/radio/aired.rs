@@ -390,24 +390,8 @@ mod tests {
 
     #[test]
     fn chapters_of_a_run_are_where_they_were_in_its_item() {
-        let body = StartedBody {
-            media_seq: 1,
-            air_samples: 0,
-            list: CidText(cid_of(RAW, b"list")),
-            item: "item".into(),
-            entry: "entry".into(),
-            item_kind: Kind::Track,
-            title: "title".into(),
-            artist: String::new(),
-            album: String::new(),
-            isrc: String::new(),
-            part: 2,
-            parts: 3,
-            samples: 30,
-            order: "order".into(),
-            position: 0,
-            chapters: [0, 10].map(|at| Chapter { at, title: at.to_string(), artist: String::new() }).to_vec(),
-        };
+        let chapters = [0, 10].map(|at| Chapter { at, title: at.to_string(), artist: String::new() }).to_vec();
+        let body = StartedBody { part: 2, chapters, ..StartedBody::whole(3, 30) };
         let segment = Segment { cid: cid_of(RAW, b"1"), samples: 30, bytes: 1 };
         let item = Run::from_body(&body).item(vec![segment; 3], Vec::new());
         assert_eq!(item.chapters.iter().map(|chapter| chapter.at).collect::<Vec<_>>(), [60, 70]);

@@ -155,7 +155,7 @@ mod tests {
     use crate::radio::{
         cue::Chapter,
         receipt::StartedBody,
-        segment::{Kind, RAW, cid_of},
+        segment::{RAW, cid_of},
         time::Time,
     };
 
@@ -170,24 +170,8 @@ mod tests {
     #[test]
     fn a_list_that_begins_where_a_chapter_ends_tells_of_the_next_alone() {
         let chapter = |at: u64, title: &str| Chapter { at, title: title.into(), artist: String::new() };
-        let run = Run::from_body(&StartedBody {
-            media_seq: 1,
-            air_samples: 0,
-            list: CidText(cid_of(RAW, b"list")),
-            item: "item".into(),
-            entry: "entry".into(),
-            item_kind: Kind::Track,
-            title: "title".into(),
-            artist: String::new(),
-            album: String::new(),
-            isrc: String::new(),
-            chapters: vec![chapter(0, "one"), chapter(264_600, "two")],
-            part: 0,
-            parts: 2,
-            samples: 529_200,
-            order: "order".into(),
-            position: 0,
-        });
+        let chapters = vec![chapter(0, "one"), chapter(264_600, "two")];
+        let run = Run::from_body(&StartedBody { chapters, ..StartedBody::whole(2, 529_200) });
         let axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
         let cid = CidText(cid_of(RAW, b"2"));
         for (air_samples, told) in [(264_600, ["two"].as_slice()), (264_599, &["one", "two"])] {

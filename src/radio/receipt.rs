@@ -414,6 +414,31 @@ pub fn link(line: &str) -> String {
 }
 
 #[cfg(test)]
+impl StartedBody {
+    /// For tests: the whole of a track without chapters, the first item on air.
+    pub(in crate::radio) fn whole(parts: u64, samples: u64) -> Self {
+        Self {
+            media_seq: 5_000,
+            air_samples: 0,
+            list: CidText(super::segment::cid_of(super::segment::RAW, b"list")),
+            item: "item".into(),
+            entry: "music/a.mp3".into(),
+            item_kind: Kind::Track,
+            title: "A".into(),
+            artist: String::new(),
+            album: String::new(),
+            isrc: String::new(),
+            part: 0,
+            parts,
+            samples,
+            order: "o".into(),
+            position: 0,
+            chapters: Vec::new(),
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use super::*;
 

@@ -64,24 +64,7 @@ fn segment(n: u64, group_seq: u64) -> Body {
 }
 
 fn started() -> Body {
-    Body::ItemStarted(Box::new(StartedBody {
-        media_seq: 5_000,
-        air_samples: 0,
-        list: CidText(cid_of(RAW, b"list")),
-        item: "item".into(),
-        entry: "music/a.mp3".into(),
-        item_kind: Kind::Track,
-        title: "A".into(),
-        artist: String::new(),
-        album: String::new(),
-        isrc: String::new(),
-        chapters: Vec::new(),
-        part: 0,
-        parts: 10_000,
-        samples: 10_000 * SAMPLES,
-        order: "o".into(),
-        position: 0,
-    }))
+    Body::ItemStarted(Box::new(StartedBody::whole(10_000, 10_000 * SAMPLES)))
 }
 
 fn group(n: u64) -> u64 {
