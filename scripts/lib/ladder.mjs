@@ -5,18 +5,10 @@
 // WISH.json: {"url": "…", "switches": N, "prefix": "…"}. Adds to what tap.mjs writes: `lists`, the URL of the list of each level,
 // and `played`, the segments that were played one after the other as (media sequence, level).
 import fs from 'node:fs';
-import path from 'node:path';
-import { Tap, launch, modules, stage } from './tap.mjs';
+import { opened } from './tap.mjs';
 
 const { url, switches, prefix } = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
-const { server, url: blank } = await stage();
-
-const browser = await launch();
-const page = await (await browser.newContext({ bypassCSP: true })).newPage();
-const tap = new Tap(page, prefix);
-await page.goto(blank);
-await page.addScriptTag({ path: path.join(modules, 'hls.js/dist/hls.min.js') });
-await tap.open();
+const { browser, page, server, tap } = await opened(prefix);
 await page.evaluate((source) => {
   const audio = document.querySelector('audio');
   const hls = new Hls({ startLevel: 0 });

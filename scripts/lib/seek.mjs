@@ -6,19 +6,11 @@
 // WISH.json: {"url": "…", "places": [seconds, …], "millis": N, "prefix": "…"}. Adds `seeks` to what tap.mjs writes: for each
 // place when it was left to play and when it was stopped, in ms.
 import fs from 'node:fs';
-import path from 'node:path';
-import { Tap, launch, modules, stage } from './tap.mjs';
+import { opened } from './tap.mjs';
 
 const { url, places, millis, prefix } = JSON.parse(fs.readFileSync(process.argv[2], 'utf8'));
 
-const { server, url: blank } = await stage();
-
-const browser = await launch();
-const page = await (await browser.newContext({ bypassCSP: true })).newPage();
-const tap = new Tap(page, prefix);
-await page.goto(blank);
-await page.addScriptTag({ path: path.join(modules, 'hls.js/dist/hls.min.js') });
-await tap.open();
+const { browser, page, server, tap } = await opened(prefix);
 await page.evaluate((source) => {
   const audio = document.querySelector('audio');
   const hls = new Hls();

@@ -35,6 +35,18 @@ export async function stage() {
   return { server, url: `http://127.0.0.1:${server.address().port}/` };
 }
 
+/// An empty page with hls.js, whose sound goes to files that begin with `prefix`. To be closed: the browser and the server.
+export async function opened(prefix) {
+  const { server, url } = await stage();
+  const browser = await launch();
+  const page = await (await browser.newContext({ bypassCSP: true })).newPage();
+  const tap = new Tap(page, prefix);
+  await page.goto(url);
+  await page.addScriptTag({ path: path.join(modules, 'hls.js/dist/hls.min.js') });
+  await tap.open();
+  return { browser, page, server, tap };
+}
+
 // One block each 2 048 frames, stamped inside the audio thread, where the main thread cannot delay it.
 const worklet = `
 registerProcessor('tap', class extends AudioWorkletProcessor {
