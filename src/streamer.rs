@@ -242,7 +242,6 @@ impl Streamer {
                 }
             }
             Event::StoredWithout(lost) => self.stand_ins(lost),
-            Event::NotStored(_) => self.shelf.tell_refused(),
             Event::Fetched(slot, item) => tracing::info!(entry = %slot.entry.path, title = %item.title, "fetched"),
             _ => {}
         }

@@ -231,10 +231,7 @@ impl Work {
                 let _ = self.publisher.node.notify_new_blocks(cids).await;
             }
             // The own gateway has the list in memory and goes on; the names stay where they are.
-            Err(error) => {
-                self.publisher.notes.raise("store", format!("a list cannot be stored: {error}"));
-                self.publisher.shelf.tell_refused();
-            }
+            Err(error) => self.publisher.notes.raise("store", format!("a list cannot be stored: {error}")),
         }
         let last = shown.snapshot.segments.last().map_or(0, |last| last.media_seq);
         tracing::info!(last, list = %rendered.list_cid, "list");

@@ -9,7 +9,7 @@ use std::{
 
 use cid::Cid;
 use tokio::{
-    sync::{Mutex, Notify},
+    sync::Mutex,
     task::{self, JoinHandle},
 };
 
@@ -33,14 +33,13 @@ pub(super) struct Shelf {
     store: Store,
     keep: Keep,
     retention: Arc<Mutex<Retention>>,
-    refused: Arc<Notify>,
     adopted: PathBuf,
 }
 
 impl Shelf {
     /// `adopted` is the file in which a start tells the next one what it has adopted.
     pub(super) fn new(store: Store, keep: Keep, retention: Retention, adopted: PathBuf) -> Self {
-        Self { store, keep, retention: Arc::new(Mutex::new(retention)), refused: Arc::default(), adopted }
+        Self { store, keep, retention: Arc::new(Mutex::new(retention)), adopted }
     }
 
     /// How long blocks are kept.
@@ -65,17 +64,9 @@ impl Shelf {
         self.retention.lock().await.set_short(short);
     }
 
-    /// The repo has refused a block: perhaps there is no room.
-    pub(super) fn tell_refused(&self) {
-        self.refused.notify_one();
-    }
-
-    /// Waits until the repo has refused a block.
+    /// Waits until the disk has refused a block: perhaps there is no room.
     pub(super) async fn refused(&self) {
-        tokio::select! {
-            () = self.refused.notified() => {}
-            () = self.store.refused().came() => {}
-        }
+        self.store.refused().came().await;
     }
 
     /// What the repo holds in memory, because its disk does not take it.
