@@ -53,7 +53,7 @@ struct Held {
 }
 
 impl Refused {
-    /// Holds a block. Where there are too many, the oldest of those that are not `wanted` make room, then the oldest.
+    /// Holds a block. Where there are too many, the oldest of the others that are not `wanted` make room, then the oldest.
     pub(in crate::ipfs) fn hold(&self, cid: Cid, bytes: Bytes, why: &str, wanted: impl Fn(&Cid) -> bool) {
         self.open().hold(cid, bytes, why, wanted);
         self.came.notify_one();
@@ -131,7 +131,7 @@ impl Open {
         self.ages.insert(self.came, cid);
         self.blocks.insert(cid, Held { bytes, age: self.came });
         while self.bytes > HELD_BYTES_MAX || self.blocks.len() > HELD_BLOCKS_MAX {
-            let unwanted = self.ages.values().find(|cid| !wanted(cid));
+            let unwanted = self.ages.values().find(|held| **held != cid && !wanted(held));
             let Some(oldest) = unwanted.or_else(|| self.ages.values().next()).copied() else { return };
             self.let_go(&oldest);
         }
@@ -216,6 +216,9 @@ mod tests {
         refused.hold(blocks[5].0, blocks[5].1.clone(), "full", wanted);
         assert!(!refused.has(&blocks[0].0) && refused.has(&blocks[1].0) && refused.has(&blocks[5].0));
         assert_eq!(refused.told().map(|told| (told.blocks, told.bytes)), Some((4, 4 * large)));
+        let (next, bytes) = block(9, large);
+        refused.hold(next, bytes, "full", |cid| *cid != next);
+        assert!(refused.has(&next) && !refused.has(&blocks[1].0), "what has just come is listed next");
     }
 
     #[test]
