@@ -26,6 +26,7 @@ mod encode;
 pub mod excerpt;
 mod fingerprint;
 mod flaws;
+mod forecast;
 mod foreign;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;

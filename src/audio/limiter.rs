@@ -20,7 +20,7 @@ const HOLD_MS: u32 = 15;
 /// A mean is of 2 to the power of so many frames at most.
 const LONGEST_MEAN: u32 = 7;
 /// The time in which the distance is closed to 1/e, in seconds.
-const RELEASE_SECONDS: f64 = 0.12;
+pub(super) const RELEASE_SECONDS: f64 = 0.12;
 
 /// Works on interleaved samples. As many frames come out as go in.
 #[derive(Debug)]

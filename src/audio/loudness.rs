@@ -1,9 +1,11 @@
 //! Loudness by EBU R128: ITU-R BS.1770-5 (K weighting, gated blocks), EBU Tech 3341 (short term) and 3342 (range).
 //!
 //! What is kept of an item is the energy of each tenth of a second, 0.8 MB for three hours. The loudness at any gain
-//! follows from these.
+//! follows from these, and with the peaks of shorter slices, ten times as much, what a limiter makes of it.
 
 use std::f64::consts::PI;
+
+use super::level;
 
 /// Blocks of 400 ms that overlap by three quarters: so many tenths of a second.
 const BLOCK: usize = 4;
@@ -17,6 +19,8 @@ const RELATIVE_GATE: f64 = -10.0;
 const RANGE_GATE: f64 = -20.0;
 /// Loudness of the mean square 1.
 const OFFSET: f64 = -0.691;
+/// A tenth of a second has so many slices.
+const SLICES: usize = 10;
 
 /// Measures interleaved samples of one or two channels.
 #[derive(Clone, Debug)]
@@ -29,30 +33,51 @@ pub(super) struct Meter {
     filled: usize,
     sum: f64,
     tenths: Vec<f64>,
+    /// What is known of each slice, if that is wanted.
+    slices: Option<Vec<Slice>>,
 }
 
 /// The energies of an item: the mean square of each whole tenth of a second, K-weighted, channels added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Loudness {
     tenths: Vec<f64>,
+    /// Ten for each tenth, or none at all.
+    slices: Vec<Slice>,
+}
+
+/// A hundredth of a second.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Slice {
+    /// The sum of its squares, K-weighted, channels added.
+    pub(super) energy: f32,
+    /// Its highest sample.
+    pub(super) peak: f32,
 }
 
 impl Meter {
     /// `rate` is a multiple of ten.
     pub(super) fn new(rate: u32, channels: usize) -> Self {
         let filter = Weighting::new(rate);
-        Self { channels, filter, tenth: (rate / 10).max(1) as usize, filled: 0, sum: 0.0, tenths: Vec::new() }
+        let tenth = (rate / 10).max(1) as usize;
+        Self { channels, filter, tenth, filled: 0, sum: 0.0, tenths: Vec::new(), slices: None }
+    }
+
+    /// One that keeps what [`Loudness::limited`] wants.
+    pub(super) fn with_slices(self) -> Self {
+        Self { slices: Some(Vec::new()), ..self }
     }
 
     /// Takes interleaved samples.
     pub(super) fn add(&mut self, mut samples: &[f32]) {
         while !samples.is_empty() {
-            let wanted = (self.tenth - self.filled) * self.channels;
+            let wanted = (self.slice_end() - self.filled) * self.channels;
             let (now, later) = samples.split_at(wanted.min(samples.len()));
+            let before = self.sum;
             match self.channels {
                 1 => self.add_frames(now.iter().map(|sample| [*sample, 0.0])),
                 _ => self.add_frames(now.as_chunks::<2>().0.iter().copied()),
             }
+            self.note(now, (self.sum - before) as f32);
             self.filled += now.len() / self.channels;
             samples = later;
             if self.filled == self.tenth {
@@ -70,9 +95,31 @@ impl Meter {
         }
     }
 
+    /// The frame of the tenth that the slice ends before that is being filled.
+    fn slice_end(&self) -> usize {
+        let ends = |slice: usize| slice * self.tenth / SLICES;
+        if self.slices.is_none() {
+            return self.tenth;
+        }
+        (1..SLICES).map(ends).find(|end| *end > self.filled).unwrap_or(self.tenth)
+    }
+
+    /// Takes down samples of the slice that is being filled, and their energy.
+    fn note(&mut self, samples: &[f32], energy: f32) {
+        let Some(slices) = &mut self.slices else { return };
+        let peak = level::highest(samples);
+        let begins = (0..SLICES).any(|slice| slice * self.tenth / SLICES == self.filled);
+        match slices.last_mut().filter(|_| !begins) {
+            Some(slice) => *slice = Slice { energy: slice.energy + energy, peak: slice.peak.max(peak) },
+            None => slices.push(Slice { energy, peak }),
+        }
+    }
+
     /// What was measured.
     pub(super) fn finish(self) -> Loudness {
-        Loudness { tenths: self.tenths }
+        let mut slices = self.slices.unwrap_or_default();
+        slices.truncate(SLICES * self.tenths.len());
+        Loudness { tenths: self.tenths, slices }
     }
 }
 
@@ -97,6 +144,25 @@ impl Loudness {
             }
         }
         Some(gain)
+    }
+
+    /// The loudness once each slice has been lowered by the gain that `gain` gives for it, in their order.
+    ///
+    /// Measured with slices; without them nothing is lowered.
+    pub(super) fn limited(&self, mut gain: impl FnMut(&Slice) -> f32) -> Self {
+        let lowered = |(tenth, slices): (&f64, &[Slice])| {
+            let (mut whole, mut left) = (0.0, 0.0);
+            for slice in slices {
+                let gain = gain(slice);
+                whole += slice.energy;
+                left += slice.energy * gain * gain;
+            }
+            if whole > 0.0 { tenth * f64::from(left / whole) } else { *tenth }
+        };
+        if self.slices.is_empty() {
+            return self.clone();
+        }
+        Self { tenths: self.tenths.iter().zip(self.slices.chunks(SLICES)).map(lowered).collect(), slices: Vec::new() }
     }
 
     /// The highest short-term loudness (3 s) in LUFS; none where all is silence or shorter.
@@ -201,7 +267,8 @@ impl Biquad {
         let mut y = [0.0; 2];
         for channel in 0..2 {
             y[channel] = b[0] * x[channel] + first[channel];
-            first[channel] = b[1] * x[channel] - a[0] * y[channel] + second[channel];
+            // In this order the next output waits for two steps, not for three.
+            first[channel] = b[1] * x[channel] + second[channel] - a[0] * y[channel];
             second[channel] = b[2] * x[channel] - a[1] * y[channel];
         }
         y
@@ -316,6 +383,29 @@ mod tests {
     }
 
     #[test]
+    fn what_is_lowered_in_all_slices_is_as_much_quieter_and_what_is_not_stays() {
+        let samples = lively(44_100, 20);
+        let mut meter = Meter::new(44_100, 2).with_slices();
+        meter.add(&samples);
+        let ours = meter.finish();
+        let integrated = |loudness: &Loudness| loudness.integrated(0.0).unwrap();
+        let half = integrated(&ours.limited(|_| 0.5));
+        assert!((half - ours.integrated(-6.020_6).unwrap()).abs() < 1e-3, "{half}");
+        assert_eq!(integrated(&ours.limited(|_| 1.0)), integrated(&ours));
+        // Every other slice of an even noise.
+        let (even, mut count) = (sine(44_100, 5.0, 1_000.0, 0.5), 0);
+        let mut meter = Meter::new(44_100, 2).with_slices();
+        meter.add(&even);
+        let ours = meter.finish();
+        let thinned = integrated(&ours.limited(|_| {
+            count += 1;
+            f32::from(count % 2 == 0)
+        }));
+        assert!((integrated(&ours) - thinned - 3.01).abs() < 0.02, "{thinned}");
+        assert_eq!(integrated(&measured(44_100, 2, &even).limited(|_| 0.0)), integrated(&ours), "without slices");
+    }
+
+    #[test]
     fn silence_and_what_is_too_short_have_none() {
         for samples in [vec![], vec![0.0; 88_200], sine(44_100, 0.35, 1_000.0, 0.5)] {
             let none = measured(44_100, 2, &samples);
@@ -330,14 +420,24 @@ mod tests {
         #[test]
         fn blocks_of_any_size_give_the_same(sizes in prop::collection::vec(1usize..9_000, 1..40)) {
             let samples = lively(22_050, 3);
-            let mut meter = Meter::new(22_050, 2);
+            let mut meter = Meter::new(22_050, 2).with_slices();
             let (mut rest, mut sizes) = (&samples[..], sizes.into_iter().cycle());
             while !rest.is_empty() {
                 let (now, later) = rest.split_at(rest.len().min(2 * sizes.next().unwrap()));
                 meter.add(now);
                 rest = later;
             }
-            prop_assert_eq!(meter.finish(), measured(22_050, 2, &samples));
+            let (found, whole) = (meter.finish(), measured(22_050, 2, &samples));
+            prop_assert_eq!(&found.tenths, &whole.tenths);
+            prop_assert_eq!(found.slices.len(), SLICES * found.tenths.len());
+            for (slices, tenth) in found.slices.chunks(SLICES).zip(&found.tenths) {
+                let sum: f64 = slices.iter().map(|slice| f64::from(slice.energy)).sum();
+                prop_assert!((sum / 2_205.0 - tenth).abs() < 1e-6 * tenth.max(1e-3), "{} {}", sum / 2_205.0, tenth);
+            }
+            let peaks = samples.chunks(2 * 2_205).flat_map(|tenth| (0..SLICES).map(|slice| {
+                level::highest(&tenth[2 * (slice * 2_205 / SLICES)..2 * ((slice + 1) * 2_205 / SLICES)])
+            }));
+            prop_assert!(found.slices.iter().map(|slice| slice.peak).eq(peaks));
         }
     }
 }

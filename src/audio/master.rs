@@ -4,6 +4,7 @@ use std::sync::atomic::AtomicBool;
 
 use super::{
     Error, Settings, Source,
+    forecast::Forecast,
     level::{Setting, fade_samples, from_i16},
     measure::{Measured, Meter},
     pass::{Survey, levelled},
@@ -22,8 +23,6 @@ const CORRECTIONS: usize = 2;
 const CLOSE_LU: f64 = 0.05;
 /// What is missing from the target is said from here on, in LU.
 const BELOW_LU: f64 = 0.1;
-/// How much louder an item becomes for a dB of gain while the limiter works, before it was tried.
-const USUAL_SLOPE: f64 = 0.85;
 
 /// The level of an item, and what comes of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,9 +48,10 @@ impl Master {
         stop: &AtomicBool,
     ) -> Result<Self, Error> {
         let reach = Reach::of(&survey.measured, settings, source.stated_loudness(settings.reference));
+        let forecast = Forecast::of(&survey.measured);
+        let is_limited = |gain_db: f64| reach.may_limit && reach.peak_at(gain_db) > settings.peak_ceiling;
         let attempt = |gain_db: f64, ceiling_db: f64| {
-            let limited = reach.peak_at(gain_db) > settings.peak_ceiling;
-            let setting = Setting { gain_db, ceiling_db: (limited && reach.may_limit).then_some(ceiling_db) };
+            let setting = Setting { gain_db, ceiling_db: is_limited(gain_db).then_some(ceiling_db) };
             let shaped = survey.is_cut() || fade_samples(settings) > 0;
             if setting.ceiling_db.is_none() && !shaped {
                 return Ok(Self::unlimited(&survey.measured, setting));
@@ -59,24 +59,28 @@ impl Master {
             Self::tried(survey, source, settings, setting, stop)
         };
         let (mut gain, mut ceiling) = (reach.wanted.min(reach.most), settings.peak_ceiling - MARGIN_DB);
+        if let Some(target) = reach.target.filter(|_| is_limited(gain)) {
+            gain = forecast.gain_to(target, ceiling, reach.most).unwrap_or(gain);
+        }
         let mut master: Self = attempt(gain, ceiling)?;
         // What is missing from the target. With a stated loudness the gain is the target.
         let missing_of = |master: &Self| reach.target.zip(master.loudness).map(|(target, reached)| target - reached);
-        let mut slope = USUAL_SLOPE;
         for _ in 0..CORRECTIONS {
             let missing = missing_of(&master).unwrap_or_default();
             let over = master.true_peak.map_or(0.0, |peak| peak - settings.peak_ceiling).max(0.0);
-            let next = (gain + missing / if master.reduction_db > 0.0 { slope } else { 1.0 }).min(reach.most);
+            // As far as the forecast was off here, it is off at the next gain.
+            let foreseen = forecast.loudness(gain, ceiling).filter(|_| master.reduction_db > 0.0);
+            let next = match foreseen {
+                Some(foreseen) if missing != 0.0 => forecast.gain_to(foreseen + missing, ceiling, reach.most),
+                _ => None,
+            };
+            let next = next.unwrap_or(gain + missing).min(reach.most);
             let reached = missing.abs() <= CLOSE_LU || next == gain;
             if !reach.may_limit || (reached && over < 1e-6) {
                 break;
             }
-            ceiling -= over;
-            let before = gain;
-            gain = next;
+            (ceiling, gain) = (ceiling - over, next);
             master = attempt(gain, ceiling)?;
-            let risen = missing - missing_of(&master).unwrap_or_default();
-            slope = if gain == before { slope } else { (risen / (gain - before)).clamp(0.3, 1.0) };
         }
         let missing = missing_of(&master).unwrap_or(reach.wanted - gain);
         master.below_target = Some(missing).filter(|missing| *missing > BELOW_LU);

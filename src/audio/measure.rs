@@ -48,6 +48,12 @@ impl Meter {
         }
     }
 
+    /// One of a source, from which it can be forecast what a limiter makes of it.
+    pub(super) fn of_source(settings: &Settings) -> Self {
+        let meter = Self::new(settings);
+        Self { loudness: meter.loudness.with_slices(), ..meter }
+    }
+
     /// Takes interleaved samples.
     pub(super) fn add(&mut self, samples: &[f32]) {
         self.loudness.add(samples);

@@ -41,7 +41,7 @@ impl<'a> Survey<'a> {
         stop: &AtomicBool,
         room: &'a Room,
     ) -> Result<Self, Error> {
-        let mut meter = Meter::new(settings);
+        let mut meter = Meter::of_source(settings);
         let mut taker = Taker::new(settings.rate, usize::from(settings.channels))?;
         let mut kept = Some(Kept { blocks: Vec::new(), bytes: 0, room });
         let shaped = |outlet: &mut Outlet<f32>| {

@@ -3,7 +3,12 @@
 use ebur128::{EbuR128, Mode};
 
 use super::{
-    super::{level::from_i16, master::Master, pass::*},
+    super::{
+        forecast::Forecast,
+        level::{Setting, from_i16},
+        master::Master,
+        pass::*,
+    },
     *,
 };
 
@@ -96,6 +101,36 @@ fn what_can_reach_the_target_reaches_it_and_nothing_passes_the_ceiling() {
         }
     }
     assert!(limited >= 12 && reached >= 28, "{limited} limited, {reached} at the target: the test is blind");
+}
+
+/// A trial costs a pass over the whole item: the forecast of what it comes to saves all but one.
+#[test]
+fn what_the_limiter_leaves_is_forecast() {
+    let stop = AtomicBool::new(false);
+    let mut worst = 0.0_f64;
+    for (height, drum) in [(0.3, 0.9), (0.1, 0.9), (0.06, 0.6), (0.05, 1.5)] {
+        let (source, room) = (drums(44_100, 8, height, drum), Room::new(KEPT_BYTES));
+        let survey = Survey::of(&source, &to_target(), &stop, &room).unwrap();
+        let forecast = Forecast::of(&survey.measured);
+        for gain_db in [-3.0, 0.0, 3.0, 6.0, 9.0, 12.0] {
+            let setting = Setting { gain_db, ceiling_db: Some(-1.6) };
+            let mut pcm = Vec::new();
+            let reduction = levelled(&survey, &source, &to_target(), setting, &stop, |block| {
+                pcm.extend(block.into_iter().map(from_i16));
+                Ok(())
+            });
+            let (loudness, foreseen) = (measured(&pcm, 2, 44_100).0, forecast.loudness(gain_db, -1.6).unwrap());
+            let off = (foreseen - loudness).abs();
+            assert!(
+                off < 0.02 + 0.05 * reduction.unwrap(),
+                "{height}, {drum}, {gain_db} dB: {foreseen}, not {loudness}"
+            );
+            worst = worst.max(survey.measured.loudness.integrated(gain_db).unwrap() - loudness);
+            let gain = forecast.gain_to(foreseen, -1.6, 20.0).unwrap();
+            assert!((forecast.loudness(gain, -1.6).unwrap() - foreseen).abs() < 0.01, "{gain} instead of {gain_db}");
+        }
+    }
+    assert!(worst > 2.0, "the limiter takes {worst} LU at most: the test is blind");
 }
 
 #[test]
