@@ -18,6 +18,9 @@ const FRAME_BYTES: usize = 2_048;
 /// The delay that the zeros in front bring the encoder's own delay to, in samples per channel: two frames.
 const DELAY: u32 = 2_048;
 
+/// How the library was compiled, if not as the compiler does by itself (.cargo/config.toml).
+const FLAGS: Option<&str> = option_env!("CXXFLAGS_x86_64_unknown_linux_gnu");
+
 /// An encoder of one item.
 ///
 /// Zeros in front make the encoder's delay two whole frames; the first of these is dropped, so that what is decoded
@@ -40,6 +43,7 @@ enum Step {
 impl Encoder {
     /// Opens an encoder for `rate` Hz, 1 or 2 channels and `bitrate` b/s.
     pub(super) fn open(rate: u32, channels: u8, bitrate: u32) -> Result<Self, Error> {
+        runs_here(FLAGS.unwrap_or_default(), &missing())?;
         let mut handle = ptr::null_mut();
         // SAFETY: the handle is written through a valid pointer; it is closed by Drop.
         let code = unsafe { sys::aacEncOpen(&mut handle, AAC_CORE, u32::from(channels)) };
@@ -184,9 +188,52 @@ impl Buffer {
     }
 }
 
+/// What of the library's code this processor cannot run, as the compiler's flags are spelled.
+fn missing() -> Vec<&'static str> {
+    let mut missing = Vec::new();
+    #[cfg(target_arch = "x86_64")]
+    {
+        let has = [
+            ("-mavx2", is_x86_feature_detected!("avx2")),
+            ("-mbmi", is_x86_feature_detected!("bmi1")),
+            ("-mbmi2", is_x86_feature_detected!("bmi2")),
+            ("-mlzcnt", is_x86_feature_detected!("lzcnt")),
+        ];
+        missing.extend(has.into_iter().filter(|(_, has)| !has).map(|(flag, _)| flag));
+    }
+    missing
+}
+
+/// Refuses a library that was compiled with what this processor lacks, before it runs into it.
+fn runs_here(flags: &str, missing: &[&str]) -> Result<(), Error> {
+    let lacking: Vec<&str> = flags.split_whitespace().filter(|flag| missing.contains(flag)).collect();
+    if lacking.is_empty() {
+        return Ok(());
+    }
+    Err(Error::Encoder(format!(
+        "it was compiled for newer processors than this one ({}): compile the program here with \
+         `CXXFLAGS_x86_64_unknown_linux_gnu=-O3 cargo build --release`",
+        lacking.join(" ")
+    )))
+}
+
 fn check(code: sys::AACENC_ERROR, what: &str) -> Result<(), Error> {
     if code == sys::AACENC_ERROR_AACENC_OK {
         return Ok(());
     }
     Err(Error::Encoder(format!("{what}: error {code:#x}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_compiled_for_newer_processors_is_refused_in_words() {
+        let refused = runs_here("-O3 -mavx2 -mbmi -mbmi2", &["-mbmi", "-mlzcnt"]).unwrap_err().to_string();
+        assert!(refused.contains("(-mbmi)") && refused.contains("-O3 cargo build"), "{refused}");
+        runs_here("-O3 -mbmi2", &["-mbmi", "-mlzcnt"]).unwrap();
+        runs_here("", &["-mavx2"]).unwrap();
+        runs_here(FLAGS.unwrap_or_default(), &[]).unwrap();
+    }
 }
