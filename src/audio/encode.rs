@@ -19,7 +19,7 @@ const FRAME_BYTES: usize = 2_048;
 const DELAY: u32 = 2_048;
 
 /// How the library was compiled, if not as the compiler does by itself (.cargo/config.toml).
-const FLAGS: Option<&str> = option_env!("CXXFLAGS_x86_64_unknown_linux_gnu");
+const FLAGS: Option<&str> = option_env!("FDK_FLAGS");
 
 /// An encoder of one item.
 ///
@@ -212,7 +212,7 @@ fn runs_here(flags: &str, missing: &[&str]) -> Result<(), Error> {
     }
     Err(Error::Encoder(format!(
         "it was compiled for newer processors than this one ({}): compile the program here with \
-         `CXXFLAGS_x86_64_unknown_linux_gnu=-O3 cargo build --release`",
+         `FDK_FLAGS=-O3 cargo build --release`",
         lacking.join(" ")
     )))
 }
