@@ -120,9 +120,10 @@ struct Curve {
     low: VecDeque<(u64, u32)>,
     /// The frame whose need comes next.
     at: u64,
-    released: u32,
-    /// How much of the distance is closed each frame, in 2⁻³².
-    closing: u64,
+    /// How far the released gain is from one.
+    depth: u32,
+    /// How much of the distance is left after a frame, in 2⁻³².
+    left: u64,
     smooth: [Mean; 2],
     /// Gains that are not of any frame: they come before the first.
     early: u64,
@@ -135,13 +136,14 @@ impl Curve {
         let shift = if rate > 33_000 { 7 } else { 6 };
         let reach = 2 * ((1 << shift) - 1);
         let ahead = reach + AHEAD as u64;
+        let closed = (1.0 - (-1.0 / (RELEASE_SECONDS * f64::from(rate))).exp()) * 4_294_967_296.0;
         Self {
             hold: u64::from(rate * HOLD_MS / 1_000),
             ahead,
             low: VecDeque::new(),
             at: 0,
-            released: UNITY,
-            closing: ((1.0 - (-1.0 / (RELEASE_SECONDS * f64::from(rate))).exp()) * 4_294_967_296.0) as u64,
+            depth: 0,
+            left: (1 << 32) - closed as u64,
             smooth: [Mean::new(shift), Mean::new(shift)],
             // The windows begin with the silence before the first frame, and the look-ahead comes on top of that.
             early: ahead + AHEAD as u64,
@@ -153,14 +155,19 @@ impl Curve {
     fn push(&mut self, needs: &[u32; WINDOW], gains: &mut Vec<u32>) {
         let mut found = *needs;
         found.iter_mut().for_each(|need| *need = self.held(*need));
-        let (mut released, mut idle) = (self.released, self.idle);
+        self.release(found, gains);
+    }
+
+    /// From what is held in a window to its gains.
+    fn release(&mut self, mut found: [u32; WINDOW], gains: &mut Vec<u32>) {
+        let (mut depth, mut idle) = (self.depth, self.idle);
         for gain in &mut found {
-            let risen = released + ((u64::from(UNITY - released) * self.closing).div_ceil(1 << 32) as u32);
-            released = risen.min(*gain);
-            idle = if released == UNITY { idle + 1 } else { 0 };
-            *gain = released;
+            let risen = (u64::from(depth) * self.left) >> 32;
+            depth = (risen as u32).max(UNITY - *gain);
+            idle = if depth == 0 { idle + 1 } else { 0 };
+            *gain = UNITY - depth;
         }
-        (self.released, self.idle) = (released, idle);
+        (self.depth, self.idle) = (depth, idle);
         self.smooth.iter_mut().for_each(|mean| mean.smooth(&mut found));
         let early = self.early.min(WINDOW as u64);
         self.early -= early;
@@ -192,7 +199,17 @@ impl Curve {
             self.early -= early;
             return gains.resize(gains.len() + WINDOW - early as usize, UNITY);
         }
-        self.push(&[UNITY; WINDOW], gains);
+        let (mut held, mut done) = ([UNITY; WINDOW], 0);
+        while let Some((from, need)) = self.low.front().filter(|_| done < WINDOW) {
+            let kept = (from + self.hold + self.ahead + 1).saturating_sub(self.at).min(WINDOW as u64) as usize;
+            held[done..done.max(kept)].fill(*need);
+            done = done.max(kept);
+            if done < WINDOW {
+                self.low.pop_front();
+            }
+        }
+        self.at += WINDOW as u64;
+        self.release(held, gains);
     }
 }
 
@@ -201,15 +218,15 @@ impl Curve {
 struct Mean {
     ring: [u32; 1 << LONGEST_MEAN],
     next: usize,
-    sum: u64,
+    sum: i64,
     shift: u32,
 }
 
 impl Mean {
-    /// Of 2^`shift` gains; all were one so far.
+    /// Of 2^`shift` gains, a window of them at least; all were one so far.
     fn new(shift: u32) -> Self {
-        debug_assert!(shift <= LONGEST_MEAN);
-        Self { ring: [UNITY; 1 << LONGEST_MEAN], next: 0, sum: u64::from(UNITY) << shift, shift }
+        debug_assert!(shift <= LONGEST_MEAN && WINDOW <= 1 << shift);
+        Self { ring: [UNITY; 1 << LONGEST_MEAN], next: 0, sum: i64::from(UNITY) << shift, shift }
     }
 
     fn len(&self) -> usize {
@@ -217,15 +234,14 @@ impl Mean {
     }
 
     /// Puts the mean in the place of each gain.
-    fn smooth(&mut self, gains: &mut [u32]) {
-        let (mut at, mut sum, last) = (self.next, self.sum, self.len() - 1);
-        for gain in gains {
-            let oldest = std::mem::replace(&mut self.ring[at % (1 << LONGEST_MEAN)], *gain);
-            sum = sum + u64::from(*gain) - u64::from(oldest);
-            at = (at + 1) & last;
+    fn smooth(&mut self, gains: &mut [u32; WINDOW]) {
+        let mut sum = self.sum;
+        for (gain, last) in gains.iter_mut().zip(&mut self.ring[self.next..self.next + WINDOW]) {
+            sum += i64::from(*gain) - i64::from(*last);
+            *last = *gain;
             *gain = (sum >> self.shift) as u32;
         }
-        (self.next, self.sum) = (at, sum);
+        (self.next, self.sum) = ((self.next + WINDOW) % self.len(), sum);
     }
 }
 
