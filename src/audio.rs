@@ -2,7 +2,7 @@
 //!
 //! The chain runs twice over a source, and more often where a limiter has to be tried. The survey counts the samples,
 //! measures and keeps the PCM while there is room; the last pass levels, encodes and cuts. So no more is in memory than
-//! 96 MiB of PCM for all items together and a segment a rung, however long they are, and the bytes are the same
+//! 84 MiB of PCM for all items together and a segment a rung, however long they are, and the bytes are the same
 //! either way.
 
 use std::{
@@ -50,7 +50,7 @@ mod true_peak;
 mod ts;
 
 /// PCM of at most this size is kept between the passes, of all items together; what does not fit is decoded again.
-const KEPT_BYTES: usize = 96 << 20;
+const KEPT_BYTES: usize = 84 << 20;
 /// The room for it.
 static ROOM: Room = Room::new(KEPT_BYTES);
 /// No item is longer than this, in seconds.

@@ -8,6 +8,8 @@ use super::Error;
 
 /// Samples beyond this are damage, not music: +12 dBFS.
 const INSANE: f32 = 3.981_071_7;
+/// So many samples are looked at before the next branch.
+const SIDE_BY_SIDE: usize = 64;
 
 /// What a channel adds to left and right.
 type Weight = [f32; 2];
@@ -19,6 +21,11 @@ fn is_sane(sample: f32) -> bool {
 
 /// Mutes each frame that holds a sample that is not finite or beyond +12 dBFS, and counts them.
 pub(super) fn mute(samples: &mut [f32], channels: usize) -> u64 {
+    // Nearly all blocks are sane: many samples are looked at side by side, without a branch for each.
+    let are_sane = |samples: &[f32]| samples.iter().fold(true, |sane, sample| sane & is_sane(*sample));
+    if samples.chunks(SIDE_BY_SIDE).all(are_sane) {
+        return 0;
+    }
     let mut muted = 0;
     for frame in samples.chunks_exact_mut(channels) {
         if !frame.iter().copied().all(is_sane) {
