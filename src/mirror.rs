@@ -138,7 +138,8 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let saved = state::load(&state, settings.station)?;
     let (root, list) = state::verified(&state, &saved, settings.station)?;
     let identity = Key::load_or_create(&layout.peer_key(), true)?;
-    let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
+    let repo = layout.repo();
+    let store = Store::open(&repo).await.with_context(|| format!("{}: the repo cannot be opened", repo.display()))?;
     let node = Node::start(settings.peer.clone(), &identity, &store).await?;
     let rules = ShelfRules {
         keep_segments: settings.keep_segments,

@@ -40,7 +40,8 @@ def made(kind, name, source):
     path = cache() / kind / f"{name}.flac"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        new = path.with_suffix(".new.flac")
+        # Several scripts may make the same one at the same time.
+        new = path.with_suffix(f".{os.getpid()}.flac")
         subprocess.run(["ffmpeg", "-nostdin", "-y", "-v", "error", "-f", "lavfi", "-i", source, new], check=True)
         new.rename(path)
     return path

@@ -254,7 +254,8 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
     let (ledger, signing) = (layout.ledger(), signer.clone());
     let required = settings.rules.receipts_required;
     let past = task::spawn_blocking(move || recall(&ledger, &signing, keep, required));
-    let store = Store::open(&layout.repo()).await.context("the repo cannot be opened")?;
+    let repo = layout.repo();
+    let store = Store::open(&repo).await.with_context(|| format!("{}: the repo cannot be opened", repo.display()))?;
     let node = Node::start(settings.peer.clone(), &settings.identity.peer, &store).await?;
     let mut past = past.await.context("reading the ledger")??;
     let another_epoch = another_epoch(layout, &settings.rules, &past)?;
