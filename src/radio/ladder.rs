@@ -150,6 +150,9 @@ mod tests {
         assert_eq!(bandwidth(&[segment(30, 60_000), segment(60, 48_000)], &AXIS), Some((160_000, 96_000)));
         let low = [segment(29, 60_000), segment(62, 0)];
         assert_eq!(bandwidth(&low, &AXIS), Some((53_000, 53_000)), "neither counts, nor do both");
+        let short = |next| [segment(29, 60_000), segment(next, 0), segment(60, 0)];
+        assert_eq!(bandwidth(&short(61), &AXIS), Some((54_000, 32_000)), "one and a half targets count");
+        assert_eq!(bandwidth(&short(62), &AXIS), Some((32_000, 32_000)), "a stretch that is longer does not");
         assert_eq!(bandwidth(&[], &AXIS), None);
     }
 

@@ -296,3 +296,6 @@ pub fn files(volume: &dyn Volume) -> Result<Vec<(u32, String)>, Error> {
 pub fn number(name: &str) -> Option<u32> {
     name.strip_suffix(".jsonl").and_then(|stem| stem.parse().ok())
 }
+
+#[cfg(test)]
+mod tests;

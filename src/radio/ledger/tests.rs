@@ -18,21 +18,21 @@ const ROOM: u64 = 4 << 10;
 const AXIS: Axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
 const SAMPLES: u64 = 264_600;
 
-fn signer() -> Signer {
+pub(super) fn signer() -> Signer {
     let keys = vec![SigningKey::derive("r1", b"secret")];
     Signer { keys, node_id: "node".into(), stream: "main".into(), notary: Some(Arc::new(Seal)) }
 }
 
-fn constants() -> Body {
+pub(super) fn constants() -> Body {
     Body::LedgerOpen(AXIS.constants())
 }
 
-fn note(entries: u64) -> Body {
+pub(super) fn note(entries: u64) -> Body {
     Body::OrderAccepted { order: "o".into(), entries }
 }
 
 /// Segment `n` of an item that never ends; `group_seq` is its group in the coarse list.
-fn segment(n: u64, group_seq: u64) -> Body {
+pub(super) fn segment(n: u64, group_seq: u64) -> Body {
     let cid = cid_of(RAW, &n.to_be_bytes());
     Body::Segment(Box::new(SegmentBody {
         media_seq: 5_000 + n,
@@ -63,7 +63,7 @@ fn segment(n: u64, group_seq: u64) -> Body {
     }))
 }
 
-fn started() -> Body {
+pub(super) fn started() -> Body {
     Body::ItemStarted(Box::new(StartedBody::whole(10_000, 10_000 * SAMPLES)))
 }
 
@@ -71,11 +71,11 @@ fn group(n: u64) -> u64 {
     5_000 + n / 10
 }
 
-fn disk() -> Disk {
+pub(super) fn disk() -> Disk {
     Disk::new(ROOM, 1)
 }
 
-fn create(disk: &Disk) -> Ledger {
+pub(super) fn create(disk: &Disk) -> Ledger {
     Ledger::create(Arc::new(disk.clone()), signer(), constants()).unwrap()
 }
 
@@ -276,7 +276,7 @@ fn recalled(disk: &Disk, back: Time) -> recall::Recalled {
     recall(&volume, &signer(), back, Time::from_millis(7_000), false, &mut |_, _| {}).unwrap()
 }
 
-fn on_air(disk: &Disk, segments: u64) -> Ledger {
+pub(super) fn on_air(disk: &Disk, segments: u64) -> Ledger {
     let mut ledger = create(disk);
     ledger.append(&[started(), segment(0, group(0))], Time(0)).unwrap();
     for n in 1..segments {

@@ -143,6 +143,20 @@ fn an_item_airs_in_as_many_renditions_as_its_list_and_the_folder_have_room_for()
 }
 
 #[test]
+fn an_item_airs_only_if_each_segment_lasts_and_none_lasts_longer_than_the_station_says() {
+    let timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
+    let refusal = |samples: u32| {
+        let mut item = Item::clone(&item(3));
+        item.segments[1].samples = samples;
+        timeline.refusal(&item)
+    };
+    let longest = RULES.longest() as u32;
+    assert_eq!([1, longest].map(refusal), [None; 2]);
+    assert_eq!([0, longest + 1].map(refusal), [Some("its segments are not as long as this station's"); 2]);
+    assert_eq!(timeline.refusal(&item(0)), refusal(0), "it has none at all");
+}
+
+#[test]
 fn an_item_whose_renditions_are_not_cut_alike_is_refused() {
     let timeline = Timeline::new(RULES, 1, First { media_seq: 1_000, disc_seq: 0 }, at(0));
     let good = laddered(3, &[64_000, 192_000]);
