@@ -5,6 +5,8 @@ use super::super::{
 };
 use super::*;
 
+mod resume;
+
 const RULES: Rules =
     Rules { rate: 44_100, segment_seconds: 2, window_size: 10, look_ahead: 30, receipts_required: true };
 
