@@ -5,6 +5,8 @@ use super::super::{
 };
 use super::*;
 
+mod failures;
+mod places;
 mod resume;
 
 const RULES: Rules =
