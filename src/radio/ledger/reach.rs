@@ -46,12 +46,8 @@ impl Reach {
                 if self.listed.is_none() {
                     (self.listed, self.group_end) = (Some(number("first_seq")), number("group_end"));
                 }
-                let coarse = self.group_end > 0 && self.coarse_millis < 1_000 * COARSE_SECONDS;
-                if coarse && number("group_seq") < self.group_end {
+                if number("group_seq") < self.group_end {
                     self.coarse_millis += 1_000 * number("samples") / number("rate").max(1);
-                }
-                if coarse {
-                    self.listed = self.listed.map(|listed| listed.min(seq));
                 }
                 self.next = Some((seq, line.contains(r#""disc":true"#)));
             }
