@@ -127,6 +127,7 @@ mod tests {
     use super::*;
     use crate::radio::{
         aired::Run,
+        coarse::Groups,
         receipt::CidText,
         segment::{Kind, RAW, Rung, cid_of},
         time::Time,
@@ -223,5 +224,30 @@ mod tests {
             ladder.take(&aired(i64::from(n), &[64_000 + n as u32]), &AXIS);
         }
         assert!(ladder.bitrates().eq(64_084..64_100), "{ladder:?}");
+    }
+
+    #[test]
+    fn each_rung_has_a_list_in_which_the_default_rendition_stands_in() {
+        let segments: Vec<Aired> = (0..3)
+            .map(|n: u32| Aired {
+                media_seq: 1 + u64::from(n),
+                disc: n == 0,
+                ..aired(264_600 * i64::from(n), if n == 1 { &[] } else { &[64_000] })
+            })
+            .collect();
+        let mut ladder = Ladder::default();
+        segments.iter().for_each(|aired| ladder.take(aired, &AXIS));
+        let groups = Groups::default();
+        let snapshot = Snapshot { axis: AXIS, hold_back_seconds: 30, segments, groups, ladder };
+        let lists = render(&snapshot);
+        let uri = |cid| hls::segment_uri(CidText(cid));
+        let (default, rung) = (uri(segment(60, 1).cid), uri(cid_of(RAW, &64_000_u32.to_be_bytes())));
+        let live = hls::render(&snapshot).unwrap();
+        let mut parts = [&rung, &default, &rung].into_iter();
+        let rest =
+            live.split(default.as_str()).map(str::to_string).reduce(|out, next| out + parts.next().unwrap() + &next);
+        assert_eq!(lists, [("live-64000.m3u8".to_string(), rest.unwrap())]);
+        let empty = Snapshot { segments: Vec::new(), ..snapshot };
+        assert_eq!((render(&empty), master(&empty)), (Vec::new(), None));
     }
 }

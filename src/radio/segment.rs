@@ -151,4 +151,17 @@ mod tests {
         let other = Multihash::wrap(SHA2_256 + 1, cid.hash().digest()).unwrap();
         assert!(!is_of(&Cid::new_v1(RAW, other), b"one"), "by no hash but SHA-256");
     }
+
+    #[test]
+    fn an_item_may_air_in_fewer_renditions() {
+        let rung = |bitrate: u32| Rung { bitrate, cid: cid_of(RAW, b"rung"), bytes: 1 };
+        let rungs = vec![vec![rung(64_000), rung(32_000)], vec![rung(64_000)]];
+        let text = String::new;
+        let (id, title, artist, album, isrc) = (text(), text(), text(), text(), text());
+        let item = Item { id, title, artist, album, isrc, segments: Vec::new(), rungs, chapters: Vec::new() };
+        assert_eq!(item.first_rungs(0), [vec![], vec![]]);
+        assert_eq!(item.first_rungs(1), [[rung(64_000)], [rung(64_000)]]);
+        assert_eq!(item.first_rungs(9), item.rungs);
+        assert_eq!((item.rungs_of(1), item.rungs_of(2)), (&[rung(64_000)][..], &[][..]));
+    }
 }

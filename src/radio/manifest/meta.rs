@@ -401,6 +401,30 @@ mod tests {
     }
 
     #[test]
+    fn an_item_has_all_renditions_of_each_segment() {
+        let rungs = meta().item(&meta().line()).rungs;
+        let of = |part: u8| vec![Rung { bitrate: 64_000, cid: cid_of(RAW, &[part]), bytes: 100_000 }];
+        assert_eq!(rungs, [of(0), of(1), of(2)]);
+        let one = Meta { renditions: meta().renditions[..1].to_vec(), ..meta() };
+        assert!(one.item(&one.line()).rungs.is_empty());
+    }
+
+    #[test]
+    fn renditions_are_of_different_bit_rates_and_cut_alike() {
+        let told = |bitrate: u32, samples: u32| {
+            let mut other = meta();
+            other.renditions[1].bitrate = bitrate;
+            other.renditions[1].segments[2].samples = samples;
+            Meta::parse(&other.to_bytes()).map_err(|error| error.to_string())
+        };
+        let usual = 258 * 1_024;
+        assert!(told(64_000, usual).is_ok() && told(BITRATE_MIN, usual).is_ok());
+        for wrong in [told(128_000, usual), told(BITRATE_MIN - 1, usual), told(64_000, usual - 1_024)] {
+            assert!(wrong.unwrap_err().contains("its renditions are of different bit rates, and cut alike"));
+        }
+    }
+
+    #[test]
     fn the_vod_list_names_chunks_and_six_decimals() {
         let list = meta().renditions[0].list(44_100);
         let name = chunk_name(&cid_of(RAW, &[0]));

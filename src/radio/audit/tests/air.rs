@@ -1,6 +1,9 @@
 //! The rules of the air where an item begins, and behind numbers without receipts.
 
+use cid::Cid;
+
 use super::*;
+use crate::radio::receipt::{GENESIS, RenditionBody};
 
 /// What is said of a ledger that ends with the beginning of an item, or with another epoch ahead of it.
 fn wrong_beginning(epoch: bool, change: impl FnOnce(&mut StartedBody, &mut SegmentBody)) -> String {
@@ -132,4 +135,58 @@ fn a_first_checkpoint_is_of_the_ledger_that_it_is_in() {
     let (outcome, ..) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
     let why = if let Outcome::Broken(2, why) = outcome { why } else { String::new() };
     assert!(why.contains("not those of the checkpoint"), "{why}");
+}
+
+#[test]
+fn a_segment_has_one_rendition_of_a_bit_rate() {
+    let (cid, other) = (cid_of(RAW, b"rung"), cid_of(RAW, b"other"));
+    let rendition = |bitrate: u64, of: Cid| RenditionBody {
+        bitrate,
+        cid: CidText(cid),
+        sha256: data_encoding::HEXLOWER.encode(of.hash().digest()),
+        byte_count: 1,
+    };
+    for (words, renditions) in [
+        ("its rendition of 32000 b/s are of two blocks", vec![rendition(64_000, cid), rendition(32_000, other)]),
+        ("it has two renditions of 64000 b/s", vec![rendition(64_000, cid), rendition(64_000, cid)]),
+    ] {
+        let said = wrong_segment(|segment| segment.renditions = renditions);
+        assert!(said.contains(words), "{words}: {said}");
+    }
+    let mut studio = Studio::with_lines(40);
+    let run = studio.run(1);
+    studio.scribe.add(Body::ItemStarted(Box::new(run.clone())));
+    let renditions = vec![rendition(64_000, cid), rendition(32_000, cid)];
+    studio.aired(SegmentBody { renditions, ..studio.segment(&run, 0) });
+    assert_eq!(outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]).0, Outcome::Whole);
+}
+
+#[test]
+fn a_ledger_begins_with_number_0_behind_nothing() {
+    let scribe = Scribe::new();
+    let told = |seq: u64, prev: &str| {
+        let body = Body::LedgerOpen(Studio::new().axis.constants());
+        let (prev, key_id) = (prev.into(), scribe.keys[0].id().into());
+        let (node_id, stream) = ("node".into(), "main".into());
+        let first = Receipt { seq, prev, key_id, node_id, stream, produced_at: Time(0), body };
+        let text = first.sign(&scribe.keys[0]).unwrap() + "\n";
+        outcome_of(&scribe, text.as_bytes(), &[]).0
+    };
+    assert_eq!(told(0, GENESIS), Outcome::Whole);
+    for (seq, prev) in [(1, GENESIS), (0, &*"ab".repeat(32))] {
+        assert!(matches!(told(seq, prev), Outcome::Broken(1, why) if why.contains("what was before it is missing")));
+    }
+}
+
+#[test]
+fn a_checkpoint_of_what_was_not_shown_is_told_as_such() {
+    let mut studio = Studio::with_lines(40);
+    let note = Note::parse(&studio.scribe.checkpoint().note).unwrap();
+    studio.item(3);
+    studio.scribe.checkpoint();
+    let shown_from = studio.scribe.lines.len() - 4;
+    let text: String = studio.scribe.lines[shown_from..].iter().map(|line| format!("{line}\n")).collect();
+    let mut audit = Audit::new(means(&studio.scribe), Begin::Anywhere, vec![note]);
+    assert_eq!(shown(&mut audit, text.as_bytes(), false, true, None), Outcome::Whole);
+    assert_eq!(audit.end(), Err("these receipts tell nothing of the first 40, which a checkpoint counts".into()));
 }
