@@ -405,3 +405,77 @@ fn a_saved_list_without_its_root_waits_for_one() {
     let mut follow = Follow::new(&saved, None, Some(said(Which::Stream, 5)), at(0).station);
     assert_eq!(drain(&mut follow, at(0)), [Action::Ask(Which::Station), Action::Ask(Which::Stream)]);
 }
+
+#[test]
+fn how_long_a_list_has_waited_counts_from_the_first_one_that_came() {
+    let mut follow = on_air();
+    drain(&mut follow, at(60));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 58))), at(60));
+    drain(&mut follow, at(60));
+    follow.handle(Event::Gathered(Which::Stream, Err(Fault::Missing("no answer".into()))), at(60));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 59))), at(61));
+    assert_eq!(drain(&mut follow, at(61)), [Action::Gather(Which::Stream, said(Which::Stream, 59))]);
+    follow.handle(Event::Gathered(Which::Stream, Err(Fault::Ahead)), at(61));
+    let told = |second: u64| words(&follow, at(second)).contains("segments that no root holds");
+    assert_eq!([300, 301].map(told), [false, true], "three TTLs and a minute behind it");
+}
+
+#[test]
+fn a_list_whose_root_has_come_waits_for_its_segments_alone() {
+    let mut follow = on_air();
+    drain(&mut follow, at(60));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 60))), at(60));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 58))), at(60));
+    drain(&mut follow, at(60));
+    follow.handle(root(60), at(61));
+    drain(&mut follow, at(61));
+    follow.handle(Event::Saved(Ok(())), at(61));
+    drain(&mut follow, at(61));
+    follow.handle(Event::Gathered(Which::Stream, Err(Fault::Ahead)), at(61));
+    drain(&mut follow, at(120));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 119))), at(120));
+    drain(&mut follow, at(120));
+    follow.handle(root(119), at(121));
+    let actions = drain(&mut follow, at(121));
+    assert!(actions.contains(&Action::Gather(Which::Stream, said(Which::Stream, 58))), "{actions:?}");
+    follow.handle(Event::Gathered(Which::Stream, Err(Fault::Missing("no answer".into()))), at(121));
+    assert!(!words(&follow, at(600)).contains("segments that no root holds"));
+    follow.handle(Event::Heard(Which::Stream, Some(said(Which::Stream, 118))), at(122));
+    follow.handle(Event::Saved(Ok(())), at(122));
+    let actions = drain(&mut follow, at(122));
+    assert!(actions.contains(&Action::Gather(Which::Stream, said(Which::Stream, 118))), "{actions:?}");
+}
+
+/// What is being saved is about to be shown: what is shown by then decides about the next record.
+#[test]
+fn while_a_record_is_saved_the_next_one_of_its_name_waits() {
+    let mut follow = on_air();
+    drain(&mut follow, at(60));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 50))), at(60));
+    drain(&mut follow, at(60));
+    follow.handle(root(50), at(61));
+    assert!(matches!(&drain(&mut follow, at(61))[..], [Action::Save(_)]));
+    // The content that is still shown, and that would be gone back to.
+    let back = Said { sequence: START + 55_000, ..said(Which::Station, 0) };
+    follow.handle(Event::Heard(Which::Station, Some(back.clone())), at(61));
+    assert_eq!(drain(&mut follow, at(61)), []);
+    follow.handle(Event::Saved(Ok(())), at(62));
+    assert_eq!(drain(&mut follow, at(62)), [Action::Show, Action::Gather(Which::Station, back)]);
+    follow.handle(root(0), at(62));
+    assert!(words(&follow, at(62)).contains("goes back from 50–59 to 0–9"));
+    assert_eq!(follow.shown().unwrap().0, &said(Which::Station, 50));
+}
+
+#[test]
+fn what_a_former_run_saved_and_this_one_refuses_is_named() {
+    let name = Some(SavedName { record: said(Which::Station, 5).bytes, extent: extent(5) });
+    let saved = Saved { root: name, ..Saved::new("k51a") };
+    let mut follow = Follow::new(&saved, Some(said(Which::Station, 5)), None, at(0).station);
+    assert!(drain(&mut follow, at(0)).contains(&Action::Gather(Which::Station, said(Which::Station, 5))));
+    follow.handle(Event::Gathered(Which::Station, Err(Fault::Wrong("it is of another station".into()))), at(0));
+    assert!(words(&follow, at(0)).contains("is refused: it is of another station"));
+    follow.handle(Event::Heard(Which::Station, Some(said(Which::Station, 6))), at(0));
+    drain(&mut follow, at(0));
+    follow.handle(root(6), at(0));
+    assert_eq!(words(&follow, at(0)), "");
+}

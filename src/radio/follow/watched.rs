@@ -204,7 +204,7 @@ impl Watched {
                 self.postpone(Candidate { failures, not_before, ahead_of: None, why, ..tried });
             }
             // One that came meanwhile is ahead of that root as well.
-            Err(Fault::Ahead) => self.candidate = Some(Candidate { ahead_of: root, not_before: now, ..tried }),
+            Err(Fault::Ahead) => self.candidate = Some(Candidate { ahead_of: root, ..tried }),
         }
         false
     }
@@ -333,7 +333,7 @@ impl Watched {
             say(format!("the newest record of the {which} in the network expired at {validity} and is not taken"));
         }
         let newest = self.newest_rank().max(self.durable.as_ref().map(|durable| durable.said.rank()));
-        if let Some((rank, why)) = self.refused.as_ref().filter(|(rank, _)| Some(*rank) > newest) {
+        if let Some((rank, why)) = self.refused.as_ref().filter(|(rank, _)| Some(*rank) >= newest) {
             let stays = if served.is_some() { "; the last good one stays" } else { "" };
             say(format!("record {} of the {which} is refused: {why}{stays}", rank.0));
         }
