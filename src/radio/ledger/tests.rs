@@ -14,6 +14,8 @@ use crate::radio::{
     segment::{Kind, RAW, cid_of},
 };
 
+mod opened;
+
 const ROOM: u64 = 4 << 10;
 const AXIS: Axis = Axis { epoch: 1, anchor: Time(0), rate: 44_100, target_seconds: 6 };
 const SAMPLES: u64 = 264_600;
