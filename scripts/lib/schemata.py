@@ -191,11 +191,12 @@ def copy(root, tree):
     shutil.copytree(root, tree, ignore=shutil.ignore_patterns("target", ".git", "state", "processed", "music"))
 
 
-def build(work, tree, extra=()):
+def build(work, tree, again=False):
+    """`again` is whether the tree is built once more with little changed."""
     env = dict(os.environ, CARGO_TARGET_DIR=str(work / "target"), RUSTC_BOOTSTRAP="ipfs_radio")
-    env.update(CARGO_PROFILE_RELEASE_INCREMENTAL="false", CARGO_PROFILE_RELEASE_LTO="off")
+    env.update(CARGO_PROFILE_RELEASE_INCREMENTAL=str(again).lower(), CARGO_PROFILE_RELEASE_LTO="off")
     env.update(CARGO_PROFILE_RELEASE_OPT_LEVEL="1")
-    command = [*CARGO, "test", "--release", "--no-default-features", "--lib", "--no-run", "--message-format", "json", *extra]
+    command = [*CARGO, "test", "--release", "--no-default-features", "--lib", "--no-run", "--message-format", "json"]
     built = subprocess.run(command, cwd=tree, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     told = [json.loads(line) for line in built.stdout.splitlines() if line.startswith("{")]
     errors = [one["message"] for one in told if one["reason"] == "compiler-message" and one["message"]["level"] == "error"]
