@@ -123,27 +123,28 @@ fn the_order_airs_as_long_as_something_of_it_does() {
 
 #[test]
 fn behind_a_lost_segment_play_goes_on_with_the_next_item() {
-    let mut timeline = station(RULES, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"]);
-    let (Action::Store(planned, ..), _) = fetch(&mut timeline, at(0), |_| true) else { panic!("nothing is stored") };
-    assert_eq!(timeline.planned_entry(4).unwrap().path, "b");
-    assert_eq!(timeline.planned_entry(planned.len()), None);
-    timeline.handle(Event::Missing(4, "gone".into()), at(0));
-    let (Action::Store(again, _, lists), fetched) = fetch(&mut timeline, at(0), |_| true) else {
-        panic!("nothing is stored")
-    };
-    assert_eq!((fetched[0].as_str(), again.len()), ("c", planned.len()));
-    let told = recorded(&mut timeline, at(0));
-    assert_eq!(failed(&told), ["b"]);
-    timeline.handle(Event::Recorded, at(0));
-    let Action::Show(list) = timeline.poll(at(0)) else { panic!("nothing is shown") };
-    let mut air = 0;
-    for (index, aired) in list.segments.iter().enumerate() {
-        let begins = [0, 3].contains(&index) || index > 3 && (index - 4) % 3 == 0;
-        assert_eq!((aired.media_seq, aired.air_samples, aired.disc), (1_000 + index as u64, air, begins));
-        air += i64::from(aired.segment.samples);
+    for lost in [3, 4, 5] {
+        let mut timeline = station(RULES, &["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k", "l", "m", "n"]);
+        let (Action::Store(planned, ..), _) = fetch(&mut timeline, at(0), |_| true) else { panic!("nothing to store") };
+        assert_eq!(timeline.planned_entry(lost).unwrap().path, "b");
+        assert_eq!(timeline.planned_entry(planned.len()), None);
+        timeline.handle(Event::Missing(lost, "gone".into()), at(0));
+        let (next, fetched) = fetch(&mut timeline, at(0), |_| true);
+        let Action::Store(again, _, lists) = next else { panic!("{next:?}") };
+        assert_eq!((fetched[0].as_str(), again.len()), ("c", planned.len()));
+        let told = recorded(&mut timeline, at(0));
+        assert_eq!(failed(&told), ["b"]);
+        timeline.handle(Event::Recorded, at(0));
+        let Action::Show(list) = timeline.poll(at(0)) else { panic!("nothing is shown") };
+        let mut air = 0;
+        for (index, aired) in list.segments.iter().enumerate() {
+            let begins = if index < lost { index % 3 == 0 } else { (index - lost) % 3 == 0 };
+            assert_eq!((aired.media_seq, aired.air_samples, aired.disc), (1_000 + index as u64, air, begins));
+            air += i64::from(aired.segment.samples);
+        }
+        let begun = list.segments.iter().filter(|aired| aired.disc).count();
+        assert_eq!((list.segments.last().unwrap().disc_seq, lists.len()), (7 + begun as u64, begun));
     }
-    let begun = list.segments.iter().filter(|aired| aired.disc).count();
-    assert_eq!((list.segments.last().unwrap().disc_seq, lists.len()), (7 + begun as u64, begun));
 }
 
 #[test]
