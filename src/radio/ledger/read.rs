@@ -162,7 +162,8 @@ pub(super) fn strays(volume: &dyn Volume, signer: &Signer, since: Time, visit: &
     }
 }
 
-/// The tree over all lines of a ledger, none of which is checked; `None` if its first line is not there.
+/// The tree over all lines of a ledger, none of which is checked, with the last checkpoint marked; `None` if its first
+/// line is not there.
 pub(crate) fn tree(volume: &dyn Volume) -> Result<Option<Log>, Error> {
     let files = files(volume)?;
     let mut log = Log::default();
@@ -173,6 +174,11 @@ pub(crate) fn tree(volume: &dyn Volume) -> Result<Option<Log>, Error> {
             let Ok(line) = std::str::from_utf8(line) else { return Ok(None) };
             if log.size() == 0 && !line.contains(receipt::GENESIS) {
                 return Ok(None);
+            }
+            if field(line, "kind") == Some("checkpoint")
+                && let Some(date) = field(line, "produced_at").and_then(Time::parse)
+            {
+                log.mark(date);
             }
             log.push(line);
             if until.as_deref() == Some(receipt::link(line).as_str()) {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     super::{
-        audit::airing::Airing,
+        audit::{Begin, Outcome, airing::Airing},
         checkpoint::{Notary, tests::Seal},
         history::History,
         ledger::{Ledger, Signer, desk::Desk, recall::recall, volume::Volume},
@@ -231,6 +231,14 @@ impl Records {
         }
         self.desk = Some(Desk::new(self.volume.clone(), self.signer.clone(), found.ledger, found.damage));
         Some(Back { history: found.history, begun, untold, damaged, lost })
+    }
+
+    /// What is there of a ledger with checkpoints holds.
+    pub(super) fn check_whole(&self) {
+        if self.signer.notary.is_some() && !self.spoiled {
+            let outcome = self.disk.audited(&self.signer.keys, Begin::Anywhere);
+            assert!(!matches!(outcome, Outcome::Broken(..)), "{outcome:?}");
+        }
     }
 
     fn begin_anew(&mut self) {

@@ -306,6 +306,15 @@ fn crashes_at_every_other_step() {
     }
 }
 
+/// Files are short, and a start reads no more of them than it goes on from.
+#[test]
+fn checkpoints_follow_each_other_however_little_a_start_reads() {
+    let paper = Paper { room: 1 << 10, notary: true, back: Span(0) };
+    let config = Config { seed: 12, paper, items: 5, crash_one_in: 300, read_one_in: 50, ..CALM };
+    let world = run(config, 6 * HOUR);
+    assert!(world.crashes > 10, "{} crashes", world.crashes);
+}
+
 /// A machine without a battery starts in 1970; a broken one in the next century.
 #[test]
 fn clocks_that_are_decades_off() {

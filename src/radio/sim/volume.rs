@@ -11,7 +11,15 @@ use std::{
     sync::{Arc, Mutex, MutexGuard},
 };
 
-use super::super::ledger::volume::{self, Fault};
+use super::super::{
+    audit::{Audit, Begin, Means, Outcome, Page, page as page_of},
+    checkpoint::tests::Seal,
+    ledger::{
+        read::continues,
+        volume::{self, Fault},
+    },
+    receipt::SigningKey,
+};
 pub(in super::super) use super::chance::Chance;
 
 /// What a disk writes at once or not at all, in bytes.
@@ -159,6 +167,21 @@ impl Disk {
     pub(in super::super) fn content(&self) -> BTreeMap<String, Vec<u8>> {
         let state = self.state();
         state.names.iter().map(|(name, inode)| (name.clone(), state.inodes[inode].now.clone())).collect()
+    }
+
+    /// Audits the ledger that is there, up to the first file that is not whole.
+    pub(in super::super) fn audited(&self, keys: &[SigningKey], begin: Begin) -> Outcome {
+        let mut audit = Audit::new(Means { keys, signed: &Seal::signed }, begin, Vec::new());
+        let files: Vec<Vec<u8>> = self.content().into_values().collect();
+        for (at, text) in files.iter().enumerate() {
+            let until = files.get(at + 1).and_then(|next| continues(&String::from_utf8_lossy(next)));
+            let page = Page { text, opens: true, ends: at + 1 == files.len(), until: until.as_deref() };
+            let outcome = page_of(&mut audit, page, &mut |_| Ok(()));
+            if outcome != Outcome::Whole {
+                return outcome;
+            }
+        }
+        Outcome::Whole
     }
 
     /// How many calls there were that can fail, and what the last one was that did.

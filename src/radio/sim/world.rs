@@ -510,6 +510,7 @@ impl World {
         let public = self.names.public_end().expect("the name was put");
         assert!(public > before, "the name stays behind: {public}");
         self.check_green();
+        self.records.check_whole();
     }
 }
 

@@ -10,7 +10,7 @@ use super::{
             time::Span,
         },
         Ledger,
-        tests::{constants, create, disk, note, segment, signer},
+        tests::{audited, constants, create, disk, note, segment, signer},
     },
     *,
 };
@@ -151,7 +151,11 @@ fn the_last_batch_is_the_lines_of_one_date() {
 
 /// Items of ten segments, each of which lists the twenty segments before it, and a reservation at either end.
 fn items(disk: &Disk) -> Ledger {
-    let mut ledger = create(disk);
+    items_by(disk, signer())
+}
+
+fn items_by(disk: &Disk, signer: Signer) -> Ledger {
+    let mut ledger = Ledger::create(Arc::new(disk.clone()), signer, constants()).unwrap();
     ledger.append(&[Body::IpnsReserved { until: 7 }], at(0)).unwrap();
     for n in 0..60 {
         let Body::Segment(mut body) = segment(n, 0) else { panic!("no segment") };
@@ -193,6 +197,22 @@ fn files_are_read_back_to_a_date_and_to_what_a_start_goes_on_from() {
     let (found, _) = receipts(&disk, dates[newest]).unwrap();
     let read: usize = texts(&disk)[newest - 1..].iter().map(|(_, text)| lines(text)).sum();
     assert_eq!(found.receipts, read as u64);
+}
+
+#[test]
+fn a_checkpoint_is_of_all_lines_however_few_are_read() {
+    for notary in [true, false] {
+        let disk = disk();
+        let first = Signer { notary: signer().notary.filter(|_| notary), ..signer() };
+        items_by(&disk, first).append(&[Body::IpnsReserved { until: 9 }], at(360)).unwrap();
+        let (ledger, found) = Ledger::open(Arc::new(disk.clone()), signer(), Time(u64::MAX), &mut |_| {}).unwrap();
+        let mut ledger = ledger.unwrap();
+        assert!(found.receipts < ledger.size());
+        ledger.append(&[note(1)], at(9_000)).unwrap();
+        assert_eq!(ledger.checkpoints().back().unwrap().size, ledger.size() - 2);
+        assert_eq!(disk.warnings(), [""; 0]);
+        audited(&disk);
+    }
 }
 
 /// Lines were written that could not be made durable, and another file goes on before them.
