@@ -487,4 +487,11 @@ mod tests {
         assert_eq!(Receipt::read(&line, |_| Some(&strange)), Err(Error::Signature));
         assert_eq!(Receipt::read(&line, |_| None), Err(Error::Key("r1".into())));
     }
+
+    #[test]
+    fn dates_go_back_with_a_jump_of_less_than_nothing() {
+        let step = |samples| Body::ClockStep { samples, reason: "reanchor".into() }.goes_back();
+        assert_eq!([-1, 0, 1].map(step), [true, false, false]);
+        assert!(!receipt().body.goes_back());
+    }
 }

@@ -108,6 +108,20 @@ fn another_look_ahead_takes_nothing_back() {
 }
 
 #[test]
+fn ten_minutes_are_listed_and_ten_more_are_known() {
+    let mut world = World { now: AXIS.anchor, ledger: Vec::new() };
+    let mut last = None;
+    world.live(RULES, 3_600, &mut |snapshot| last = Some(snapshot.groups.clone()));
+    let groups = last.unwrap();
+    let listed = groups.listed(&AXIS);
+    let known: Vec<u64> = groups.all().take(listed.end).map(|group| group.samples()).collect();
+    for (groups, minutes) in [(&known[listed.start..], 10), (&known[..], 20)] {
+        let (all, wanted) = (groups.iter().sum::<u64>(), minutes * 60 * u64::from(AXIS.rate));
+        assert!(all >= wanted && all - groups[0] < wanted, "{minutes} minutes: {all} samples");
+    }
+}
+
+#[test]
 fn a_group_that_lacks_segments_is_never_known() {
     let mut world = World { now: AXIS.anchor, ledger: Vec::new() };
     let mut all: Vec<Aired> = Vec::new();
