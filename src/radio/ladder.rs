@@ -227,6 +227,13 @@ mod tests {
     }
 
     #[test]
+    fn all_that_a_part_plays_is_the_default_rendition_and_its_others() {
+        let cids: Vec<_> = aired(0, &[64_000, 32_000]).all().map(|segment| (segment.cid, segment.samples)).collect();
+        let rung = |bitrate: u32| cid_of(RAW, &bitrate.to_be_bytes());
+        assert_eq!(cids, [segment(60, 1).cid, rung(64_000), rung(32_000)].map(|cid| (cid, 264_600)));
+    }
+
+    #[test]
     fn each_rung_has_a_list_in_which_the_default_rendition_stands_in() {
         let segments: Vec<Aired> = (0..3)
             .map(|n: u32| Aired {
