@@ -1,17 +1,18 @@
 //! What a gain and the limiter make of the loudness of an item, before it is tried.
 //!
 //! The limiter of [`super::limiter`] over slices of a hundredth of a second instead of frames: lowered to the need of a
-//! slice at once, kept for a slice more, released at the same pace. The forecast is some tenths of an LU off at most;
-//! what one trial shows it to be off corrects the next.
+//! slice at once, kept for a slice more, released at the same pace. The forecast was never more than some
+//! tenths of an LU off in what was tried; what one trial shows it to be off corrects the next.
 
-use super::{level::from_db, limiter::RELEASE_SECONDS, loudness::Slice, measure::Measured};
+use super::{
+    level::from_db,
+    limiter::RELEASE_SECONDS,
+    loudness::{SLICES_A_SECOND, Slice},
+    measure::Measured,
+};
 
-/// Slices a second.
-const SLICES: f64 = 100.0;
-/// A gain is near enough when the forecast is as near to what is wanted, in LU.
-const CLOSE_LU: f64 = 0.002;
-/// So many steps lead there, each of which leaves three quarters of the way at most.
-const STEPS: usize = 24;
+/// So often the range of gains is halved: from 30 dB to 0.002 dB.
+const HALVINGS: usize = 14;
 
 /// Forecasts the loudness of one item.
 pub(super) struct Forecast<'a> {
@@ -30,7 +31,7 @@ impl<'a> Forecast<'a> {
     /// Integrated loudness in LUFS at a gain, limited to a ceiling, both in dB; none where all is below the gate.
     pub(super) fn loudness(&self, gain_db: f64, ceiling_db: f64) -> Option<f64> {
         let threshold = from_db(ceiling_db - gain_db) as f32 / self.between;
-        let left_after = |slices: f64| (-slices / (RELEASE_SECONDS * SLICES)).exp() as f32;
+        let left_after = |slices: f64| (-slices / (RELEASE_SECONDS * SLICES_A_SECOND)).exp() as f32;
         let (half, whole) = (left_after(0.5), left_after(1.0));
         let (mut gain, mut before) = (1.0_f32, 1.0_f32);
         let limited = self.measured.loudness.limited(|slice: &Slice| {
@@ -45,14 +46,16 @@ impl<'a> Forecast<'a> {
 
     /// The gain in dB at which the loudness is `target` LUFS, but for `most` at most.
     pub(super) fn gain_to(&self, target: f64, ceiling_db: f64, most: f64) -> Option<f64> {
-        let mut gain = self.measured.loudness.gain_to(target)?.min(most);
-        for _ in 0..STEPS {
-            let missing = target - self.loudness(gain, ceiling_db)?;
-            if missing.abs() < CLOSE_LU || (gain == most && missing > 0.0) {
-                break;
-            }
-            gain = (gain + missing).min(most);
+        if self.loudness(most, ceiling_db)? <= target {
+            return Some(most);
         }
-        Some(gain)
+        // What is limited is no louder than what is not.
+        let (mut low, mut high) = (self.measured.loudness.gain_to(target)?.min(most), most);
+        for _ in 0..HALVINGS {
+            let middle = (low + high) / 2.0;
+            let louder = self.loudness(middle, ceiling_db)? > target;
+            (low, high) = if louder { (low, middle) } else { (middle, high) };
+        }
+        Some((low + high) / 2.0)
     }
 }

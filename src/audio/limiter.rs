@@ -190,7 +190,7 @@ impl Curve {
         self.low.front().map_or(UNITY, |(_, need)| *need)
     }
 
-    /// The same for a window in which nothing is needed.
+    /// As [`Curve::push`], for a window in which nothing is needed.
     fn pass(&mut self, gains: &mut Vec<u32>) {
         let settled = self.idle >= self.smooth.iter().map(Mean::len).sum();
         if settled && self.low.is_empty() {
@@ -223,9 +223,9 @@ struct Mean {
 }
 
 impl Mean {
-    /// Of 2^`shift` gains, a window of them at least; all were one so far.
+    /// Of 2^`shift` gains, a whole number of windows; all were one so far.
     fn new(shift: u32) -> Self {
-        debug_assert!(shift <= LONGEST_MEAN && WINDOW <= 1 << shift);
+        debug_assert!(shift <= LONGEST_MEAN && (1 << shift) % WINDOW == 0);
         Self { ring: [UNITY; 1 << LONGEST_MEAN], next: 0, sum: i64::from(UNITY) << shift, shift }
     }
 
@@ -236,9 +236,9 @@ impl Mean {
     /// Puts the mean in the place of each gain.
     fn smooth(&mut self, gains: &mut [u32; WINDOW]) {
         let mut sum = self.sum;
-        for (gain, last) in gains.iter_mut().zip(&mut self.ring[self.next..self.next + WINDOW]) {
-            sum += i64::from(*gain) - i64::from(*last);
-            *last = *gain;
+        for (gain, oldest) in gains.iter_mut().zip(&mut self.ring[self.next..self.next + WINDOW]) {
+            sum += i64::from(*gain) - i64::from(*oldest);
+            *oldest = *gain;
             *gain = (sum >> self.shift) as u32;
         }
         (self.next, self.sum) = ((self.next + WINDOW) % self.len(), sum);
@@ -372,7 +372,52 @@ mod tests {
         assert!((limiter.reduction_db() - expected).abs() < 1e-3, "{} instead of {expected}", limiter.reduction_db());
     }
 
+    /// The gains of needs, a frame at a time.
+    fn known(rate: u32, needs: &[u32]) -> Vec<u32> {
+        let Curve { hold, ahead, left, smooth, .. } = Curve::new(rate);
+        let (reach, closing, mean) = ((hold + ahead) as usize, (1 << 32) - left, smooth[0].len());
+        let mut released = UNITY;
+        let mut gains: Vec<u32> = (0..needs.len())
+            .map(|at| {
+                let held = needs[at.saturating_sub(reach)..=at].iter().min().unwrap();
+                let risen = (u64::from(UNITY - released) * closing).div_ceil(1 << 32) as u32;
+                released = (released + risen).min(*held);
+                released
+            })
+            .collect();
+        for _ in 0..2 {
+            let before = |at: usize| if at < mean { u64::from(UNITY) } else { u64::from(gains[at - mean]) };
+            let mut sum = u64::from(UNITY) * mean as u64;
+            let smoothed = (0..gains.len()).map(|at| {
+                sum = sum + u64::from(gains[at]) - before(at);
+                (sum / mean as u64) as u32
+            });
+            gains = smoothed.collect();
+        }
+        gains[(ahead as usize + AHEAD).min(gains.len())..].to_vec()
+    }
+
     proptest! {
+        #[test]
+        fn windows_give_what_frames_do(
+            rate in prop::sample::select(vec![22_050_u32, 44_100]),
+            peaks in prop::collection::vec((0..60 * WINDOW, UNITY / 4..UNITY), 0..9),
+            windows in 1..200_usize,
+        ) {
+            let mut needs = vec![UNITY; windows * WINDOW];
+            for (at, need) in peaks {
+                needs.get_mut(at).into_iter().for_each(|one| *one = need);
+            }
+            let (mut curve, mut gains) = (Curve::new(rate), Vec::new());
+            for window in needs.as_chunks::<WINDOW>().0 {
+                match window.iter().all(|need| *need == UNITY) {
+                    true => curve.pass(&mut gains),
+                    false => curve.push(window, &mut gains),
+                }
+            }
+            prop_assert_eq!(gains, known(rate, &needs));
+        }
+
         #[test]
         fn blocks_of_any_size_give_the_same(
             heights in prop::collection::vec(0.0f32..2.0, 1..30),

@@ -21,6 +21,8 @@ const RANGE_GATE: f64 = -20.0;
 const OFFSET: f64 = -0.691;
 /// A tenth of a second has so many slices.
 const SLICES: usize = 10;
+/// The same for a second.
+pub(super) const SLICES_A_SECOND: f64 = 10.0 * SLICES as f64;
 
 /// Measures interleaved samples of one or two channels.
 #[derive(Clone, Debug)]
@@ -64,6 +66,7 @@ impl Meter {
 
     /// One that keeps what [`Loudness::limited`] wants.
     pub(super) fn with_slices(self) -> Self {
+        debug_assert!(self.tenth >= SLICES);
         Self { slices: Some(Vec::new()), ..self }
     }
 
@@ -95,20 +98,23 @@ impl Meter {
         }
     }
 
-    /// The frame of the tenth that the slice ends before that is being filled.
+    /// The frames of a tenth at which its slices begin.
+    fn borders(&self) -> impl Iterator<Item = usize> + use<> {
+        let tenth = self.tenth;
+        (0..SLICES).map(move |slice| slice * tenth / SLICES)
+    }
+
+    /// The frame of the tenth before which what is being filled ends: a slice, or all of it.
     fn slice_end(&self) -> usize {
-        let ends = |slice: usize| slice * self.tenth / SLICES;
-        if self.slices.is_none() {
-            return self.tenth;
-        }
-        (1..SLICES).map(ends).find(|end| *end > self.filled).unwrap_or(self.tenth)
+        let next = |end: &usize| self.slices.is_some() && *end > self.filled;
+        self.borders().find(next).unwrap_or(self.tenth)
     }
 
     /// Takes down samples of the slice that is being filled, and their energy.
     fn note(&mut self, samples: &[f32], energy: f32) {
+        let begins = self.borders().any(|border| border == self.filled);
         let Some(slices) = &mut self.slices else { return };
         let peak = level::highest(samples);
-        let begins = (0..SLICES).any(|slice| slice * self.tenth / SLICES == self.filled);
         match slices.last_mut().filter(|_| !begins) {
             Some(slice) => *slice = Slice { energy: slice.energy + energy, peak: slice.peak.max(peak) },
             None => slices.push(Slice { energy, peak }),
@@ -119,6 +125,7 @@ impl Meter {
     pub(super) fn finish(self) -> Loudness {
         let mut slices = self.slices.unwrap_or_default();
         slices.truncate(SLICES * self.tenths.len());
+        slices.shrink_to_fit();
         Loudness { tenths: self.tenths, slices }
     }
 }

@@ -66,20 +66,19 @@ impl Master {
         // What is missing from the target. With a stated loudness the gain is the target.
         let missing_of = |master: &Self| reach.target.zip(master.loudness).map(|(target, reached)| target - reached);
         for _ in 0..CORRECTIONS {
-            let missing = missing_of(&master).unwrap_or_default();
+            let missing = missing_of(&master);
             let over = master.true_peak.map_or(0.0, |peak| peak - settings.peak_ceiling).max(0.0);
+            let lower = ceiling - over;
             // As far as the forecast was off here, it is off at the next gain.
             let foreseen = forecast.loudness(gain, ceiling).filter(|_| master.reduction_db > 0.0);
-            let next = match foreseen {
-                Some(foreseen) if missing != 0.0 => forecast.gain_to(foreseen + missing, ceiling, reach.most),
-                _ => None,
-            };
-            let next = next.unwrap_or(gain + missing).min(reach.most);
-            let reached = missing.abs() <= CLOSE_LU || next == gain;
+            let aim = missing.zip(foreseen).map(|(missing, foreseen)| foreseen + missing);
+            let next = aim.and_then(|aim| forecast.gain_to(aim, lower, reach.most));
+            let next = next.unwrap_or(gain + missing.unwrap_or_default()).min(reach.most);
+            let reached = missing.is_none_or(|missing| missing.abs() <= CLOSE_LU) || next == gain;
             if !reach.may_limit || (reached && over < 1e-6) {
                 break;
             }
-            (ceiling, gain) = (ceiling - over, next);
+            (ceiling, gain) = (lower, next);
             master = attempt(gain, ceiling)?;
         }
         let missing = missing_of(&master).unwrap_or(reach.wanted - gain);

@@ -51,6 +51,9 @@ impl Meter {
     /// One of a source, from which it can be forecast what a limiter makes of it.
     pub(super) fn of_source(settings: &Settings) -> Self {
         let meter = Self::new(settings);
+        if settings.loudness_target.is_none() {
+            return meter;
+        }
         Self { loudness: meter.loudness.with_slices(), ..meter }
     }
 
