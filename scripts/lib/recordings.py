@@ -25,8 +25,8 @@ def make(path, tone, seconds, quiet=False):
 
 
 def looped(source, target, seconds):
-    """The same recording again and again, for so many seconds, not encoded anew."""
-    run(["-stream_loop", "-1", "-i", str(source), "-t", str(seconds), "-c", "copy", str(target)])
+    """The same recording again and again, for so many seconds. Encoded anew: the frames of a FLAC are numbered."""
+    run(["-stream_loop", "-1", "-i", str(source), "-t", str(seconds), str(target)])
 
 
 def run(arguments):
