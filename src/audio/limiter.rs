@@ -225,7 +225,7 @@ struct Mean {
 impl Mean {
     /// Of 2^`shift` gains, a whole number of windows; all were one so far.
     fn new(shift: u32) -> Self {
-        debug_assert!(shift <= LONGEST_MEAN && (1 << shift) % WINDOW == 0);
+        debug_assert!(shift <= LONGEST_MEAN && (1_usize << shift).is_multiple_of(WINDOW));
         Self { ring: [UNITY; 1 << LONGEST_MEAN], next: 0, sum: i64::from(UNITY) << shift, shift }
     }
 

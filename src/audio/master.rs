@@ -73,7 +73,7 @@ impl Master {
             let foreseen = forecast.loudness(gain, ceiling).filter(|_| master.reduction_db > 0.0);
             let aim = missing.zip(foreseen).map(|(missing, foreseen)| foreseen + missing);
             let next = aim.and_then(|aim| forecast.gain_to(aim, lower, reach.most));
-            let next = next.unwrap_or(gain + missing.unwrap_or_default()).min(reach.most);
+            let next = next.unwrap_or_else(|| gain + missing.unwrap_or_default()).min(reach.most);
             let reached = missing.is_none_or(|missing| missing.abs() <= CLOSE_LU) || next == gain;
             if !reach.may_limit || (reached && over < 1e-6) {
                 break;
