@@ -73,7 +73,7 @@ impl Taker {
 
     /// Takes interleaved samples.
     pub(super) fn add(&mut self, samples: &[f32]) {
-        self.begun = self.begun || highest(samples) > SILENCE;
+        self.begun |= highest(samples) > SILENCE;
         if !self.begun || self.wanted == 0 {
             return;
         }

@@ -274,8 +274,7 @@ impl Biquad {
         let mut y = [0.0; 2];
         for channel in 0..2 {
             y[channel] = b[0] * x[channel] + first[channel];
-            // In this order the next output waits for two steps, not for three.
-            first[channel] = b[1] * x[channel] + second[channel] - a[0] * y[channel];
+            first[channel] = b[1] * x[channel] - a[0] * y[channel] + second[channel];
             second[channel] = b[2] * x[channel] - a[1] * y[channel];
         }
         y
