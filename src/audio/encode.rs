@@ -40,7 +40,7 @@ enum Step {
 impl Encoder {
     /// Opens an encoder for `rate` Hz, 1 or 2 channels and `bitrate` b/s.
     pub(super) fn open(rate: u32, channels: u8, bitrate: u32) -> Result<Self, Error> {
-        runs_here(flags(), &missing())?;
+        runs_here(flags(), &features())?;
         let mut handle = ptr::null_mut();
         // SAFETY: the handle is written through a valid pointer; it is closed by Drop.
         let code = unsafe { sys::aacEncOpen(&mut handle, AAC_CORE, u32::from(channels)) };
@@ -194,25 +194,26 @@ fn flags() -> &'static str {
     option_env!("FDK_FLAGS").filter(|_| adds).unwrap_or_default()
 }
 
-/// What of the library's code this processor cannot run, as the compiler's flags are spelled.
-fn missing() -> Vec<&'static str> {
-    let mut missing = Vec::new();
-    #[cfg(target_arch = "x86_64")]
-    {
-        let has = [
-            ("-mavx2", is_x86_feature_detected!("avx2")),
-            ("-mbmi", is_x86_feature_detected!("bmi1")),
-            ("-mbmi2", is_x86_feature_detected!("bmi2")),
-            ("-mlzcnt", is_x86_feature_detected!("lzcnt")),
-        ];
-        missing.extend(has.into_iter().filter(|(_, has)| !has).map(|(flag, _)| flag));
-    }
-    missing
+/// What the library may be compiled for, as the compiler's flags are spelled, and whether this processor has it.
+#[cfg(target_arch = "x86_64")]
+fn features() -> [(&'static str, bool); 4] {
+    [
+        ("-mavx2", is_x86_feature_detected!("avx2")),
+        ("-mbmi", is_x86_feature_detected!("bmi1")),
+        ("-mbmi2", is_x86_feature_detected!("bmi2")),
+        ("-mlzcnt", is_x86_feature_detected!("lzcnt")),
+    ]
 }
 
-/// Refuses a library that was compiled with what this processor lacks, before it runs into it.
-fn runs_here(flags: &str, missing: &[&str]) -> Result<(), Error> {
-    let lacking: Vec<&str> = flags.split_whitespace().filter(|flag| missing.contains(flag)).collect();
+#[cfg(not(target_arch = "x86_64"))]
+fn features() -> [(&'static str, bool); 0] {
+    []
+}
+
+/// Refuses a library that was compiled for what this processor lacks, before it runs into it.
+fn runs_here(flags: &str, features: &[(&str, bool)]) -> Result<(), Error> {
+    let lacks = |flag: &&str| features.contains(&(*flag, false));
+    let lacking: Vec<&str> = flags.split_whitespace().filter(lacks).collect();
     if lacking.is_empty() {
         return Ok(());
     }
@@ -236,10 +237,18 @@ mod tests {
 
     #[test]
     fn what_was_compiled_for_other_processors_is_refused_in_words() {
-        let refused = runs_here("-O3 -mavx2 -mbmi -mbmi2", &["-mbmi", "-mlzcnt"]).unwrap_err().to_string();
+        let older = [("-mavx2", true), ("-mbmi", false), ("-mbmi2", true), ("-mlzcnt", false)];
+        let refused = runs_here("-O3 -mavx2 -mbmi -mbmi2", &older).unwrap_err().to_string();
         assert!(refused.contains("(-mbmi)") && refused.contains("gnu=cc cargo build"), "{refused}");
-        runs_here("-O3 -mbmi2", &["-mbmi", "-mlzcnt"]).unwrap();
-        runs_here("", &["-mavx2"]).unwrap();
-        runs_here(flags(), &[]).unwrap();
+        runs_here("-O3 -mbmi2", &older).unwrap();
+        runs_here("", &older).unwrap();
+    }
+
+    #[test]
+    fn whatever_the_library_is_compiled_for_is_looked_for() {
+        let known = |flag: &str| features().iter().any(|(known, _)| *known == flag);
+        let unknown: Vec<&str> =
+            flags().split_whitespace().filter(|flag| flag.starts_with("-m") && !known(flag)).collect();
+        assert_eq!(unknown, [""; 0]);
     }
 }
