@@ -68,14 +68,17 @@ impl Master {
         for _ in 0..CORRECTIONS {
             let missing = missing_of(&master);
             let over = master.true_peak.map_or(0.0, |peak| peak - settings.peak_ceiling).max(0.0);
-            let lower = ceiling - over;
+            let (lower, is_under) = (ceiling - over, over < 1e-6);
+            let is_close = missing.is_none_or(|missing| missing.abs() <= CLOSE_LU);
+            if !reach.may_limit || (is_close && is_under) {
+                break;
+            }
             // As far as the forecast was off here, it is off at the next gain.
-            let foreseen = forecast.loudness(gain, ceiling).filter(|_| master.reduction_db > 0.0);
+            let foreseen = if master.reduction_db > 0.0 { forecast.loudness(gain, ceiling) } else { None };
             let aim = missing.zip(foreseen).map(|(missing, foreseen)| foreseen + missing);
             let next = aim.and_then(|aim| forecast.gain_to(aim, lower, reach.most));
             let next = next.unwrap_or_else(|| gain + missing.unwrap_or_default()).min(reach.most);
-            let reached = missing.is_none_or(|missing| missing.abs() <= CLOSE_LU) || next == gain;
-            if !reach.may_limit || (reached && over < 1e-6) {
+            if next == gain && is_under {
                 break;
             }
             (ceiling, gain) = (lower, next);

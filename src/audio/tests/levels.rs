@@ -1,5 +1,7 @@
 //! Loudness and true peak of what is encoded, by a meter that is not ours.
 
+use std::sync::atomic::AtomicUsize;
+
 use ebur128::{EbuR128, Mode};
 
 use super::{
@@ -103,7 +105,26 @@ fn what_can_reach_the_target_reaches_it_and_nothing_passes_the_ceiling() {
     assert!(limited >= 12 && reached >= 28, "{limited} limited, {reached} at the target: the test is blind");
 }
 
-/// A trial costs a pass over the whole item: the forecast of what it comes to saves all but one.
+/// A trial costs a pass over the whole item: here each opens the source, for nothing of it is kept.
+#[test]
+fn one_trial_of_the_limiter_is_enough() {
+    struct Opened(Pcm, AtomicUsize);
+    impl Source for Opened {
+        fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
+            self.1.fetch_add(1, Ordering::Relaxed);
+            self.0.open()
+        }
+    }
+    let (stop, room) = (AtomicBool::new(false), Room::new(0));
+    for (height, drum) in [(0.1, 0.9), (0.08, 0.8), (0.06, 0.6), (0.12, 1.3)] {
+        let source = Opened(drums(44_100, 8, height, drum), AtomicUsize::new(0));
+        let survey = Survey::of(&source, &to_target(), &stop, &room).unwrap();
+        let master = Master::of(&survey, &source, &to_target(), &stop).unwrap();
+        let opened = source.1.load(Ordering::Relaxed);
+        assert!(master.reduction_db > 1.0 && opened == 2, "{opened} for {height}, {drum}: {master:?}");
+    }
+}
+
 #[test]
 fn what_the_limiter_leaves_is_forecast() {
     let stop = AtomicBool::new(false);
