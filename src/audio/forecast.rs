@@ -1,8 +1,8 @@
 //! What a gain and the limiter make of the loudness of an item, before it is tried.
 //!
 //! The limiter of [`super::limiter`] over slices of a hundredth of a second instead of frames: lowered to the need of a
-//! slice at once, kept for a slice more, released at the same pace. The forecast was never more than some
-//! tenths of an LU off in what was tried; what one trial shows it to be off corrects the next.
+//! slice at once, kept for a slice more, released at the same pace. In what was tried the forecast was some
+//! hundredths of an LU off; what one trial shows it to be off corrects the next.
 
 use super::{
     level::from_db,
