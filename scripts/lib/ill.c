@@ -11,6 +11,7 @@
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -33,7 +34,7 @@ static struct word {
     int64_t count;    /* of them so far */
     int64_t fails;    /* the first of them that fails, from 1; 0: none */
     int64_t until;    /* the first behind it that does not */
-    int64_t with;     /* errno; -1: half of it is done */
+    int64_t with;     /* errno; -1: half of it is done; -2: the process is killed before it */
     int64_t failed;   /* how many did */
     int64_t what;     /* the kind of the last one that did */
 } *word;
@@ -78,6 +79,7 @@ static int fault(int kind, int ours) {
     if (!word->fails || here < word->fails || here >= word->until) return 0;
     __atomic_add_fetch(&word->failed, 1, __ATOMIC_SEQ_CST);
     word->what = kind;
+    if (word->with == -2) kill(getpid(), SIGKILL);
     return (int)word->with;
 }
 

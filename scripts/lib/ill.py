@@ -11,9 +11,10 @@ WORDS = ("wall_ns", "sync_ns", "kinds", "count", "fails", "until", "with_", "fai
 OPEN, CREATE, READ, WRITE, SYNC, RENAME, MAKE, CUT, REMOVE = (1 << bit for bit in range(9))
 KINDS = {OPEN: "open", CREATE: "create", OPEN | CREATE: "create", READ: "read", WRITE: "write", SYNC: "sync", RENAME: "rename", MAKE: "mkdir",
          CUT: "truncate", REMOVE: "unlink"}
-# What fails how, on a disk that is full, broken or out of descriptors, and with a write that takes only half.
+# What fails how, on a disk that is full, broken or out of descriptors, with a write that takes only half, and with a process
+# that is killed before a call that changes something.
 FAULTS = {"ENOSPC": (errno.ENOSPC, CREATE | WRITE | SYNC | RENAME | MAKE | CUT), "EIO": (errno.EIO, OPEN | CREATE | READ | WRITE | SYNC | RENAME | CUT | REMOVE),
-          "EMFILE": (errno.EMFILE, OPEN | CREATE), "short": (-1, WRITE)}
+          "EMFILE": (errno.EMFILE, OPEN | CREATE), "short": (-1, WRITE), "kill": (-2, CREATE | WRITE | SYNC | RENAME | MAKE | CUT | REMOVE)}
 
 
 class Ill:
