@@ -106,6 +106,7 @@ pub(super) fn air(root_cid: Cid, health: &str) -> Arc<OnAir> {
         media_sequence: 7,
         now: None,
         next: None,
+        rungs: Vec::new(),
         tolerated_staleness_seconds: 270.0,
         needed_staleness_seconds: 198.0,
         last_publish: None,

@@ -88,6 +88,7 @@ impl Work {
             media_sequence: shown.map_or(0, |(_, list)| list.listing.media_sequence(clocks.wall)),
             now,
             next,
+            rungs: Vec::new(),
             tolerated_staleness_seconds: hold_back.saturating_sub(target) as f64,
             needed_staleness_seconds: (ttl + target + SLOW_NETWORK_SECONDS) as f64,
             last_publish: self.last_put.clone(),

@@ -248,8 +248,16 @@ impl Aired {
 
     /// What the list of a rung plays: the default rendition where there is no such one.
     pub fn in_rung(&self, bitrate: u32) -> Segment {
-        let rung = self.rungs.iter().find(|rung| rung.bitrate == bitrate);
-        rung.map_or(self.segment, |rung| rung.segment(self.segment.samples))
+        self.rung(bitrate).map_or(self.segment, |rung| rung.segment(self.segment.samples))
+    }
+
+    /// Whether it has a rendition of its own of this rung, which is not the default one.
+    pub fn has_rung(&self, bitrate: u32) -> bool {
+        self.rung(bitrate).is_some()
+    }
+
+    fn rung(&self, bitrate: u32) -> Option<&Rung> {
+        self.rungs.iter().find(|rung| rung.bitrate == bitrate)
     }
 
     /// All that it plays, the default rendition first.

@@ -10,6 +10,7 @@ use super::{
     aired::{Aired, Axis},
     hls,
     segment::Segment,
+    status::RungShown,
     time::Span,
     timeline::Snapshot,
 };
@@ -70,12 +71,21 @@ pub fn render(snapshot: &Snapshot) -> Vec<(String, String)> {
     snapshot.ladder.bitrates().filter_map(list).collect()
 }
 
+/// How the list of each rung beside the default one is filled.
+pub fn shown(snapshot: &Snapshot) -> Vec<RungShown> {
+    let rung = |bitrate| {
+        let stood_in = snapshot.segments.iter().filter(|aired| !aired.has_rung(bitrate)).count() as u64;
+        RungShown { bitrate, segments: snapshot.segments.len() as u64, stood_in }
+    };
+    snapshot.ladder.bitrates().map(rung).collect()
+}
+
 /// Renders the master list: the default rung, and each other one of which a part is listed. An empty snapshot has none.
 pub fn master(snapshot: &Snapshot) -> Option<String> {
     let mut out = String::from("#EXTM3U\n#EXT-X-VERSION:9\n#EXT-X-INDEPENDENT-SEGMENTS\n");
     variant(snapshot, LIVE, |aired| aired.segment, &mut out)?;
-    let has = |bitrate: u32| move |aired: &Aired| aired.rungs.iter().any(|rung| rung.bitrate == bitrate);
-    for bitrate in snapshot.ladder.bitrates().filter(|bitrate| snapshot.segments.iter().any(has(*bitrate))) {
+    let is_listed = |bitrate: &u32| snapshot.segments.iter().any(|aired| aired.has_rung(*bitrate));
+    for bitrate in snapshot.ladder.bitrates().filter(is_listed) {
         variant(snapshot, &list_name(bitrate), |aired| aired.in_rung(bitrate), &mut out)?;
     }
     Some(out)
@@ -247,6 +257,7 @@ mod tests {
         let groups = Groups::default();
         let snapshot = Snapshot { axis: AXIS, hold_back_seconds: 30, segments, groups, ladder };
         let lists = render(&snapshot);
+        assert_eq!(shown(&snapshot), [RungShown { bitrate: 64_000, segments: 3, stood_in: 1 }]);
         let uri = |cid| hls::segment_uri(CidText(cid));
         let (default, rung) = (uri(segment(60, 1).cid), uri(cid_of(RAW, &64_000_u32.to_be_bytes())));
         let live = hls::render(&snapshot).unwrap();

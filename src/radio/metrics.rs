@@ -60,6 +60,14 @@ pub fn text(air: &OnAir) -> String {
         page.one("name_sequence", "gauge", "Sequence of the last IPNS record that was put.", last.sequence);
         page.one("name_put_seconds", "gauge", "How long that put took.", last.seconds);
     }
+    if !status.rungs.is_empty() {
+        page.head("rung_segments", "gauge", "Listed segments of each rung, by the rendition that they play.");
+        for rung in &status.rungs {
+            let labels = |plays| format!("{{bitrate=\"{}\",plays=\"{plays}\"}}", rung.bitrate);
+            page.line("rung_segments", &labels("rung"), rung.segments.saturating_sub(rung.stood_in));
+            page.line("rung_segments", &labels("default"), rung.stood_in);
+        }
+    }
     page.one("peers", "gauge", "Connected peers.", status.network.peers);
     page.one("dht_peers", "gauge", "Connected peers that serve the DHT.", status.network.dht_peers);
     page.one("blocks_told", "gauge", "Blocks that the DHT has been told of.", status.network.told.done);
@@ -109,7 +117,7 @@ mod tests {
     use super::*;
     use crate::radio::{
         segment::{RAW, cid_of},
-        status::{LastPublish, Network, SetupProgress, Status},
+        status::{LastPublish, Network, RungShown, SetupProgress, Status},
     };
 
     fn air() -> OnAir {
@@ -124,6 +132,7 @@ mod tests {
             media_sequence: 7,
             now: None,
             next: None,
+            rungs: Vec::new(),
             tolerated_staleness_seconds: 270.0,
             needed_staleness_seconds: 198.0,
             last_publish: Some(LastPublish { sequence: 9, at: String::new(), seconds: 0.25, by: "dht".into() }),
@@ -157,6 +166,16 @@ mod tests {
         assert_eq!(value(&text, "ledger_append_seconds_count"), Some(6.0));
         assert_eq!(value(&text, "ledger_append_seconds_sum"), Some(20.006_002));
         assert_eq!((value(&text, "receipts"), value(&text, "ledger_failures_total")), (Some(12.0), Some(1.0)));
+    }
+
+    #[test]
+    fn a_ladder_tells_what_its_rungs_play() {
+        let mut air = air();
+        assert!(!text(&air).contains("rung"), "a station of one rendition");
+        air.status.rungs = vec![RungShown { bitrate: 64_000, segments: 100, stood_in: 3 }];
+        let text = text(&air);
+        let of = |plays| value(&text, &format!("rung_segments{{bitrate=\"64000\",plays=\"{plays}\"}}"));
+        assert_eq!((of("rung"), of("default")), (Some(97.0), Some(3.0)));
     }
 
     #[test]

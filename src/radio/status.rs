@@ -112,6 +112,17 @@ pub struct Skew {
 /// How far setup is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct SetupProgress {
+/// A rung of the ladder beside the default one, as its list is now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct RungShown {
+    /// In bits per second.
+    pub bitrate: u32,
+    /// Listed segments.
+    pub segments: u64,
+    /// Those of them for which the default rendition stands in, because they have none of this bit rate.
+    pub stood_in: u64,
+}
+
     /// `off`, `idle`, `running`, `done`, `partial` or `failed`.
     pub state: String,
     /// Items ready.
@@ -170,6 +181,9 @@ pub struct Status {
     /// How old a list may be without being heard, in seconds.
     pub tolerated_staleness_seconds: f64,
     /// How old a list is expected to be on public gateways, in seconds.
+    /// The rungs beside the default one; a station without a ladder and a mirror have no such key.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rungs: Vec<RungShown>,
     pub needed_staleness_seconds: f64,
     /// The last IPNS record that was put.
     pub last_publish: Option<LastPublish>,

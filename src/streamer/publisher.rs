@@ -29,6 +29,7 @@ use crate::{
         echo::Echo,
         naming::{NameAction, Naming},
         receipt::Body,
+        ladder,
         status::{OnAir, SetupProgress, Status},
         time::{Span, Time},
     },
@@ -392,6 +393,7 @@ impl Work {
             return;
         }
         for which in [Which::Stream, Which::Station] {
+        status.rungs = ladder::shown(&shown.snapshot);
             let now = clock::wall();
             let action = self.named(which).naming.poll(now);
             match action {

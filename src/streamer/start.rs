@@ -506,6 +506,7 @@ fn status(settings: &Settings) -> Status {
         needed_staleness_seconds: needed,
         last_publish: None,
         setup: idle(settings.setup),
+        rungs: Vec::new(),
         clock: None,
         mirror: None,
         health: "ok".into(),
