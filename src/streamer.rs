@@ -44,6 +44,7 @@ mod air;
 mod catalog;
 mod checkpoints;
 mod child;
+mod covers;
 pub mod identity;
 mod keeper;
 mod lanes;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::{
     cue::Chapter,
-    receipt::{Body, CidText, Constants, RenditionBody, SegmentBody, StartedBody},
-    segment::{Item, Kind, RAW, Rung, Segment, cid_of},
+    receipt::{Body, CidText, Constants, CoverBody, RenditionBody, SegmentBody, StartedBody},
+    segment::{Cover, Item, Kind, RAW, Rung, Segment, cid_of},
     time::{Span, Time},
 };
 
@@ -89,6 +89,8 @@ pub struct Run {
     pub album: String,
     /// ISRC, may be empty.
     pub isrc: String,
+    /// Its picture, if it has one.
+    pub cover: Option<Cover>,
     /// The block that lists the item's segments.
     pub list: CidText,
     /// Index of the first segment that airs in this run.
@@ -153,6 +155,7 @@ impl Run {
             artist: self.artist.clone(),
             album: self.album.clone(),
             isrc: self.isrc.clone(),
+            cover: self.cover,
             segments,
             rungs,
         }
@@ -181,6 +184,7 @@ impl Run {
             artist: self.artist.clone(),
             album: self.album.clone(),
             isrc: self.isrc.clone(),
+            cover: self.cover.map(|cover| CoverBody { cid: CidText(cover.cid), byte_count: u64::from(cover.bytes) }),
             part: u64::from(self.part),
             parts: u64::from(self.parts),
             samples: self.samples,
@@ -203,6 +207,7 @@ impl Run {
             artist: body.artist.clone(),
             album: body.album.clone(),
             isrc: body.isrc.clone(),
+            cover: body.cover.map(|cover| Cover { cid: cover.cid.0, bytes: cover.byte_count as u32 }),
             list: body.list,
             part: body.part as u32,
             parts: body.parts as u32,

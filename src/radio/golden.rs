@@ -11,7 +11,7 @@ use super::{
     hls,
     ladder::{self, Ladder},
     receipt::CidText,
-    segment::{DAG_PB, Kind, RAW, Rung, Segment, cid_of},
+    segment::{Cover, DAG_PB, Kind, RAW, Rung, Segment, cid_of},
     time::Time,
     timeline::Snapshot,
 };
@@ -54,6 +54,7 @@ fn snapshot(axis: Axis, look_ahead: u64, parts: &[Part<'_>]) -> Snapshot {
             artist: part.artist.into(),
             album: if part.name == "songs" { "Album \"X\"".into() } else { String::new() },
             isrc: if part.name == "songs" { "QZES71982312".into() } else { String::new() },
+            cover: (part.name == "songs").then(|| Cover { cid: cid_of(RAW, b"picture"), bytes: 7 }),
             list: segment_list(&all, &[]).0,
             part: 0,
             parts: all.len() as u32,

@@ -8,7 +8,7 @@ use super::{
     ladder::Ladder,
     programme::Begun,
     receipt::{Body, Receipt, SegmentBody},
-    segment::{Item, Kind, Segment},
+    segment::{Cover, Item, Kind, Segment},
     time::Time,
     timeline::{self, First},
 };
@@ -96,6 +96,8 @@ pub struct Kept {
     pub cid: cid::Cid,
     /// The blocks of its other renditions with their sizes.
     pub rungs: Vec<(cid::Cid, u64)>,
+    /// The picture of its item, if it has one.
+    pub cover: Option<Cover>,
     /// The end of its air time.
     pub until: Time,
     /// The group of the coarse list that ended before it, if one did.
@@ -120,9 +122,9 @@ impl History {
             Body::ItemStarted(body) => {
                 let run = Arc::new(Run::from_body(body));
                 let until = self.axis.map(|axis| axis.date(run.air_end()));
-                let cid = run.list.0;
+                let (cid, cover) = (run.list.0, run.cover);
                 self.started = Some(run);
-                until.map(|until| Kept { cid, rungs: Vec::new(), until, group: None })
+                until.map(|until| Kept { cid, rungs: Vec::new(), cover, until, group: None })
             }
             Body::Segment(body) => {
                 let axis = self.axis?;
@@ -141,7 +143,8 @@ impl History {
                 aired.iter().for_each(|aired| self.ladder.take(aired, &axis));
                 aired.into_iter().for_each(|aired| self.list(aired));
                 let rungs = body.renditions.iter().map(|rung| (rung.cid.0, rung.byte_count)).collect();
-                Some(Kept { cid: body.cid.0, rungs, until, group })
+                let cover = self.run.as_ref().and_then(|run| run.cover);
+                Some(Kept { cid: body.cid.0, rungs, cover, until, group })
             }
             Body::OrderAccepted { order, .. } => {
                 self.order = Some(order.clone());
@@ -263,6 +266,7 @@ mod tests {
             artist: String::new(),
             album: String::new(),
             isrc: String::new(),
+            cover: None,
             list: CidText(cid_of(RAW, b"list")),
             part,
             parts: 4,

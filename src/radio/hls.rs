@@ -10,6 +10,7 @@ use cid::Cid;
 use super::{
     aired::{Aired, Axis, Piece, Run},
     receipt::CidText,
+    segment::cover_uri,
     time::Span,
     timeline::Snapshot,
 };
@@ -135,6 +136,9 @@ fn date_range(axis: &Axis, run: &Run, piece: &Piece<'_>, out: &mut String) {
         if !value.is_empty() {
             let _ = write!(out, ",{key}=\"{}\"", quoted(value));
         }
+    }
+    if let Some(cover) = run.cover {
+        let _ = write!(out, ",X-COVER=\"{}\"", cover_uri(cover.cid));
     }
     out.push('\n');
 }

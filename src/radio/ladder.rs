@@ -180,6 +180,7 @@ mod tests {
             artist: String::new(),
             album: String::new(),
             isrc: String::new(),
+            cover: None,
             list: CidText(cid_of(RAW, b"list")),
             part: 0,
             parts: 1,
@@ -256,8 +257,8 @@ mod tests {
         segments.iter().for_each(|aired| ladder.take(aired, &AXIS));
         let groups = Groups::default();
         let snapshot = Snapshot { axis: AXIS, hold_back_seconds: 30, segments, groups, ladder };
-        let lists = render(&snapshot);
         assert_eq!(shown(&snapshot), [RungShown { bitrate: 64_000, segments: 3, stood_in: 1 }]);
+        let lists = render(&snapshot);
         let uri = |cid| hls::segment_uri(CidText(cid));
         let (default, rung) = (uri(segment(60, 1).cid), uri(cid_of(RAW, &64_000_u32.to_be_bytes())));
         let live = hls::render(&snapshot).unwrap();

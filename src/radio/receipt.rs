@@ -130,6 +130,15 @@ pub struct SegmentBody {
     pub renditions: Vec<RenditionBody>,
 }
 
+/// The picture of an item.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CoverBody {
+    /// The block that holds it.
+    pub cid: CidText,
+    /// Its size.
+    pub byte_count: u64,
+}
+
 /// An item that begins to air, or goes on after an outage.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartedBody {
@@ -153,6 +162,9 @@ pub struct StartedBody {
     pub album: String,
     /// ISRC, may be empty.
     pub isrc: String,
+    /// Its picture; absent where it has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cover: Option<CoverBody>,
     /// Index of the first segment that airs.
     pub part: u64,
     /// How many segments the item has.
@@ -428,6 +440,7 @@ impl StartedBody {
             artist: String::new(),
             album: String::new(),
             isrc: String::new(),
+            cover: None,
             part: 0,
             parts,
             samples,

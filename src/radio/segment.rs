@@ -76,6 +76,23 @@ impl Rung {
     }
 }
 
+/// The largest picture of an item, in bytes: it travels as one block.
+pub const COVER_MAX: usize = 1 << 20;
+
+/// The picture of an item: a file that is one raw block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cover {
+    /// The name of its bytes.
+    pub cid: Cid,
+    /// Its size in bytes.
+    pub bytes: u32,
+}
+
+/// Where a cover is: absolute on path gateways, inside the root's `ipfs/` folder on subdomain gateways.
+pub fn cover_uri(cid: Cid) -> String {
+    format!("/ipfs/{cid}")
+}
+
 /// What an item is on the programme.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -115,6 +132,8 @@ pub struct Item {
     pub album: String,
     /// ISO 3901 recording code; empty where nobody says.
     pub isrc: String,
+    /// Its picture, if it has one.
+    pub cover: Option<Cover>,
     /// Its segments in order, at least one, in its default rendition.
     pub segments: Vec<Segment>,
     /// The other renditions of each segment, in order; none where there is only the default one.
@@ -158,7 +177,8 @@ mod tests {
         let rungs = vec![vec![rung(64_000), rung(32_000)], vec![rung(64_000)]];
         let text = String::new;
         let (id, title, artist, album, isrc) = (text(), text(), text(), text(), text());
-        let item = Item { id, title, artist, album, isrc, segments: Vec::new(), rungs, chapters: Vec::new() };
+        let item =
+            Item { id, title, artist, album, isrc, cover: None, segments: Vec::new(), rungs, chapters: Vec::new() };
         assert_eq!(item.first_rungs(0), [vec![], vec![]]);
         assert_eq!(item.first_rungs(1), [[rung(64_000)], [rung(64_000)]]);
         assert_eq!(item.first_rungs(9), item.rungs);

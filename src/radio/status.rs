@@ -14,6 +14,9 @@ pub struct Airing {
     pub artist: String,
     /// Track, jingle or filler.
     pub kind: Kind,
+    /// Its picture: `/ipfs/<cid>`, which a gateway or the root's folder has; absent where there is none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cover: Option<String>,
     /// RFC 3339, UTC, milliseconds.
     pub starts: String,
     /// RFC 3339, UTC, milliseconds.
@@ -109,9 +112,6 @@ pub struct Skew {
     pub next_pdt_skew_ms: i64,
 }
 
-/// How far setup is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct SetupProgress {
 /// A rung of the ladder beside the default one, as its list is now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub struct RungShown {
@@ -123,6 +123,9 @@ pub struct RungShown {
     pub stood_in: u64,
 }
 
+/// How far setup is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct SetupProgress {
     /// `off`, `idle`, `running`, `done`, `partial` or `failed`.
     pub state: String,
     /// Items ready.
@@ -178,12 +181,12 @@ pub struct Status {
     pub now: Option<Airing>,
     /// On air after it.
     pub next: Option<Airing>,
-    /// How old a list may be without being heard, in seconds.
-    pub tolerated_staleness_seconds: f64,
-    /// How old a list is expected to be on public gateways, in seconds.
     /// The rungs beside the default one; a station without a ladder and a mirror have no such key.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub rungs: Vec<RungShown>,
+    /// How old a list may be without being heard, in seconds.
+    pub tolerated_staleness_seconds: f64,
+    /// How old a list is expected to be on public gateways, in seconds.
     pub needed_staleness_seconds: f64,
     /// The last IPNS record that was put.
     pub last_publish: Option<LastPublish>,

@@ -25,13 +25,11 @@ use crate::{
             Meta, Pipeline,
             meta::{self, Origin, Rendition, Tags},
         },
-        segment::{Kind, RAW, Segment, chunk_name, cid_of, is_of},
+        segment::{COVER_MAX, Kind, RAW, Segment, chunk_name, cid_of, is_of},
         time::Span,
     },
 };
 
-/// Pictures larger than this are left out: they have to travel as one block, in bytes.
-const LARGEST_COVER: usize = 1 << 20;
 /// Longest file in `chunks/` that is read, in bytes.
 pub(super) const LONGEST_CHUNK: u64 = 16 << 20;
 /// Longest picture or VOD list that is read, in bytes.
@@ -278,7 +276,10 @@ impl<'a> Bench<'a> {
     }
 
     fn keep_cover(&self, id: &str, cover: Option<Vec<u8>>) -> Result<Option<Cid>, Failure> {
-        let Some(bytes) = cover.filter(|bytes| bytes.len() <= LARGEST_COVER) else {
+        if let Some(large) = cover.as_ref().map(Vec::len).filter(|bytes| *bytes > COVER_MAX) {
+            tracing::warn!(item = id, bytes = large, "its picture has more than {COVER_MAX} bytes and does not air");
+        }
+        let Some(bytes) = cover.filter(|bytes| bytes.len() <= COVER_MAX) else {
             self.disk.remove(&self.store.cover(id))?;
             return Ok(None);
         };

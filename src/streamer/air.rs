@@ -10,7 +10,7 @@ use crate::{
         coarse::{self, Group},
         hls, ladder,
         receipt::CidText,
-        segment::{RAW, Segment, cid_of},
+        segment::{RAW, Segment, cid_of, cover_uri},
         status::{Airing, Skew},
         time::Time,
         timeline::{Clocks, Snapshot},
@@ -98,6 +98,7 @@ impl Shown {
             title: piece.title.to_owned(),
             artist: piece.artist.to_owned(),
             kind: run.kind,
+            cover: run.cover.map(|cover| cover_uri(cover.cid)),
             starts: axis.date(run.air_samples + piece.begins as i64).to_string(),
             ends: axis.date(run.air_samples + piece.ends as i64).to_string(),
         }

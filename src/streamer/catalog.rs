@@ -6,6 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use cid::Cid;
 
 use crate::{
     disk::{self, Store},
@@ -13,7 +14,7 @@ use crate::{
         manifest::{self, Manifest, meta},
         playlist,
         programme::{Entry, Order, Slot},
-        segment::{Item, Segment, chunk_name, is_of},
+        segment::{COVER_MAX, Cover, Item, Segment, chunk_name, is_of},
     },
 };
 
@@ -52,6 +53,14 @@ pub(super) enum Error {
     /// No line of the order can air.
     #[error(transparent)]
     Refused(#[from] playlist::Refused),
+}
+
+/// An item that was read.
+#[derive(Debug)]
+pub(super) struct Read {
+    pub(super) item: Arc<Item>,
+    /// Why its picture does not air with it, if it has one that does not.
+    pub(super) coverless: Option<String>,
 }
 
 /// Why an item cannot air.
@@ -93,7 +102,7 @@ impl Catalog {
     }
 
     /// Reads the item of a slot; it must have been encoded at `rate`. Blocking.
-    pub(super) fn item(&self, slot: &Slot, rate: u32) -> Result<Arc<Item>, Unfit> {
+    pub(super) fn item(&self, slot: &Slot, rate: u32) -> Result<Read, Unfit> {
         let id = &slot.entry.id;
         let plain = id.len() == 32 && id.bytes().all(|b| b.is_ascii_hexdigit());
         if !plain {
@@ -110,19 +119,31 @@ impl Catalog {
         }
         let manifest = self.manifest.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let line = manifest.and_then(|manifest| manifest.item(id).cloned()).unwrap_or_else(|| meta.line());
-        Ok(Arc::new(meta.item(&line)))
+        let cover =
+            meta.tags.cover.map(|cid| self.cover(id, cid).map(|bytes| Cover { cid, bytes: bytes.len() as u32 }));
+        let (cover, coverless) = cover.transpose().map_or_else(|why| (None, Some(why)), |cover| (cover, None));
+        Ok(Read { item: Arc::new(Item { cover, ..meta.item(&line) }), coverless })
+    }
+
+    /// Reads the picture of an item. An error names its file: it is not here, or another one. Blocking.
+    pub(super) fn cover(&self, id: &str, cid: Cid) -> Result<Bytes, String> {
+        whole(&self.store.cover(id), &cid, COVER_MAX as u64)
     }
 
     /// Reads the chunk of a segment. An error names its file: it is not here, or not what its name says. Blocking.
     pub(super) fn chunk(&self, segment: &Segment) -> Result<Bytes, String> {
-        let path = self.store.chunk(&chunk_name(&segment.cid));
-        let wrong = |what: &str| format!("{} {what}", path.display());
-        match disk::read_if_there(&path, u64::from(segment.bytes)) {
-            Ok(Some(bytes)) if is_of(&segment.cid, &bytes) => Ok(bytes.into()),
-            Ok(Some(_)) => Err(wrong("is damaged")),
-            Ok(None) => Err(wrong("is missing")),
-            // Longer than it may be, or the disk refuses.
-            Err(error) => Err(error.to_string()),
-        }
+        whole(&self.store.chunk(&chunk_name(&segment.cid)), &segment.cid, u64::from(segment.bytes))
+    }
+}
+
+/// Reads a file whose bytes have this name and are no more than `most`. Blocking.
+fn whole(path: &Path, cid: &Cid, most: u64) -> Result<Bytes, String> {
+    let wrong = |what: &str| format!("{} {what}", path.display());
+    match disk::read_if_there(path, most) {
+        Ok(Some(bytes)) if is_of(cid, &bytes) => Ok(bytes.into()),
+        Ok(Some(_)) => Err(wrong("is damaged")),
+        Ok(None) => Err(wrong("is missing")),
+        // Longer than it may be, or the disk refuses.
+        Err(error) => Err(error.to_string()),
     }
 }

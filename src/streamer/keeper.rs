@@ -33,7 +33,7 @@ use crate::{
 const ROUND: Span = Span::seconds(300);
 /// The pause between two looks, at most: the list is looked at so often.
 const PAUSE_MAX: Span = Span::seconds(6);
-/// The file of a new group is stored beside the list that tells of it, within this time.
+/// The file of a new group and a picture are stored beside the list that tells of them, within this time.
 const STORED: Span = Span::seconds(30);
 /// A block that could not be had is tried again after so long, if somebody asks for it.
 const AGAIN: Span = Span::seconds(30);
@@ -49,6 +49,8 @@ enum Source {
     Chunk(Segment, u64, Arc<Run>),
     /// The list of the segments of an item.
     Item(Arc<Run>),
+    /// The picture of an item.
+    Cover(Arc<Run>),
     /// The file of a group.
     Node(Bytes, u64),
 }
@@ -133,6 +135,9 @@ impl Round {
                 self.keep(segment.cid, until, || Source::Chunk(segment, *media_seq, run.clone()));
             }
             self.keep(run.list.0, until, || Source::Item(run.clone()));
+            if let Some(cover) = run.cover {
+                self.keep(cover.cid, until, || Source::Cover(run.clone()));
+            }
         }
         for group in shown.snapshot.groups.all() {
             // A group that cannot be encoded was told of when it was to be stored.
@@ -156,7 +161,8 @@ impl Round {
         let now = self.now();
         let fresh = || {
             let source = source();
-            let from = if matches!(source, Source::Node(..)) { now.plus(STORED) } else { now };
+            let beside = matches!(source, Source::Node(..) | Source::Cover(_));
+            let from = if beside { now.plus(STORED) } else { now };
             Kept { source, from, until }
         };
         self.kept.entry(cid).or_insert_with(fresh).until = until;
@@ -217,7 +223,7 @@ impl Keeper {
     /// Puts a block again that is not here as it should be. What is damaged was deleted by the look at it: the repo leaves
     /// a file alone that is there.
     async fn mend(&self, cid: Cid, source: &Source) -> Result<(), String> {
-        let (bytes, from) = match self.own(source).await {
+        let (bytes, from) = match self.own(cid, source).await {
             Ok(bytes) => (bytes, "our own files"),
             Err(why) => (self.fetch_back(cid).await.map_err(|others| format!("{why}; {others}"))?, "a peer"),
         };
@@ -228,10 +234,11 @@ impl Keeper {
         Ok(())
     }
 
-    async fn own(&self, source: &Source) -> Result<Bytes, String> {
+    async fn own(&self, cid: Cid, source: &Source) -> Result<Bytes, String> {
         match source {
             Source::Chunk(segment, ..) => self.supply.chunk(*segment).await,
             Source::Item(run) => self.supply.segment_list(run).await,
+            Source::Cover(run) => self.supply.cover(run.item.clone(), cid).await,
             Source::Node(bytes, _) => Ok(bytes.clone()),
         }
     }
@@ -251,6 +258,7 @@ impl Source {
         match self {
             Self::Chunk(_, number, run) => format!("segment {number} of {}", run.entry),
             Self::Item(run) => format!("the list of the segments of {}", run.entry),
+            Self::Cover(run) => format!("the picture of {}", run.entry),
             Self::Node(_, number) => format!("group {number} of live-60.m3u8"),
         }
     }

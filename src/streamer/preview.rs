@@ -116,7 +116,7 @@ fn ahead(
 fn fetched([processed, generated]: &[Catalog; 2], slot: Slot, rate: u32) -> Event {
     let catalog = if slot.entry.kind == Kind::Filler { generated } else { processed };
     match catalog.item(&slot, rate) {
-        Ok(item) => Event::Fetched(slot, item),
+        Ok(read) => Event::Fetched(slot, read.item),
         Err(Unfit::Damaged(why) | Unfit::Other(why)) => Event::NotFetched(slot, why),
     }
 }

@@ -13,11 +13,13 @@ use tokio_util::sync::CancellationToken;
 use super::{
     air::{Frame, GroupFile, Rendered, Shown, group_files, render},
     checkpoints::{Folder, folder},
+    covers::Covers,
     lanes::{Lanes, Routed},
     notes::Notes,
     offer::Offer,
     shelf::Shelf,
     start::Floor,
+    supply::Supply,
     witness::{Report, Sequences},
     writer::Writer,
 };
@@ -27,9 +29,10 @@ use crate::{
     radio::{
         checkpoint::CheckpointBody,
         echo::Echo,
+        ladder,
         naming::{NameAction, Naming},
         receipt::Body,
-        ladder,
+        segment::Cover,
         status::{OnAir, SetupProgress, Status},
         time::{Span, Time},
     },
@@ -64,6 +67,7 @@ enum Ended {
     Reserved { until: u64, well: bool },
     Put { which: Which, value: Cid, sequence: u64, outcome: Result<Duration, String> },
     Stored { folder: Folder, outcome: Result<(), String> },
+    Cover { cid: Cid, outcome: Result<(), String> },
 }
 
 /// A segment in the root's `ipfs/` folder.
@@ -74,6 +78,10 @@ pub(super) struct Held {
     pub(super) bytes: u64,
     /// Its other renditions with their sizes.
     pub(super) rungs: Vec<(Cid, u64)>,
+    /// The id of its item.
+    pub(super) item: String,
+    /// The picture of its item, if it has one.
+    pub(super) cover: Option<Cover>,
     /// The end of its air time, as the newest of them are dated.
     pub(super) until: Time,
 }
@@ -93,6 +101,7 @@ pub(super) fn hold(held: &mut VecDeque<Held>, next: Held, starts: Time) {
 pub(super) struct Publisher {
     pub(super) clock: clock::System,
     pub(super) store: Store,
+    pub(super) supply: Supply,
     pub(super) node: Node,
     pub(super) routers: Vec<Router>,
     pub(super) put: watch::Sender<Sequences>,
@@ -126,6 +135,7 @@ struct Work {
     folder: Vec<(Cid, u64)>,
     /// The root's `ledger/` folder, once it is stored.
     ledger: Option<Folder>,
+    covers: Covers,
     offer: Offer,
     ended: mpsc::Sender<Ended>,
     lanes: Lanes,
@@ -162,6 +172,7 @@ impl Publisher {
             last_group: 0,
             folder: Vec::new(),
             ledger: None,
+            covers: Covers::default(),
             offer: Offer::default(),
             ended,
             lanes,
@@ -253,15 +264,19 @@ impl Work {
             let rest = (aired.run.air_end() - aired.air_end()).max(0);
             let run_ends = off_air.plus(Span::of_samples(rest as u64, axis.rate));
             self.publisher.shelf.keep_aired(aired.all().map(|segment| segment.cid), off_air).await;
-            self.publisher.shelf.keep_aired([aired.run.list.0], run_ends).await;
+            let cover = aired.run.cover;
+            let of_run = [aired.run.list.0].into_iter().chain(cover.map(|cover| cover.cid));
+            self.publisher.shelf.keep_aired(of_run, run_ends).await;
             let (seq, bytes, until) = (aired.media_seq, aired.segment.bytes.into(), axis.date(aired.air_end()));
             let rungs = aired.rungs.iter().map(|rung| (rung.cid, rung.bytes.into())).collect();
-            hold(&mut self.publisher.held, Held { seq, cid, bytes, rungs, until }, axis.date(aired.air_samples));
+            let held = Held { seq, cid, bytes, rungs, item: aired.run.item.clone(), cover, until };
+            hold(&mut self.publisher.held, held, axis.date(aired.air_samples));
             let airs = clock.until(off_air.minus(Span::of_samples(aired.segment.samples.into(), axis.rate)));
             fresh.push((cid, airs));
             // Other renditions only once all default ones are told of, where the DHT takes no more in that time.
             let later = airs + Duration::from_secs(shown.snapshot.hold_back_seconds);
             fresh.extend(aired.rungs.iter().map(|rung| (rung.cid, later)));
+            fresh.extend(cover.filter(|_| aired.disc).map(|cover| (cover.cid, later)));
             self.last_seq = aired.media_seq;
         }
         let first = shown.snapshot.segments.first().map_or(0, |first| first.media_seq);
@@ -270,8 +285,13 @@ impl Work {
             self.publisher.held.pop_front();
         }
         let held = self.publisher.held.iter();
+        let asked = self.covers.take(held.clone());
+        self.store_covers(asked);
+        let covers = held.clone().filter_map(|held| held.cover).filter(|cover| self.covers.has(cover));
+        let covers: Vec<(Cid, u64)> = covers.map(|cover| (cover.cid, cover.bytes.into())).collect();
         let segments = held.flat_map(|held| std::iter::once((held.cid, held.bytes)).chain(held.rungs.iter().copied()));
-        let mut folder: Vec<(Cid, u64)> = segments.chain(groups.iter().map(|group| (group.cid, group.tsize))).collect();
+        let mut folder: Vec<(Cid, u64)> =
+            segments.chain(groups.iter().map(|group| (group.cid, group.tsize))).chain(covers).collect();
         folder.sort_unstable();
         folder.dedup();
         let stays = |cid: &Cid| folder.binary_search_by_key(cid, |(cid, _)| *cid).is_ok();
@@ -300,6 +320,24 @@ impl Work {
         let cids: Vec<Cid> = fresh.iter().filter(|group| group.node.is_some()).map(|group| group.cid).collect();
         let _ = self.publisher.node.notify_new_blocks(cids.clone()).await;
         let _ = self.publisher.node.provide(cids).await;
+    }
+
+    /// Stores pictures apart from the lists, one after the other; the next root has those that are there.
+    fn store_covers(&self, asked: Vec<(String, Cover)>) {
+        if asked.is_empty() {
+            return;
+        }
+        let (store, supply, ended) = (self.publisher.store.clone(), self.publisher.supply.clone(), self.ended.clone());
+        tokio::spawn(async move {
+            for (item, Cover { cid, .. }) in asked {
+                let outcome = match supply.cover(item, cid).await {
+                    Ok(bytes) => store.put(vec![(cid, bytes)]).await.map_err(|error| error.to_string()),
+                    // An item that has left its folder: its picture is where it was put when it was on air.
+                    Err(why) => store.get(cid).await.ok().flatten().map(|_| ()).ok_or(why),
+                };
+                let _ = ended.send(Ended::Cover { cid, outcome }).await;
+            }
+        });
     }
 
     /// Stores the root's `ledger/` folder apart from the lists; the next root has it as soon as it is there.
@@ -355,6 +393,7 @@ impl Work {
         status.findable = peer.describe(&mut status.network, self.told_of);
         status.media_sequence = shown.media_sequence(now);
         (status.now, status.next) = (current, next);
+        status.rungs = ladder::shown(&shown.snapshot);
         status.clock = shown.skew(clocks);
         status.setup = self.publisher.setup.borrow().clone();
         status.health = self.publisher.notes.text();
@@ -393,7 +432,6 @@ impl Work {
             return;
         }
         for which in [Which::Stream, Which::Station] {
-        status.rungs = ladder::shown(&shown.snapshot);
             let now = clock::wall();
             let action = self.named(which).naming.poll(now);
             match action {
@@ -470,6 +508,12 @@ impl Work {
             Ended::Stored { folder, outcome: Ok(()) } => self.ledger = Some(folder),
             // The next one comes within the hour and has this one with it.
             Ended::Stored { outcome: Err(error), .. } => tracing::warn!(%error, "checkpoints cannot be stored"),
+            Ended::Cover { cid, outcome } => {
+                if let Err(error) = &outcome {
+                    tracing::warn!(%cid, error, "an item airs without its picture");
+                }
+                self.covers.ended(cid, outcome.is_ok());
+            }
             Ended::Put { which, value, sequence, outcome } => {
                 self.offer.named(value, self.publisher.clock.now().station);
                 let now = clock::wall();

@@ -216,7 +216,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         notes: base.notes.clone(),
     };
     let steward = Steward::new(&settings.layout, base.shelf.clone(), base.notes.clone());
-    let publisher = publisher(settings, base, progressed, on_air, records, put.clone());
+    let publisher = publisher(settings, base, streamer.supply.clone(), progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
         async move {
@@ -337,6 +337,7 @@ fn streamer(
 fn publisher(
     settings: Settings,
     base: Base,
+    supply: Supply,
     setup: watch::Receiver<SetupProgress>,
     on_air: watch::Sender<Option<Arc<OnAir>>>,
     records: watch::Sender<Records>,
@@ -347,6 +348,7 @@ fn publisher(
     Publisher {
         clock: base.clock,
         store: base.store,
+        supply,
         node: base.node,
         put,
         writer: base.writer,
@@ -396,12 +398,14 @@ impl Past {
     fn keep(&mut self, receipt: &Receipt, kept: Kept, axis: &Axis, keep: Keep) {
         self.retention.keep_aired(kept.cid, kept.until, keep);
         kept.rungs.iter().for_each(|(cid, _)| self.retention.keep_aired(*cid, kept.until, keep));
+        kept.cover.iter().for_each(|cover| self.retention.keep_aired(cover.cid, kept.until, keep));
         if let Some(Ok(file)) = kept.group.as_ref().map(|group| group_file(group, axis)) {
             self.retention.keep_aired(file.cid, file.until, keep);
         }
         if let Body::Segment(segment) = &receipt.body {
             let (seq, cid, bytes) = (segment.media_seq, kept.cid, segment.byte_count);
-            let held = Held { seq, cid, bytes, rungs: kept.rungs, until: kept.until };
+            let (item, cover) = (segment.item.clone(), kept.cover);
+            let held = Held { seq, cid, bytes, rungs: kept.rungs, item, cover, until: kept.until };
             hold(&mut self.held, held, axis.date(segment.air_samples));
             if self.held.len() > HELD_MAX {
                 self.held.pop_front();
@@ -502,11 +506,11 @@ fn status(settings: &Settings) -> Status {
         media_sequence: 0,
         now: None,
         next: None,
+        rungs: Vec::new(),
         tolerated_staleness_seconds: tolerated,
         needed_staleness_seconds: needed,
         last_publish: None,
         setup: idle(settings.setup),
-        rungs: Vec::new(),
         clock: None,
         mirror: None,
         health: "ok".into(),

@@ -9,7 +9,7 @@ use tokio::task;
 
 use super::{
     ahead::Seen,
-    catalog::{Catalog, Unfit},
+    catalog::{Catalog, Read, Unfit},
     repairs::{Place, Repairs},
 };
 use crate::{
@@ -64,7 +64,7 @@ impl Supply {
     }
 
     /// Reads the item of a slot. Blocking.
-    fn item(&self, slot: &Slot) -> Result<Arc<Item>, Unfit> {
+    fn item(&self, slot: &Slot) -> Result<Read, Unfit> {
         self.catalog(Self::place(&slot.entry)).item(slot, self.rate)
     }
 
@@ -84,7 +84,7 @@ impl Supply {
         let place = Self::place(&slot.entry);
         let (supply, of) = (self.clone(), slot.clone());
         let looked = task::spawn_blocking(move || {
-            let item = supply.item(&of)?;
+            let Read { item, coverless } = supply.item(&of)?;
             let looked_at = &item.segments[..count.min(item.segments.len())];
             let bad = supply.bad_chunks(place, looked_at);
             let rungs = looked_at
@@ -92,10 +92,10 @@ impl Supply {
                 .enumerate()
                 .flat_map(|(index, segment)| item.rungs_of(index).iter().map(|rung| rung.segment(segment.samples)));
             let bad_rungs = supply.bad_chunks(place, &rungs.collect::<Vec<_>>());
-            Ok((item, bad, bad_rungs))
+            Ok((item, bad, bad_rungs, coverless))
         });
         let id = slot.entry.id.as_str();
-        let (item, bad, bad_rungs) = match looked.await {
+        let (item, bad, bad_rungs, coverless) = match looked.await {
             Ok(Ok(found)) => found,
             Ok(Err(Unfit::Damaged(why))) => return (None, Soundness::Lost(self.mend(place, id, why))),
             Ok(Err(Unfit::Other(why))) => return (None, Soundness::Lost(why)),
@@ -103,6 +103,10 @@ impl Supply {
         };
         if let ([], [(_, first), ..]) = (&bad[..], &bad_rungs[..]) {
             let why = format!("{first}; where a rendition is lost its default one airs");
+            return (Some(item), Soundness::Ailing(self.mend(place, id, why)));
+        }
+        if let ([], Some(why)) = (&bad[..], &coverless) {
+            let why = format!("{why}; the item airs without its picture");
             return (Some(item), Soundness::Ailing(self.mend(place, id, why)));
         }
         let Some((_, first)) = bad.first() else {
@@ -142,6 +146,16 @@ impl Supply {
         read.await.unwrap_or_else(|error| Err(error.to_string()))
     }
 
+    /// The bytes of an item's picture from one of the folders. An error says what is wrong with its file.
+    pub(super) async fn cover(&self, id: String, cid: Cid) -> Result<Bytes, String> {
+        let folders = [self.processed.clone(), self.generated.clone()];
+        let read = task::spawn_blocking(move || {
+            let [processed, generated] = &folders;
+            processed.cover(&id, cid).or_else(|why| generated.cover(&id, cid).map_err(|_| why))
+        });
+        read.await.unwrap_or_else(|error| Err(error.to_string()))
+    }
+
     /// The bytes of a segment, from a folder or, if they are gone from there, as they lie in the repo.
     async fn bytes(&self, segment: Segment) -> Result<Bytes, String> {
         match self.chunk(segment).await {
@@ -156,7 +170,7 @@ impl Supply {
         let slot = Slot { order: run.order.clone(), position: run.position as usize, entry };
         let (supply, list) = (self.clone(), run.list);
         let read = task::spawn_blocking(move || match supply.item(&slot) {
-            Ok(item) => {
+            Ok(Read { item, .. }) => {
                 // One that was begun before its other renditions were made has none, and one of very many segments fewer.
                 let mut possible = (0..=RUNGS_MAX).rev();
                 let same = possible.find_map(|most| {

@@ -5,6 +5,7 @@
 mod air;
 mod beside;
 mod config;
+mod cover;
 mod disk;
 mod ladder;
 mod ledger;

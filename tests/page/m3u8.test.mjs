@@ -36,6 +36,13 @@ test("a list is read whole", () => {
   ]);
 });
 
+test("the picture of an item is a block and nothing else", () => {
+  const told = (cover) => parseList(listText(2).replace("X-ARTIST=", `X-COVER="${cover}",X-ARTIST=`), "https://gw.example/").items[0].cover;
+  assert.equal(told(`/ipfs/${CID}`), `/ipfs/${CID}`);
+  for (const other of ["", "https://elsewhere.example/a.png", "//elsewhere.example/a", `/ipfs/${CID}/../x`, "/ipfs/"]) assert.equal(told(other), "", other);
+  assert.equal(list(2).items[0].cover, "");
+});
+
 test("segments without a date follow the one before", () => {
   const text = listText(4).split("\n").filter((line, index, all) => !line.startsWith("#EXT-X-PROGRAM") || all.indexOf(line) < 12);
   assert.deepEqual(parseList(text.join("\r\n"), "http://x/").segments.map((s) => s.start - AT), [0, 6000, 12000, 18000]);

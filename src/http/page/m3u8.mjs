@@ -72,6 +72,8 @@ function itemOf(range) {
     end: start + parseFloat(range.DURATION) * 1000,
     title: range["X-TITLE"] ?? "",
     artist: range["X-ARTIST"] ?? "",
+    // On a subdomain gateway too: the root has the picture in its own folder.
+    cover: /^\/ipfs\/[a-z0-9]+$/.test(range["X-COVER"] ?? "") ? range["X-COVER"] : "",
     kind: range["X-KIND"] ?? (range.CLASS ?? "").split(".").pop(),
   };
 }
@@ -81,7 +83,7 @@ export function itemsAt(list, time) {
   const later = list.items.filter((item) => item.end > time).sort((a, b) => a.start - b.start);
   if (later[0]?.start <= time) return [later[0], later[1] ?? null];
   const segment = list.segments.findLast((segment) => segment.start <= time);
-  const titled = segment?.title && { id: "", start: NaN, end: NaN, title: segment.title, artist: "", kind: "" };
+  const titled = segment?.title && { id: "", start: NaN, end: NaN, title: segment.title, artist: "", cover: "", kind: "" };
   return [titled || null, later[0] ?? null];
 }
 

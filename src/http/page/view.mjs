@@ -85,6 +85,7 @@ export function start(config, document, window) {
     const part = now && now.end > now.start ? Math.min(1, Math.max(0, (at - now.start) / (now.end - now.start))) : 0;
     put($("title"), now?.title || (feed.list ? config.title : "…"));
     put($("artist"), now?.artist || KINDS[now?.kind] || " ");
+    picture(now?.cover ?? "");
     put($("next"), next ? [next.artist, next.title].filter(Boolean).join(" – ") || KINDS[next.kind] : "–");
     put($("state"), words(told));
     put($("elapsed"), part > 0 ? clock(at - now.start) : "0:00");
@@ -97,6 +98,16 @@ export function start(config, document, window) {
     announce(now);
   }
 
+  let pictured = "";
+  /// Shows the picture of the item once it is there: a gateway may not have it.
+  function picture(path) {
+    if (path === pictured) return;
+    pictured = path;
+    $("cover").hidden = true;
+    if (path) $("cover").src = path;
+    else $("cover").removeAttribute("src");
+  }
+
   let announced = "";
   function announce(now) {
     const name = now ? [now.artist, now.title].filter(Boolean).join(" – ") : "";
@@ -105,7 +116,8 @@ export function start(config, document, window) {
     document.title = name ? `${name} · ${config.title}` : config.title;
     const session = window.navigator.mediaSession;
     if (session && window.MediaMetadata) {
-      session.metadata = new MediaMetadata({ title: now?.title ?? "", artist: now?.artist ?? "", album: config.title });
+      const artwork = now?.cover ? [{ src: new URL(now.cover, window.location.href).href }] : [];
+      session.metadata = new MediaMetadata({ title: now?.title ?? "", artist: now?.artist ?? "", album: config.title, artwork });
     }
   }
 
@@ -128,6 +140,7 @@ export function start(config, document, window) {
   }
 
   $("play").addEventListener("click", toggle);
+  $("cover").addEventListener("load", () => ($("cover").hidden = false));
   $("volume").value = String(recalled());
   audio.volume = recalled();
   $("volume").addEventListener("input", (event) => remember(Number(event.target.value)));

@@ -45,6 +45,7 @@ impl Studio {
             artist: "Ärtist".into(),
             album: String::new(),
             isrc: String::new(),
+            cover: None,
             part: 0,
             parts,
             samples: parts * SAMPLES,

@@ -24,6 +24,7 @@ fn item() -> Arc<Item> {
         artist: text(),
         album: text(),
         isrc: text(),
+        cover: None,
         chapters: Vec::new(),
         segments: (0..23).map(segment).collect(),
         rungs: Vec::new(),

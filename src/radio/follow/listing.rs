@@ -7,7 +7,7 @@ use serde_json::json;
 
 use super::Extent;
 use crate::radio::{
-    segment::{Kind, is_segment},
+    segment::{Kind, cover_uri, is_segment},
     status::Airing,
     time::{Span, Time},
 };
@@ -45,6 +45,7 @@ struct Airs {
     kind: Kind,
     title: String,
     artist: String,
+    cover: Option<Cid>,
 }
 
 impl Listing {
@@ -154,6 +155,7 @@ impl Airs {
             title: self.title.clone(),
             artist: self.artist.clone(),
             kind: self.kind,
+            cover: self.cover.map(cover_uri),
             starts: self.starts.to_string(),
             ends: self.ends.to_string(),
         }
@@ -217,6 +219,7 @@ fn airs(line: &str) -> Option<Airs> {
         kind,
         title: text("X-TITLE"),
         artist: text("X-ARTIST"),
+        cover: value("X-COVER").and_then(block),
     })
 }
 

@@ -181,6 +181,7 @@ fn bodies() -> Vec<Body> {
             artist,
             album,
             isrc,
+            cover: None,
             list,
             part: 0,
             parts,

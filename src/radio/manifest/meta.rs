@@ -202,7 +202,7 @@ impl Meta {
         to_json(self)
     }
 
-    /// The item as the timeline airs it. What it is called is the manifest's to say.
+    /// The item as the timeline airs it, without its picture. What it is called is the manifest's to say.
     pub fn item(&self, line: &ItemLine) -> Item {
         Item {
             id: self.id.clone(),
@@ -210,6 +210,7 @@ impl Meta {
             artist: line.artist.clone(),
             album: line.album.clone(),
             isrc: line.isrc.clone(),
+            cover: None,
             segments: self.renditions[0].segments.clone(),
             rungs: self.rungs(),
             chapters: self.chapters.clone(),

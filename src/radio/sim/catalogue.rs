@@ -8,7 +8,7 @@ use super::{
     super::{
         cue::Chapter,
         programme::{Entry, Order},
-        segment::{Item, Kind, RAW, Rung, Segment, cid_of},
+        segment::{Cover, Item, Kind, RAW, Rung, Segment, cid_of},
     },
     chance::Chance,
 };
@@ -136,6 +136,9 @@ pub(super) fn item(index: usize, frames: usize, longest: usize) -> Item {
         artist: if index.is_multiple_of(3) { String::new() } else { format!("Artist {index}") },
         album: if index.is_multiple_of(2) { String::new() } else { "Album".into() },
         isrc: String::new(),
+        cover: index
+            .is_multiple_of(3)
+            .then(|| Cover { cid: cid_of(RAW, format!("picture {index}").as_bytes()), bytes: 9 }),
         segments: (0..parts).map(segment).collect(),
         rungs: Vec::new(),
         chapters,

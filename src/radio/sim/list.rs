@@ -144,12 +144,13 @@ fn range(line: &str) -> Result<Range<'_>, String> {
         return Err(wrong());
     }
     millis(start)?;
-    let mut keys = ["X-TITLE", "X-ARTIST", "X-ALBUM", "X-ISRC"].iter();
+    let mut keys = ["X-TITLE", "X-ARTIST", "X-ALBUM", "X-ISRC", "X-COVER"].iter();
     while !rest.is_empty() {
         let (key, value) = rest.split_once("=\"").ok_or_else(wrong)?;
         keys.find(|known| **known == key).ok_or_else(wrong)?;
         let (value, behind) = value.split_once('"').ok_or_else(wrong)?;
-        if value.is_empty() || !(behind.is_empty() || behind.starts_with(',')) {
+        let is_fit = *key != *"X-COVER" || value.strip_prefix("/ipfs/").is_some_and(|cid| cid.len() == 59);
+        if value.is_empty() || !is_fit || !(behind.is_empty() || behind.starts_with(',')) {
             return Err(wrong());
         }
         rest = behind.strip_prefix(',').unwrap_or_default();

@@ -128,6 +128,7 @@ fn run(current: &Current, list: CidText, media_seq: u64, air_samples: i64, rest:
         artist: item.artist.clone(),
         album: item.album.clone(),
         isrc: item.isrc.clone(),
+        cover: item.cover,
         list,
         part: *next_part as u32,
         parts: item.segments.len() as u32,

@@ -31,6 +31,7 @@ fn item(parts: usize) -> Arc<Item> {
         artist,
         album,
         isrc,
+        cover: None,
         segments: vec![segment; parts],
         rungs: vec![],
         chapters: vec![],
