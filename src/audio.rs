@@ -17,7 +17,7 @@ pub use fingerprint::Fingerprint;
 pub use flaws::Flaws;
 use master::Master;
 use pass::{Room, Survey, levelled};
-use rung::Rung;
+use rung::Rungs;
 
 mod audition;
 mod cut;
@@ -249,17 +249,16 @@ fn encode_keeping(
     let samples = survey.len();
     let cut = Cut::new(samples, settings.rate, settings.segment_seconds);
     let master = Master::of(&survey, source, settings, stop)?;
-    let open = |(index, bitrate): (usize, &u32)| Rung::open(index, settings, *bitrate, cut);
-    let mut rungs = settings.bitrates.iter().enumerate().map(open).collect::<Result<Vec<_>, _>>()?;
+    let mut rungs = Rungs::open(settings, cut)?;
 
     let step = STEP * usize::from(settings.channels);
     levelled(&survey, source, settings, master.setting, stop, |pcm| {
         pcm.chunks(step).try_for_each(|step| {
             check(stop)?;
-            rungs.iter_mut().try_for_each(|rung| rung.feed(step, sink))
+            rungs.feed(step, sink)
         })
     })?;
-    rungs.into_iter().try_for_each(|rung| rung.finish(sink))?;
+    rungs.finish(sink)?;
     let (mastered, fingerprint) = (mastered(&survey, &master), survey.fingerprint.clone());
     Ok(Encoded { samples: cut.samples(), lead: survey.lead(), mastered, fingerprint })
 }

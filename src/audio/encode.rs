@@ -154,6 +154,10 @@ impl Encoder {
     }
 }
 
+// SAFETY: all that the library knows of an encoder is behind its handle, its tables are constants, and an encoder has one owner
+// at a time.
+unsafe impl Send for Encoder {}
+
 impl Drop for Encoder {
     fn drop(&mut self) {
         // SAFETY: the handle is open and not used after this. Closing fails for a null handle only.
