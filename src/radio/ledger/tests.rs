@@ -14,6 +14,7 @@ use crate::radio::{
     segment::{Kind, RAW, cid_of},
 };
 
+mod keys;
 mod opened;
 
 const ROOM: u64 = 4 << 10;
