@@ -132,6 +132,9 @@ pub struct SegmentBody {
     /// The same in other renditions; absent where there is only the default one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renditions: Vec<RenditionBody>,
+    /// Whether a list named it before this receipt could be made durable; absent where none did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 /// An item that begins to air, or goes on after an outage.

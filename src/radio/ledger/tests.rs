@@ -63,6 +63,7 @@ pub(super) fn segment(n: u64, group_seq: u64) -> Body {
         group_seq,
         group_end: 5_000,
         renditions: Vec::new(),
+        late: false,
     }))
 }
 
