@@ -45,6 +45,7 @@ mod catalog;
 mod checkpoints;
 mod child;
 pub mod identity;
+mod indexer;
 mod keeper;
 mod lanes;
 mod notes;
