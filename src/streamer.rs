@@ -46,6 +46,7 @@ mod checkpoints;
 mod child;
 mod covers;
 pub mod identity;
+mod indexer;
 mod keeper;
 mod lanes;
 mod notes;

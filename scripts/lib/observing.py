@@ -57,7 +57,7 @@ class Observer(threading.Thread):
         self.heard_out = None
         self.reads = self.versions = self.refusals = self.records = self.fetched = 0
         self.left = float("inf")
-        # Whether the next list may begin anew, above all that was listed: of one that is lost nobody knows where it ended.
+        # Whether the next list may begin anew, above all that was listed, discontinuities too: of one that is lost nobody knows where it ended.
         self.anew = False
         self.returned = time.monotonic()
         self.fetchers, self.whole = ThreadPoolExecutor(2), set()
@@ -95,6 +95,8 @@ class Observer(threading.Thread):
         live = parse(text)
         if self.before and self.anew and live.first > self.before.end:
             self.anew, self.heard_out = False, None
+            if live.discontinuities < self.before.discontinuities:
+                wrong.append(f"the discontinuity sequence goes back from {self.before.discontinuities} to {live.discontinuities}")
         elif self.before and self.slow and live.first > self.before.end:
             self.heard_out = None
         elif self.before:

@@ -35,6 +35,11 @@ class List:
         return int(self.tags.get("MEDIA-SEQUENCE", 0))
 
     @property
+    def discontinuities(self):
+        """How many went before the list."""
+        return int(self.tags.get("DISCONTINUITY-SEQUENCE", 0))
+
+    @property
     def target(self):
         return int(self.tags.get("TARGETDURATION", 0))
 

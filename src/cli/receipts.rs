@@ -206,11 +206,14 @@ fn is_being_written(layout: &Layout, book: &Book, torn: &Place, copies: bool) ->
 }
 
 fn tell(seen: &Seen) -> String {
-    let Seen { receipts, numbers, segments, checkpoints, unproved, unsigned } = seen;
+    let Seen { receipts, numbers, segments, checkpoints, unproved, late, unsigned } = seen;
     let which = numbers.map_or_else(String::new, |(first, last)| format!(" ({first} to {last})"));
     let mut told = format!("{receipts} receipts{which}, {segments} segments, {checkpoints} checkpoints: all hold");
     if *unproved > 0 {
         told += &format!("\n{unproved} numbers on air have no receipt: the ledger could not be written then");
+    }
+    if *late > 0 {
+        told += &format!("\n{late} segments were listed before their receipt: the ledger could not be written then");
     }
     if let Some((id, count)) = unsigned {
         told += &format!("\nthe signatures of {count} receipts were not checked: the key {id:?} is not at hand");

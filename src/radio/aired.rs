@@ -298,6 +298,7 @@ impl Aired {
             group_seq: self.group_seq,
             group_end: self.group_end,
             renditions: self.rungs.iter().map(rendition).collect(),
+            late: false,
         }))
     }
 

@@ -49,6 +49,8 @@ pub struct Seen {
     pub checkpoints: u64,
     /// Numbers on air without a receipt: the ledger could not be written, and receipts were not required.
     pub unproved: u64,
+    /// Segments that a list named before their receipt could be made durable.
+    pub late: u64,
     /// Receipts whose key is not at hand: all but their signature was checked. The first and how many.
     pub unsigned: Option<(String, u64)>,
 }
@@ -242,6 +244,7 @@ impl<'a> Audit<'a> {
         seen.numbers = Some((seen.numbers.map_or(receipt.seq, |(first, _)| first), receipt.seq));
         seen.segments += u64::from(matches!(receipt.body, Body::Segment(_)));
         seen.checkpoints += u64::from(matches!(receipt.body, Body::Checkpoint(_)));
+        seen.late += u64::from(matches!(&receipt.body, Body::Segment(segment) if segment.late));
         if !signed {
             let (_, count) = seen.unsigned.get_or_insert_with(|| (receipt.key_id.clone(), 0));
             *count += 1;

@@ -195,6 +195,13 @@ impl History {
         }
     }
 
+    /// The same where nothing is left of the receipts that there may have been since `since`, when the first number of all
+    /// was the date, in seconds.
+    pub fn above_lost(since: Time, now: Time) -> First {
+        let (last_seq, last_disc) = (Some(since.millis() / 1_000), Some(0));
+        Self { last_seq, last_disc, last_at: since, ..Self::default() }.above(now)
+    }
+
     /// The run of the next segment. One that was started at a segment that goes on without a discontinuity never came
     /// to be; of one whose first receipts could not be written the start is kept all the same.
     fn run_of(&mut self, body: &SegmentBody) -> Option<Arc<Run>> {
@@ -342,6 +349,21 @@ mod tests {
         let later = history.above(at(160));
         assert_eq!(later.media_seq, same.media_seq + 60 * NUMBERS_PER_SECOND);
         assert!((same.disc_seq..=same.disc_seq + DISCONTINUITIES_MAX).contains(&later.disc_seq));
+    }
+
+    #[test]
+    fn numbers_begin_above_all_that_may_have_aired_where_nothing_is_left_of_it() {
+        let day = |days: u64| Time::from_millis(1_700_000_000_000).plus(Span::seconds(days * 86_400));
+        let seconds = |time: Time| time.millis() / 1_000;
+        for days in [0, 1, 30, 3_650] {
+            let lost = History::above_lost(day(0), day(days));
+            assert!(lost.media_seq >= seconds(day(0)) + ABOVE + days * 86_400 * NUMBERS_PER_SECOND, "{lost:?}");
+            assert!(lost.media_seq >= seconds(day(days)), "{lost:?}");
+            let most = (days * 86_400 * NUMBERS_PER_SECOND).min(DISCONTINUITIES_MAX);
+            assert_eq!(lost.disc_seq, ABOVE + most, "after {days} days");
+        }
+        // The clock was set back since.
+        assert_eq!(History::above_lost(day(9), day(0)).disc_seq, ABOVE);
     }
 
     #[test]

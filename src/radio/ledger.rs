@@ -12,6 +12,7 @@ use super::{
 };
 
 pub mod desk;
+mod estranged;
 mod reach;
 pub mod read;
 pub mod recall;
@@ -80,6 +81,18 @@ pub enum Error {
         line: usize,
         /// What is wrong with it.
         reason: String,
+    },
+    /// Nothing is wrong with the lines but that they cannot be checked with the keys at hand.
+    #[error("{path}:{line}: {reason}; restore that file from a backup, or move {ledger} away to begin another chain")]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Which key it is, and what is wrong with it.
+        reason: String,
+        /// The folder of the ledger.
+        ledger: PathBuf,
     },
     /// All lines hold, and they tell of what never was on air.
     #[error("{path}: {reason}")]
@@ -243,9 +256,10 @@ impl Ledger {
     }
 
     /// From the next batch on the first of these keys signs; the receipt that says so is signed by the one before. False,
-    /// and nothing changes, if that one is not among them.
+    /// and nothing changes, if that one is not among them, or another one under its id.
     pub fn set_keys(&mut self, keys: Vec<SigningKey>) -> bool {
-        let known = keys.iter().any(|key| key.id() == self.chain.key_id);
+        let signs = self.signer.key(&self.chain.key_id);
+        let known = signs.is_some_and(|signs| keys.iter().any(|key| key.is(signs)));
         if known {
             self.signer.keys = keys;
         }

@@ -26,6 +26,10 @@ pub const VERSION: u64 = 1;
 /// `prev` of the first receipt of a chain.
 pub const GENESIS: &str = "0000000000000000000000000000000000000000000000000000000000000000";
 const LABEL: &[u8] = b"ipfs-radio/receipt/v1\n";
+/// What is hashed ahead of a key's id and the key for its check value.
+const CHECK_LABEL: &[u8] = b"ipfs-radio/receipt-key-check/v1\n";
+/// The length of a check value in bytes: enough to tell of damage, and of no use to who guesses.
+const CHECK_BYTES: usize = 4;
 
 /// A CID as text, for receipts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,6 +132,9 @@ pub struct SegmentBody {
     /// The same in other renditions; absent where there is only the default one.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub renditions: Vec<RenditionBody>,
+    /// Whether a list named it before this receipt could be made durable; absent where none did.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub late: bool,
 }
 
 /// The picture of an item.
@@ -263,6 +270,7 @@ pub struct Receipt {
 pub struct SigningKey {
     id: String,
     mac: Hmac<Sha256>,
+    check: [u8; CHECK_BYTES],
 }
 
 impl fmt::Debug for SigningKey {
@@ -276,7 +284,20 @@ impl SigningKey {
     pub fn derive(id: &str, master: &[u8]) -> Self {
         let mut outer = hmac(master);
         outer.update(b"receipt");
-        Self { id: id.into(), mac: hmac(&outer.finalize().into_bytes()) }
+        let key = outer.finalize().into_bytes();
+        let hash = Sha256::new().chain_update(CHECK_LABEL).chain_update(id).chain_update(b"\n").chain_update(key);
+        let hash = hash.finalize();
+        Self { id: id.into(), mac: hmac(&key), check: std::array::from_fn(|at| hash[at]) }
+    }
+
+    /// Its check value, hex: written down beside the secret, it tells when one of the two, or the id, is damaged.
+    pub fn check(&self) -> String {
+        data_encoding::HEXLOWER.encode(&self.check)
+    }
+
+    /// Whether it is the same key: the same id, and the same secret.
+    pub fn is(&self, other: &Self) -> bool {
+        (&self.id, self.check) == (&other.id, other.check)
     }
 
     /// The name of the key.

@@ -31,7 +31,7 @@ mod tests;
 
 #[cfg(test)]
 pub(super) use notes::UNRECORDED_MAX;
-use notes::{Notes, newest};
+use notes::{Notes, mark_late, newest};
 
 /// The clocks at one moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -193,7 +193,7 @@ pub struct Timeline {
     notes: Notes,
     /// The receipts that are being written.
     recording: Vec<Body>,
-    /// Receipts that could not be written and go on air without; tried again with the next batch.
+    /// Receipts that could not be written and go on air without; tried again with the next batch, as late ones.
     unrecorded: Vec<Body>,
     next_seq: u64,
     next_disc: u64,
@@ -447,6 +447,7 @@ impl Timeline {
                 return Action::Wait(until.min(clocks.station.plus(RETRY)), Why::Unproved);
             }
             self.show = false;
+            mark_late(&mut self.unrecorded);
             return Action::Show(self.snapshot());
         }
         while self.overdue(clocks) > 0 && self.planned.len() < BATCH_MAX {

@@ -6,7 +6,11 @@ use anyhow::{Context, bail, ensure};
 use data_encoding::{BASE64, HEXLOWER};
 use serde::{Deserialize, Serialize};
 
-use crate::{clock, disk, ipfs::Key, radio::receipt::SigningKey};
+use crate::{
+    clock, disk,
+    ipfs::Key,
+    radio::{receipt::SigningKey, time::Time},
+};
 
 const KEYS: [&str; 3] = ["peer", "stream", "station"];
 const SECRETS: &str = "receipts.toml";
@@ -29,6 +33,8 @@ pub struct Identity {
     pub station: Key,
     /// Sign and verify receipts; the first one signs.
     pub receipts: Vec<SigningKey>,
+    /// When the first of these was made: the station was not on air before.
+    pub since: Time,
 }
 
 /// One master secret of receipts, as `receipts.toml` keeps it.
@@ -39,13 +45,19 @@ struct Secret {
     secret: String,
     state: State,
     created: String,
+    /// See [`SigningKey::check`]; files of earlier builds have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    check: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
+    /// Signs all new receipts.
     Active,
+    /// Was followed by another one.
     VerifyOnly,
+    /// The same, because others may have it: it hands over to the active key, and signs nothing else.
     Revoked,
 }
 
@@ -79,19 +91,25 @@ impl Identity {
         let [peer, stream, station] = KEYS.map(key);
         let receipts = receipts(dir, may_create)
             .context("the receipts cannot be signed; restore their keys with `ipfs-radio key import FILE`");
-        Ok(Self { peer: peer?, stream: stream?, station: station?, receipts: receipts? })
+        let (receipts, since) = receipts?;
+        Ok(Self { peer: peer?, stream: stream?, station: station?, receipts, since })
     }
 
     /// The keys that sign and verify the receipts of a station; none where there is no file of them.
     pub fn receipt_keys(dir: &Path) -> anyhow::Result<Vec<SigningKey>> {
-        secrets(dir)?.map_or_else(|| Ok(Vec::new()), |secrets| signing(&secrets))
+        let signing = |secrets| {
+            signing(&secrets).with_context(|| {
+                format!("{} cannot be used; restore it from `key export`", dir.join(SECRETS).display())
+            })
+        };
+        secrets(dir)?.map_or_else(|| Ok(Vec::new()), signing)
     }
 
     /// Makes a new key that signs receipts from now on. The one before stays, for what it has signed. A station that is
     /// on air takes the new key with its next receipt. Gives the ids of the old key and of the new one.
     pub fn rotate(dir: &Path) -> anyhow::Result<(String, String)> {
         let _lock = disk::Lock::take(&dir.join(ROTATING))?;
-        let mut all = secrets(dir)?.context("there are no receipt keys yet: start the station once")?;
+        let mut all = checked(secrets(dir)?.context("there are no receipt keys yet: start the station once")?)?;
         let old = signing(&all)?.first().map(|key| key.id().to_owned()).unwrap_or_default();
         let number = |key: &Secret| key.id.strip_prefix('r').and_then(|number| number.parse::<u64>().ok());
         let id = format!("r{}", all.key.iter().filter_map(number).max().unwrap_or(0) + 1);
@@ -125,7 +143,7 @@ impl Identity {
         let backup: Backup =
             toml::from_str(text).map_err(|_| anyhow::anyhow!("this is not a backup made by `key export`"))?;
         let keys = backup.keys()?;
-        signing(&backup.receipts)?;
+        let receipts = checked(backup.receipts)?;
         for name in keys.iter().map(|(name, _)| name.as_str()).chain([SECRETS]) {
             let path = dir.join(name);
             if path.exists() {
@@ -134,7 +152,7 @@ impl Identity {
         }
         let beside = dir.with_file_name(IMPORTING);
         disk::Disk::default().remove_folder(&beside)?;
-        let placed = place(&keys, &backup.receipts, &beside, dir);
+        let placed = place(&keys, &receipts, &beside, dir);
         disk::Disk::default().remove_folder(&beside)?;
         placed
     }
@@ -166,7 +184,7 @@ impl Backup {
     }
 }
 
-fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<Vec<SigningKey>> {
+fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<(Vec<SigningKey>, Time)> {
     let secrets = match secrets(dir)? {
         Some(secrets) => secrets,
         None if may_create => {
@@ -176,21 +194,41 @@ fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<Vec<SigningKey>> {
         }
         None => bail!("{} is missing", dir.join(SECRETS).display()),
     };
-    signing(&secrets)
+    let keys = signing(&secrets).with_context(|| format!("{} cannot be used", dir.join(SECRETS).display()))?;
+    let made = secrets.key.iter().filter_map(|key| Time::parse(&key.created)).min();
+    Ok((keys, made.unwrap_or_default()))
 }
 
-/// The keys by which receipts may be signed or checked; the first one signs.
+/// The keys by which receipts may be signed or checked; the first one signs. A receipt of a revoked key was signed before
+/// it was revoked, or the chain tells otherwise.
 fn signing(secrets: &Secrets) -> anyhow::Result<Vec<SigningKey>> {
-    let mut keys = secrets.key.clone();
-    keys.retain(|key| key.state != State::Revoked);
+    let mut keys: Vec<_> = secrets.key.iter().collect();
     keys.sort_by_key(|key| key.state != State::Active);
     ensure!(keys.first().is_some_and(|key| key.state == State::Active), "{SECRETS} has no active key");
-    let derive = |key: &Secret| {
-        let master = HEXLOWER.decode(key.secret.as_bytes()).with_context(|| format!("{SECRETS}: key {:?}", key.id))?;
-        ensure!(master.len() >= 32, "{SECRETS}: the secret of key {:?} is shorter than 32 bytes", key.id);
-        Ok(SigningKey::derive(&key.id, &master))
-    };
-    keys.iter().map(derive).collect()
+    keys.into_iter().map(Secret::derive).collect()
+}
+
+/// The same secrets with the check value of each.
+fn checked(mut secrets: Secrets) -> anyhow::Result<Secrets> {
+    signing(&secrets)?;
+    for key in &mut secrets.key {
+        key.check = Some(key.derive()?.check());
+    }
+    Ok(secrets)
+}
+
+impl Secret {
+    fn derive(&self) -> anyhow::Result<SigningKey> {
+        let Self { id, secret, check, .. } = self;
+        let master = HEXLOWER.decode(secret.as_bytes()).with_context(|| format!("{SECRETS}: key {id:?}"))?;
+        ensure!(master.len() >= 32, "{SECRETS}: the secret of key {id:?} is shorter than 32 bytes");
+        let key = SigningKey::derive(id, &master);
+        ensure!(
+            check.as_ref().is_none_or(|check| *check == key.check()),
+            "{SECRETS}: key {id:?} is damaged: its check value is not that of its secret"
+        );
+        Ok(key)
+    }
 }
 
 fn secrets(dir: &Path) -> anyhow::Result<Option<Secrets>> {
@@ -212,7 +250,8 @@ fn fresh(id: &str) -> anyhow::Result<Secret> {
     let mut secret = [0; 32];
     getrandom::fill(&mut secret).map_err(|error| anyhow::anyhow!("no randomness: {error}"))?;
     let created = clock::wall().to_string();
-    Ok(Secret { id: id.into(), secret: HEXLOWER.encode(&secret), state: State::Active, created })
+    let check = Some(SigningKey::derive(id, &secret).check());
+    Ok(Secret { id: id.into(), secret: HEXLOWER.encode(&secret), state: State::Active, created, check })
 }
 
 #[cfg(test)]
@@ -286,5 +325,66 @@ mod tests {
         Identity::import(&new, &good).unwrap();
         assert_eq!(Identity::export(&new).unwrap(), good);
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 2, "nothing is left beside");
+    }
+
+    /// The file of the keys with this line of it changed.
+    fn with(keys: &Path, from: &str, to: &str) {
+        let file = keys.join(SECRETS);
+        let text = fs::read_to_string(&file).unwrap();
+        assert!(text.contains(from), "{text}");
+        fs::write(file, text.replace(from, to)).unwrap();
+    }
+
+    #[test]
+    fn every_flipped_bit_of_the_receipt_keys_is_refused_or_changes_no_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        let made = Identity::load(&keys, true).unwrap().receipts.remove(0);
+        let file = keys.join(SECRETS);
+        let whole = fs::read(&file).unwrap();
+        let mut refused = 0;
+        for (at, bit) in (0..whole.len()).flat_map(|at| (0..8).map(move |bit| (at, bit))) {
+            let mut flipped = whole.clone();
+            flipped[at] ^= 1 << bit;
+            fs::write(&file, &flipped).unwrap();
+            match Identity::load(&keys, false) {
+                Ok(loaded) => assert!(loaded.receipts[0].is(&made), "byte {at}, bit {bit}"),
+                Err(why) => {
+                    assert!(format!("{why:#}").contains(SECRETS), "{why:#}");
+                    refused += usize::from(format!("{why:#}").contains("key \"r1\" is damaged"));
+                }
+            }
+        }
+        assert!(refused > 64, "{refused} digits of the secret");
+    }
+
+    #[test]
+    fn keys_without_a_check_value_get_one_when_their_file_is_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        let made = Identity::load(&keys, true).unwrap().receipts.remove(0);
+        let line = format!("check = \"{}\"\n", made.check());
+        with(&keys, &line, "");
+        assert!(Identity::load(&keys, false).unwrap().receipts[0].is(&made));
+        Identity::rotate(&keys).unwrap();
+        assert!(fs::read_to_string(keys.join(SECRETS)).unwrap().contains(&line));
+        with(&keys, &line, "");
+        let moved = dir.path().join("moved");
+        Identity::import(&moved, &Identity::export(&keys).unwrap()).unwrap();
+        assert!(fs::read_to_string(moved.join(SECRETS)).unwrap().contains(&line));
+    }
+
+    #[test]
+    fn a_revoked_key_verifies_and_never_signs() {
+        let dir = tempfile::tempdir().unwrap();
+        let keys = dir.path().join("keys");
+        Identity::load(&keys, true).unwrap();
+        Identity::rotate(&keys).unwrap();
+        with(&keys, "verify_only", "revoked");
+        let all = Identity::receipt_keys(&keys).unwrap();
+        assert_eq!(all.iter().map(SigningKey::id).collect::<Vec<_>>(), ["r2", "r1"]);
+        with(&keys, "active", "revoked");
+        let why = format!("{:#}", Identity::receipt_keys(&keys).unwrap_err());
+        assert!(why.contains("no active key") && why.contains("key export"), "{why}");
     }
 }

@@ -21,6 +21,7 @@ use super::{
     catalog::Catalog,
     child::{Children, Rendering},
     identity::Identity,
+    indexer::Indexer,
     keeper::{Keeper, Tended},
     notes::Notes,
     numbers,
@@ -216,6 +217,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         notes: base.notes.clone(),
     };
     let steward = Steward::new(&settings.layout, base.shelf.clone(), base.notes.clone());
+    let indexer = Indexer::new(settings.layout.ledger());
     let publisher = publisher(settings, base, streamer.supply.clone(), progressed, on_air, records, put.clone());
     let running = task::spawn({
         let (store, node) = (store.clone(), node.clone());
@@ -226,9 +228,10 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
             let asking = seen_on_network(&witness, floors, stop.clone());
             let keeping = keeper.run(keeping, stop.clone());
             let saving = steward.run(stop.clone());
+            let indexing = indexer.run(stop.clone());
             let watching = witness.clone().run(put.subscribe(), reporting, stop);
-            let (outcome, (), (), (), (), (), ()) =
-                tokio::join!(streaming, publishing, making, asking, keeping, watching, saving);
+            let (outcome, (), (), (), (), (), (), ()) =
+                tokio::join!(streaming, publishing, making, asking, keeping, watching, saving, indexing);
             node.stop().await;
             store.close().await;
             drop(lock);

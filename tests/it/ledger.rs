@@ -70,6 +70,57 @@ fn behind_a_damaged_ledger_another_chain_begins_above_all_numbers_of_the_old_one
     assert_eq!(station.stop(), Some(0));
 }
 
+/// The ledger is gone, and there is nobody who could have kept its numbers.
+#[test]
+fn behind_a_ledger_that_is_lost_nothing_counts_back_and_health_tells_of_it() {
+    let mut station = with_music();
+    station.run();
+    let before = station.wait("a second item", |station| {
+        let list = station.list()?;
+        (kinds(station).len() > 20).then_some(list)
+    });
+    station.kill();
+    fs::write(first_ledger_file(&station), vec![0; 4_096]).unwrap();
+    station.run();
+    let list = station.wait("a list", Station::list);
+    assert!(list.first > before.last(), "a number would be given twice");
+    assert!((10_000..100_000).contains(&gone_discontinuities(&list)), "{}", list.text);
+    let said = health(&station).unwrap();
+    assert!(said.contains("receipts: there is no ledger") && said.contains("nobody could be asked"), "{said}");
+    assert_eq!(kinds(&station)[..2], ["ledger_open", "repair"]);
+    assert_eq!(station.stop(), Some(0));
+}
+
+/// The file of the keys is one from before `key rotate`.
+#[test]
+fn a_ledger_whose_key_is_not_at_hand_is_put_aside_whole_and_checked_when_it_is_back() {
+    let mut station = with_music();
+    station.run();
+    station.wait("receipts", |station| (kinds(station).len() > 10).then_some(()));
+    let keys = station.path().join("state/keys/receipts.toml");
+    let old = fs::read(&keys).unwrap();
+    assert_eq!(station.call(&["key", "rotate"]).status.code(), Some(0));
+    let before = station.wait("a receipt by the new key", |station| {
+        let list = station.list()?;
+        kinds(station).iter().any(|kind| kind == "key_rotated").then_some(list)
+    });
+    station.stop();
+    let new = fs::read(&keys).unwrap();
+    fs::write(&keys, old).unwrap();
+    station.run();
+    let list = station.wait("a list", Station::list);
+    assert!(list.first > before.last() + 9_000, "{} behind {}", list.first, before.last());
+    let said = health(&station).unwrap();
+    assert!(said.contains("receipts: ") && said.contains("r2") && said.contains("receipts.toml"), "{said}");
+    station.stop();
+    fs::write(&keys, new).unwrap();
+    let aside = fs::read_dir(station.path().join("state")).unwrap().flatten().map(|entry| entry.path());
+    let aside = aside.into_iter().find(|path| path.to_string_lossy().contains("ledger.damaged-")).unwrap();
+    let file = aside.join("000001.jsonl");
+    let checked = station.call(&["receipts", "verify", file.to_str().unwrap()]);
+    assert_eq!(checked.status.code(), Some(0), "{checked:?}");
+}
+
 #[test]
 fn what_is_no_ledger_keeps_no_station_off_the_air_unless_receipts_are_required() {
     let mut station = with_music();

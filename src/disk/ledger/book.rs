@@ -97,6 +97,16 @@ impl Book {
         self.files.is_empty()
     }
 
+    /// The files that are written no more.
+    pub fn full(&self) -> &[PathBuf] {
+        self.files.split_last().map_or(&[], |(_, full)| full)
+    }
+
+    /// Makes the index of a file of [`Book::full`], if it is missing, by which [`Book::find`] looks blocks up.
+    pub fn index(file: &Path) -> Result<(), Error> {
+        index::complete(file).map(drop)
+    }
+
     /// Looks a receipt up. Reads the beginning of every file and one or two files whole; for a CID an index of each file,
     /// which is made if it is missing.
     pub fn find(&self, wanted: &Wanted) -> Result<Option<Place>, Error> {

@@ -1,5 +1,5 @@
-//! Which blocks a file of the ledger tells of: a projection beside the ledger, made when it is first asked for and made
-//! again whenever it is missing or of another file. A disk that refuses it only costs time.
+//! Which blocks a file of the ledger tells of: a projection beside the ledger, made by the station when the file is full
+//! and by who asks whenever it is missing or of another file. A disk that refuses it only costs time.
 
 use std::{
     fs,
@@ -26,21 +26,24 @@ const KEY: &str = "\"cid\":\"";
 
 /// Whether a file that is written no more may tell of the block of this name.
 pub(super) fn may_tell_of(path: &Path, cid: &str) -> Result<bool, Error> {
+    let known = complete(path)?;
+    let (entries, _) = known[HEADER..].as_chunks::<ENTRY>();
+    Ok(entries.binary_search(&entry(cid)).is_ok())
+}
+
+/// The index of a file that is written no more, made where it is missing.
+pub(super) fn complete(path: &Path) -> Result<Vec<u8>, Error> {
     let (index, header) = (place(path), header(path)?);
     let known = disk::read_if_there(&index, INDEX_BYTES_MAX).ok().flatten();
     let known = known.filter(|known| known.starts_with(&header) && (known.len() - HEADER).is_multiple_of(ENTRY));
-    let known = match known {
-        Some(known) => known,
-        None => {
-            let made = make(path, header)?;
-            let folder = index.parent().map(fs::create_dir_all);
-            let saved = folder.is_some_and(|made| made.is_ok()) && disk::replace(&index, &made).is_ok();
-            tracing::debug!(saved, index = %index.display(), "indexed");
-            made
-        }
-    };
-    let (entries, _) = known[HEADER..].as_chunks::<ENTRY>();
-    Ok(entries.binary_search(&entry(cid)).is_ok())
+    if let Some(known) = known {
+        return Ok(known);
+    }
+    let made = make(path, header)?;
+    let folder = index.parent().map(fs::create_dir_all);
+    let saved = folder.is_some_and(|made| made.is_ok()) && disk::replace(&index, &made).is_ok();
+    tracing::debug!(saved, index = %index.display(), "indexed");
+    Ok(made)
 }
 
 /// `ledger.index/000001.cids` beside `ledger/000001.jsonl`.

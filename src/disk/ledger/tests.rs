@@ -334,6 +334,7 @@ fn segment(media_seq: u64, pdt: Time) -> Body {
             sha256: data_encoding::HEXLOWER.encode(low(media_seq).hash().digest()),
             byte_count: 1,
         }],
+        late: false,
     }))
 }
 

@@ -84,6 +84,7 @@ impl Studio {
             group_seq: 1 + self.items,
             group_end: 1,
             renditions: Vec::new(),
+            late: false,
         }
     }
 
@@ -474,10 +475,10 @@ fn another_epoch_and_numbers_without_receipts_are_no_breach() {
     (studio.air, studio.media_seq, studio.disc_seq) = (0, studio.media_seq + 10_000, studio.disc_seq + 10_000);
     let run = studio.run(1);
     studio.scribe.add(Body::ItemStarted(Box::new(run.clone())));
-    let segment = SegmentBody { rate: 48_000, ..studio.segment(&run, 0) };
+    let segment = SegmentBody { rate: 48_000, late: true, ..studio.segment(&run, 0) };
     studio.aired(segment);
     let (outcome, seen, end) = outcome_of(&studio.scribe, studio.scribe.text().as_bytes(), &[]);
-    assert_eq!((outcome, end, seen.unproved), (Outcome::Whole, Ok(()), 5));
+    assert_eq!((outcome, end, seen.unproved, seen.late), (Outcome::Whole, Ok(()), 5, 1));
 }
 
 #[test]

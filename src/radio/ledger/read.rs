@@ -8,7 +8,7 @@ use super::{
         receipt::{self, Body, Constants, Receipt},
         time::Time,
     },
-    Chain, Error, FILE_BYTES_MAX, Signer,
+    Chain, Error, FILE_BYTES_MAX, Signer, estranged,
     reach::Reach,
     volume::{Fault, Volume},
 };
@@ -61,7 +61,15 @@ pub(super) fn walk(
         let mut given_up = false;
         for (index, line) in lines.whole.iter().enumerate() {
             let taken = take(line, signer, &mut chain).and_then(|taken| airing.take(&taken.0.body).map(|_| taken));
-            let (receipt, line) = taken.map_err(|reason| damaged(index + 1, reason))?;
+            let (receipt, line) = taken.map_err(|reason| match strange(&lines.whole, index, signer) {
+                Some(id) => Error::Key {
+                    path: volume.path(name),
+                    line: index + 1,
+                    reason: estranged::reason(&id, signer),
+                    ledger: volume.path(""),
+                },
+                None => damaged(index + 1, reason),
+            })?;
             visit(&receipt, line);
             found.receipts += 1;
             given_up = until.is_some() && until == chain.as_ref().map(|chain| chain.prev.clone());
@@ -82,6 +90,13 @@ pub(super) fn walk(
     let tail = last.zip(chain);
     let tail = tail.map(|((number, name, end, batch), chain)| Tail { number, name, end, chain, batch, unbegun });
     Ok((found, tail))
+}
+
+/// The key of a line that fails, if it fails by nothing else.
+fn strange(lines: &[&[u8]], at: usize, signer: &Signer) -> Option<String> {
+    let line = std::str::from_utf8(lines[at]).ok()?;
+    let (receipt, _) = estranged::read(line, signer).filter(|(_, holds)| !holds)?;
+    estranged::keys(lines, signer).into_iter().find(|id| *id == receipt.key_id)
 }
 
 /// Where the last batch begins: receipts of one batch have one date.
@@ -144,15 +159,18 @@ fn begins_before(volume: &dyn Volume, name: &str, since: Time) -> Result<bool, E
     Ok(field(&head, "produced_at").and_then(Time::parse).is_some_and(|date| date < since))
 }
 
-/// Shows the receipts of a ledger that does not hold, newest file first: those whose own signature does, until `visit`
-/// has seen enough of a file that reaches back to `since`. What cannot be read is passed over.
+/// Shows the receipts of a ledger that does not hold, newest file first: those whose own signature does, and those that
+/// fail by nothing but their key, until `visit` has seen enough of a file that reaches back to `since`. What cannot be
+/// read is passed over.
 pub(super) fn strays(volume: &dyn Volume, signer: &Signer, since: Time, visit: &mut dyn FnMut(&Receipt) -> bool) {
     let Ok(files) = files(volume) else { return };
     for (_, name) in files.iter().rev() {
         let text = load(volume, name).unwrap_or_default();
-        let mut enough = false;
+        let (mut enough, strange) = (false, estranged::keys(&Lines::of(&text).whole, signer));
         for line in text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
-            if let Ok(receipt) = Receipt::read(line, |id| signer.key(id)) {
+            if let Some((receipt, holds)) = estranged::read(line, signer)
+                && (holds || strange.contains(&receipt.key_id))
+            {
                 enough |= visit(&receipt);
             }
         }

@@ -35,7 +35,8 @@ pub type Visit<'v> = dyn FnMut(&Receipt, Option<(Kept, Axis)>) + 'v;
 /// keeps.
 ///
 /// A ledger that does not hold, or that no timeline can go on from, is moved out of the way. So is one that cannot be
-/// read. If receipts are `required`, one that cannot be read or written is the error.
+/// read, and one that cannot be checked with the keys at hand. If receipts are `required`, one that cannot be read,
+/// checked or written is the error: no station begins another chain because somebody took the wrong file of keys.
 pub fn recall(
     volume: &Arc<dyn Volume>,
     signer: &Signer,
@@ -56,7 +57,9 @@ pub fn recall(
             return Ok(Recalled { history, ledger, torn_bytes: found.torn_bytes, ..Recalled::default() });
         }
         (Ok(_), Some(reason)) => Error::Unusable { path: volume.path(""), reason },
-        (Err(error @ (Error::Io { .. } | Error::Unread { .. })), _) if required => return Err(error),
+        (Err(error @ (Error::Io { .. } | Error::Unread { .. } | Error::Key { .. })), _) if required => {
+            return Err(error);
+        }
         (Err(error @ Error::Io { .. }), None) => {
             above_asides(&**volume, signer, &mut history);
             return Ok(Recalled { history, unwritable: Some(error.to_string()), ..Recalled::default() });
@@ -69,11 +72,23 @@ pub fn recall(
     });
     above_asides(&**volume, signer, &mut history);
     let damage = match Ledger::quarantine(&**volume, now) {
-        Ok(aside) => format!("{error}; the old receipts lie in {}", aside.display()),
+        Ok(aside) => put_aside(&error, &aside.display().to_string()),
         Err(stuck) if required => return Err(stuck),
         Err(stuck) => format!("{error}; it cannot be moved out of the way: {stuck}"),
     };
     Ok(Recalled { history, damage: Some(damage), ..Recalled::default() })
+}
+
+/// Why another chain begins, and where the old one lies.
+fn put_aside(error: &Error, aside: &str) -> String {
+    match error {
+        Error::Key { path, line, reason, .. } => format!(
+            "{}:{line}: {reason}; another chain begins above all numbers of these; put the right file back and start the station \
+             anew; the old receipts lie in {aside}, whole, and `ipfs-radio receipts verify {aside}/*.jsonl` checks them then",
+            path.display()
+        ),
+        _ => format!("{error}; the old receipts lie in {aside}"),
+    }
 }
 
 /// A crash may have come after a damaged ledger was put aside and before the first receipts of the next one: numbers go on

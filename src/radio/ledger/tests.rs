@@ -14,6 +14,7 @@ use crate::radio::{
     segment::{Kind, RAW, cid_of},
 };
 
+mod keys;
 mod opened;
 
 const ROOM: u64 = 4 << 10;
@@ -62,6 +63,7 @@ pub(super) fn segment(n: u64, group_seq: u64) -> Body {
         group_seq,
         group_end: 5_000,
         renditions: Vec::new(),
+        late: false,
     }))
 }
 

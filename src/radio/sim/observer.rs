@@ -122,6 +122,8 @@ pub(super) struct Counts {
     pub(super) resumed_runs: u64,
     pub(super) chapters: u64,
     pub(super) broken_off: u64,
+    /// Receipts that say that a list named their segment before.
+    pub(super) late: u64,
 }
 
 /// Rounding of clocks to samples, in samples.
@@ -360,6 +362,17 @@ impl Observer {
         self.now.1 -= outage;
         self.reach(station, outage > 0);
         self.written(bodies);
+    }
+
+    /// These became durable: those of segments that a list named before say so, and no others.
+    pub(super) fn check_late(&mut self, bodies: &[Body]) {
+        for body in bodies {
+            if let Body::Segment(body) = body {
+                let shown = self.visible.is_some_and(|visible| body.media_seq <= visible.last);
+                assert_eq!(body.late, shown, "{}: whether its receipt is late", body.media_seq);
+                self.counts.late += u64::from(body.late);
+            }
+        }
     }
 
     /// These are durable now, whatever was known of them.

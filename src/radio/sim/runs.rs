@@ -270,6 +270,7 @@ fn a_ledger_that_is_down_for_an_hour_silences_nothing() {
         world.run(HOUR / 2);
         world.ledger_down(HOUR);
         world.run(HOUR + 60);
+        assert!(world.observer.counts.late > 500, "{:?}", world.observer.counts);
         (0..5).for_each(|_| world.crash_now());
         world.run(600);
         world.settle();

@@ -403,6 +403,7 @@ impl World {
         let (known, down) = (self.known(bodies), refused.is_some());
         if !down {
             (self.proved, self.unproved_seen, self.set_back) = (true, false, false);
+            self.observer.check_late(bodies);
             self.observer.written(&bodies[..known]);
             self.orders_due.retain(|due| !bodies.iter().any(|body| accepts(body, due)));
         } else {

@@ -60,6 +60,15 @@ impl Notes {
     }
 }
 
+/// A list names all segments so far: those of which the receipt is not durable yet get one that says so.
+pub(super) fn mark_late(unrecorded: &mut [Body]) {
+    for body in unrecorded {
+        if let Body::Segment(segment) = body {
+            segment.late = true;
+        }
+    }
+}
+
 /// The newest receipts of those that could not be written, with that of the item which the first of them belongs to:
 /// a restart goes on from the newest. Failures of items go first: they may be many a second.
 pub(super) fn newest(mut bodies: Vec<Body>) -> Vec<Body> {

@@ -181,3 +181,26 @@ fn numbers_without_a_receipt_are_shown_no_sooner_than_the_next_chain_leaves_room
     }
     assert!(matches!(timeline.poll(after(due)), Action::Show(_)));
 }
+
+/// Whether the receipts of segments say that they are late.
+fn late(bodies: &[Body]) -> Vec<bool> {
+    let late = bodies.iter().filter_map(|body| if let Body::Segment(body) = body { Some(body.late) } else { None });
+    late.collect()
+}
+
+#[test]
+fn a_receipt_that_comes_behind_the_list_says_so() {
+    let mut timeline = station(Rules { receipts_required: false, ..RULES }, &["a"]);
+    fetch(&mut timeline, at(0), |_| true);
+    assert_eq!(late(&recorded(&mut timeline, at(0))), [false; 34]);
+    timeline.handle(Event::NotRecorded("full".into()), at(0));
+    assert!(matches!(timeline.poll(at(30)), Action::Show(_)));
+    fetch(&mut timeline, at(30), |_| true);
+    let again = late(&recorded(&mut timeline, at(30)));
+    let (behind, ahead) = again.split_at(34);
+    assert!(behind.iter().all(|late| *late) && !ahead.is_empty() && ahead.iter().all(|late| !late), "{again:?}");
+    timeline.handle(Event::Recorded, at(30));
+    assert!(matches!(timeline.poll(at(30)), Action::Show(_)));
+    fetch(&mut timeline, at(60), |_| true);
+    assert!(late(&recorded(&mut timeline, at(60))).iter().all(|late| !late));
+}
