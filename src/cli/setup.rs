@@ -40,7 +40,7 @@ pub(super) struct Options {
     /// Say what would be done; write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Verify every segment against its hash; write nothing.
+    /// Verify the manifest, the order and every segment; write nothing.
     #[arg(long, conflicts_with_all = ["reorder", "prune", "dry_run", "repair"])]
     check: bool,
     /// Verify every segment and encode anew what is damaged.
@@ -231,12 +231,10 @@ pub(super) fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Re
 
 fn check(layout: &Layout) -> anyhow::Result<u8> {
     let damages = setup::check(layout)?;
-    for damage in &damages {
-        say(&format!("{}: {}", damage.id, damage.what));
-    }
+    damages.iter().for_each(|damage| say(&damage.to_string()));
     say(&match damages.len() {
         0 => "every segment is what it should be".to_owned(),
-        count => format!("{count} damaged; `ipfs-radio setup --repair` makes them anew"),
+        count => format!("{count} damaged; `ipfs-radio setup --repair` makes anew what has its recording"),
     });
     Ok(if damages.is_empty() { OK } else { FAILED })
 }

@@ -43,7 +43,7 @@ pub(super) fn make(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = check::suspects(&store, options);
+    let suspects = check::suspects(&store, options)?;
     let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
@@ -69,7 +69,7 @@ pub(super) fn plan(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = check::suspects(&store, options);
+    let suspects = check::suspects(&store, options)?;
     let bench = Bench::looking(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, false);
     let mut run = Run::new(layout, job, options, tools, &store)?;
