@@ -19,6 +19,7 @@ use crate::{
     },
 };
 
+pub use audition::{AuditionError, audition};
 pub use check::{Damage, check};
 pub use duplicates::{Pair, copies};
 pub use garbage::Aired;
@@ -29,6 +30,7 @@ pub use quality::{Quality, qualities};
 pub use report::{OrderFate, Report, Skipped};
 pub use split::{Recorded, Split, split};
 
+mod audition;
 mod check;
 mod desk;
 mod duplicates;
@@ -42,6 +44,7 @@ mod pool;
 mod progress;
 mod publish;
 mod quality;
+mod recipe;
 mod report;
 mod split;
 mod stat_cache;

@@ -256,6 +256,7 @@ impl<'a> Desk<'a> {
         let mut probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
         let sheet = locked(&self.sheets).get(id).cloned().flatten();
         let titles = sheet.unwrap_or_else(|| Titles::of_recording(std::mem::take(&mut probe.marks)));
+        let stated = self.bench.stated(&probe.tags);
         let (tags, cover, origin) = described(probe, sha256, stamp.size());
         if !self.encode {
             return Ok(unmade(id));
@@ -267,7 +268,7 @@ impl<'a> Desk<'a> {
         let unchanged: &dyn Fn() -> bool = &unchanged;
         let (id, source) = (id.to_owned(), &source);
         let made = self.tools.made;
-        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, unchanged, made };
+        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, stated, unchanged, made };
         let made = self.bench.make(work, self.stop).map_err(|failure| match failure {
             Failure::Bad(why) if overrides.is_part() => {
                 Failure::Bad(format!("{why} (between the cues that are written beside it)"))

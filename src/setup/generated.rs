@@ -162,6 +162,7 @@ impl Named {
             tags,
             cover: None,
             origin,
+            stated: None,
             unchanged: &|| true,
             made: &|_| {},
         }

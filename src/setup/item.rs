@@ -9,20 +9,21 @@ use std::{
 use cid::Cid;
 
 use super::{
-    Encode, Error, Overrides, audio, garbage, pipeline, pipeline_of,
+    Encode, Error, Overrides, audio, garbage,
     quality::{flaws, loudness},
+    recipe::Recipe,
 };
 use crate::{
     audio::{
         Encoded, Part, Source,
-        decode::Probe,
-        excerpt::{self, Excerpt},
+        decode::{self, Probe},
+        excerpt::Excerpt,
     },
     disk::{self, Disk, Store},
     radio::{
         cue::{self, Mark},
         manifest::{
-            Meta, Pipeline,
+            Meta,
             meta::{self, Origin, Rendition, Tags},
         },
         segment::{Kind, RAW, Segment, chunk_name, cid_of, is_of},
@@ -50,6 +51,8 @@ pub(super) struct Work<'a> {
     pub(super) tags: Tags,
     pub(super) cover: Option<Vec<u8>>,
     pub(super) origin: Origin,
+    /// Its loudness in LUFS as its tags state it.
+    pub(super) stated: Option<f64>,
     /// Whether the recording is still what it was when it was named.
     pub(super) unchanged: &'a dyn Fn() -> bool,
     /// Is told of the item before it counts as made.
@@ -88,28 +91,6 @@ pub(super) enum Failure {
 impl From<disk::Error> for Failure {
     fn from(error: disk::Error) -> Self {
         Self::Fatal(error.into())
-    }
-}
-
-/// How items are made.
-struct Recipe {
-    settings: audio::Settings,
-    part: excerpt::Part,
-    pipeline: Pipeline,
-}
-
-impl Recipe {
-    /// Louder by `offset` LU than the settings want.
-    fn new(settings: &audio::Settings, offset: f64) -> Self {
-        let loudness_target = settings.loudness_target.map(|target| target + offset);
-        let settings = audio::Settings { loudness_target, ..settings.clone() };
-        Self { pipeline: pipeline(&settings), part: excerpt::Part::default(), settings }
-    }
-
-    /// The same for one recording alone.
-    fn with(&self, overrides: &Overrides) -> Self {
-        let (settings, part) = (overrides.settings(&self.settings), overrides.part(&self.settings));
-        Self { pipeline: pipeline_of(&settings, &part), part, settings }
     }
 }
 
@@ -163,6 +144,11 @@ impl<'a> Bench<'a> {
 
     fn recipe(&self, kind: Kind, overrides: &Overrides) -> Recipe {
         let usual = if kind == Kind::Jingle { &self.jingles } else { &self.tracks };
+    /// The loudness in LUFS that the tags of a recording state, be it gone by or not.
+    pub(super) fn stated(&self, tags: &decode::Tags) -> Option<f64> {
+        tags.loudness(self.tracks.settings.reference)
+    }
+
         usual.with(overrides)
     }
 
@@ -210,7 +196,7 @@ impl<'a> Bench<'a> {
             settings.channels,
             tags,
             work.origin,
-            loudness(&mastered.levels),
+            loudness(&mastered.levels, work.stated),
             flaws(&mastered.flaws),
             mastered.warnings,
             renditions,

@@ -209,16 +209,18 @@ fn unfit(layout: &Layout, job: &Job, file: &Path) -> Option<String> {
     if !found.is_file() {
         return Some("it is no file; name the recordings one by one".into());
     }
-    let inside = |folder: &PathBuf| {
-        let folder = fs::canonicalize(layout.dir().join(folder)).ok()?;
-        fs::canonicalize(file).ok()?.starts_with(folder).then_some(())
-    };
-    let airs =
-        [Some(&job.source), job.jingles.as_ref()].into_iter().flatten().find(|folder| inside(folder).is_some())?;
+    let mut airs = [Some(&job.source), job.jingles.as_ref()].into_iter().flatten();
+    let airs = airs.find(|folder| lies_in(layout, folder, file))?;
     Some(format!("it lies in `{}`, so setup makes it and it airs; its VOD list is there as well", airs.display()))
 }
 
 fn deal_with(desk: &Desk<'_>, found: &Found) -> Outcome {
+/// Whether a file lies in a folder of the station, whatever the two are called.
+pub(super) fn lies_in(layout: &Layout, folder: &Path, file: &Path) -> bool {
+    let (folder, file) = (fs::canonicalize(layout.dir().join(folder)), fs::canonicalize(file));
+    folder.is_ok_and(|folder| file.is_ok_and(|file| file.starts_with(folder)))
+}
+
     match decode::probe(&found.file) {
         Ok(probe) if probe.is_video => {
             let why = "it is a video, and only recordings can be split; take its sound out first: `ffmpeg -i VIDEO -vn \
