@@ -29,6 +29,7 @@ pub use progress::{Progress, Teller};
 pub use quality::{Quality, qualities};
 pub use report::{OrderFate, Report, Skipped};
 pub use split::{Recorded, Split, split};
+pub use workload::Amount;
 
 mod audition;
 mod check;
@@ -38,6 +39,7 @@ mod files;
 mod garbage;
 mod generated;
 mod item;
+mod listened;
 mod listing;
 mod overrides;
 mod pool;
@@ -49,6 +51,7 @@ mod report;
 mod split;
 mod stat_cache;
 mod walk;
+mod workload;
 
 /// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
 pub const PIPELINE_VERSION: u32 = 2;

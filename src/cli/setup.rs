@@ -130,7 +130,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         }
         Progress::Done { done, total, .. } => say(&format!("{done} {total}")),
         Progress::Published { .. } => say("written"),
-        Progress::Found { .. } | Progress::Encoding { .. } => {}
+        Progress::Found { .. } | Progress::Encoding { .. } | Progress::Advanced { .. } => {}
     };
     let aired = || aired(&layout);
     let callbacks = Callbacks::load(&layout, &config)?;

@@ -165,6 +165,7 @@ impl Named {
             stated: None,
             unchanged: &|| true,
             made: &|_| {},
+            advance: &|_| {},
         }
     }
 }

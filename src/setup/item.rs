@@ -10,8 +10,10 @@ use cid::Cid;
 
 use super::{
     Encode, Error, Overrides, audio, garbage,
+    listened::Listened,
     quality::{flaws, loudness},
     recipe::Recipe,
+    workload::Step,
 };
 use crate::{
     audio::{
@@ -57,6 +59,8 @@ pub(super) struct Work<'a> {
     pub(super) unchanged: &'a dyn Fn() -> bool,
     /// Is told of the item before it counts as made.
     pub(super) made: &'a dyn Fn(&Meta),
+    /// Is told how far it is.
+    pub(super) advance: &'a (dyn Fn(Step) + Sync),
 }
 
 /// What plays from where on in a recording.
@@ -142,14 +146,19 @@ impl<'a> Bench<'a> {
         self.tracks.pipeline == self.jingles.pipeline
     }
 
-    fn recipe(&self, kind: Kind, overrides: &Overrides) -> Recipe {
-        let usual = if kind == Kind::Jingle { &self.jingles } else { &self.tracks };
     /// The loudness in LUFS that the tags of a recording state, be it gone by or not.
     pub(super) fn stated(&self, tags: &decode::Tags) -> Option<f64> {
         tags.loudness(self.tracks.settings.reference)
     }
 
+    fn recipe(&self, kind: Kind, overrides: &Overrides) -> Recipe {
+        let usual = if kind == Kind::Jingle { &self.jingles } else { &self.tracks };
         usual.with(overrides)
+    }
+
+    /// Whether there is an item that is not known to be damaged. Cheap: nothing of it is read.
+    pub(super) fn seems_ready(&self, id: &str) -> bool {
+        !self.suspects.contains(id) && self.store.meta(id).is_file()
     }
 
     /// The item, if it was made with these settings and nothing of it is missing.
@@ -175,8 +184,10 @@ impl<'a> Bench<'a> {
         disk::sweep(&self.store.item(&work.id))?;
         disk::sweep(&self.store.streams(&work.id))?;
         let Recipe { settings, part, pipeline } = self.recipe(work.kind, work.overrides);
-        let source = Excerpt { source: work.source, part };
-        let (Encoded { mastered, lead, fingerprint, .. }, renditions) = self.encode(&source, &settings, stop)?;
+        let excerpt = Excerpt { source: work.source, part };
+        let source = Listened { source: &excerpt, heard: &|at| (work.advance)(Step::Read(at)) };
+        let encoded = self.encode(&source, &settings, stop, work.advance)?;
+        let (Encoded { mastered, lead, fingerprint, .. }, renditions) = encoded;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -221,6 +232,7 @@ impl<'a> Bench<'a> {
         source: &dyn Source,
         settings: &audio::Settings,
         stop: &AtomicBool,
+        advance: &dyn Fn(Step),
     ) -> Result<(Encoded, Vec<Rendition>), Failure> {
         let empty = |bitrate: &u32| Rendition { bitrate: *bitrate, segments: Vec::new() };
         let mut renditions: Vec<_> = settings.bitrates.iter().map(empty).collect();
@@ -233,6 +245,9 @@ impl<'a> Bench<'a> {
             })?;
             let rendition = renditions.get_mut(part.rung).ok_or_else(|| io::Error::other("a rung nobody asked for"))?;
             rendition.segments.push(segment);
+            if part.rung == 0 {
+                advance(Step::Stored(Span::of_samples(part.samples.into(), settings.rate)));
+            }
             Ok(())
         };
         let encoded = (self.encode)(source, settings, stop, &mut keep);

@@ -19,6 +19,7 @@ mod generator;
 mod keeping;
 mod order;
 mod overrides;
+mod progress;
 mod quality;
 mod schema;
 mod size;
