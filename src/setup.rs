@@ -19,6 +19,7 @@ use crate::{
     },
 };
 
+pub use audition::{AuditionError, audition};
 pub use check::{Damage, check};
 pub use duplicates::{Pair, copies};
 pub use garbage::Aired;
@@ -28,7 +29,9 @@ pub use progress::{Progress, Teller};
 pub use quality::{Quality, qualities};
 pub use report::{OrderFate, Report, Skipped};
 pub use split::{Recorded, Split, split};
+pub use workload::Amount;
 
+mod audition;
 mod check;
 mod desk;
 mod duplicates;
@@ -36,16 +39,19 @@ mod files;
 mod garbage;
 mod generated;
 mod item;
+mod listened;
 mod listing;
 mod overrides;
 mod pool;
 mod progress;
 mod publish;
 mod quality;
+mod recipe;
 mod report;
 mod split;
 mod stat_cache;
 mod walk;
+mod workload;
 
 /// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
 pub const PIPELINE_VERSION: u32 = 2;

@@ -58,12 +58,10 @@ impl Source for File {
     }
 
     fn stated_loudness(&self, reference: Reference) -> Option<f64> {
-        let stated = |of: fn(&Tags) -> Option<f64>| of(&probe(&self.path).ok()?.tags);
-        match reference {
-            Reference::Track => None,
-            Reference::Album => stated(|tags| tags.album_loudness),
-            Reference::ReplayGain => stated(|tags| tags.track_loudness),
+        if reference == Reference::Track {
+            return None;
         }
+        probe(&self.path).ok()?.tags.loudness(reference)
     }
 }
 

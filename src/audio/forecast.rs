@@ -4,12 +4,7 @@
 //! slice at once, kept for a slice more, released at the same pace. In what was tried the forecast was some
 //! hundredths of an LU off; what one trial shows it to be off corrects the next.
 
-use super::{
-    level::from_db,
-    limiter::RELEASE_SECONDS,
-    loudness::{SLICES_A_SECOND, Slice},
-    measure::Measured,
-};
+use super::{level::from_db, limiter::RELEASE_SECONDS, loudness::Slice, measure::Measured};
 
 /// So often the range of gains is halved: from 30 dB to 0.002 dB.
 const HALVINGS: usize = 14;
@@ -31,7 +26,8 @@ impl<'a> Forecast<'a> {
     /// Integrated loudness in LUFS at a gain, limited to a ceiling, both in dB; none where all is below the gate.
     pub(super) fn loudness(&self, gain_db: f64, ceiling_db: f64) -> Option<f64> {
         let threshold = from_db(ceiling_db - gain_db) as f32 / self.between;
-        let left_after = |slices: f64| (-slices / (RELEASE_SECONDS * SLICES_A_SECOND)).exp() as f32;
+        let slices_a_second = self.measured.loudness.slices_a_second();
+        let left_after = |slices: f64| (-slices / (RELEASE_SECONDS * slices_a_second)).exp() as f32;
         let (half, whole) = (left_after(0.5), left_after(1.0));
         let (mut gain, mut before) = (1.0_f32, 1.0_f32);
         let limited = self.measured.loudness.limited(|slice: &Slice| {

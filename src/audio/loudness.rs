@@ -1,7 +1,8 @@
 //! Loudness by EBU R128: ITU-R BS.1770-5 (K weighting, gated blocks), EBU Tech 3341 (short term) and 3342 (range).
 //!
-//! What is kept of an item is the energy of each tenth of a second, 0.8 MB for three hours. The loudness at any gain
-//! follows from these, and with the peaks of shorter slices, ten times as much, what a limiter makes of it.
+//! What is kept of an item is the energy of each tenth of a second, 0.3 MB an hour. The loudness at any gain follows from
+//! these, and with the peaks of shorter slices what a limiter makes of it. Of slices there are no more than [`MOST_SLICES`],
+//! 10 MB: hundredths of a second for three hours and twenty minutes, and longer ones in what is longer.
 
 use std::f64::consts::PI;
 
@@ -19,10 +20,10 @@ const RELATIVE_GATE: f64 = -10.0;
 const RANGE_GATE: f64 = -20.0;
 /// Loudness of the mean square 1.
 const OFFSET: f64 = -0.691;
-/// A tenth of a second has so many slices.
-const SLICES: usize = 10;
-/// The same for a second.
-pub(super) const SLICES_A_SECOND: f64 = 10.0 * SLICES as f64;
+/// A tenth of a second has so many slices, and fewer each time that there would be too many of them.
+const SLICES: [usize; 3] = [10, 5, 1];
+/// There are no more slices, unless an item is longer than 33 hours.
+const MOST_SLICES: usize = 1_200_000;
 
 /// Measures interleaved samples of one or two channels.
 #[derive(Clone, Debug)]
@@ -37,17 +38,20 @@ pub(super) struct Meter {
     tenths: Vec<f64>,
     /// What is known of each slice, if that is wanted.
     slices: Option<Vec<Slice>>,
+    /// Slices of a tenth.
+    per_tenth: usize,
+    most_slices: usize,
 }
 
 /// The energies of an item: the mean square of each whole tenth of a second, K-weighted, channels added.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Loudness {
     tenths: Vec<f64>,
-    /// Ten for each tenth, or none at all.
+    /// As many for each tenth, or none at all.
     slices: Vec<Slice>,
 }
 
-/// A hundredth of a second.
+/// A hundredth of a second, or a few of them.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Slice {
     /// The sum of its squares, K-weighted, channels added.
@@ -61,13 +65,21 @@ impl Meter {
     pub(super) fn new(rate: u32, channels: usize) -> Self {
         let filter = Weighting::new(rate);
         let tenth = (rate / 10).max(1) as usize;
-        Self { channels, filter, tenth, filled: 0, sum: 0.0, tenths: Vec::new(), slices: None }
+        let per_tenth = SLICES[0];
+        let (tenths, slices, most_slices) = (Vec::new(), None, MOST_SLICES);
+        Self { channels, filter, tenth, filled: 0, sum: 0.0, tenths, slices, per_tenth, most_slices }
     }
 
     /// One that keeps what [`Loudness::limited`] wants.
     pub(super) fn with_slices(self) -> Self {
-        debug_assert!(self.tenth >= SLICES);
+        debug_assert!(self.tenth >= SLICES[0]);
         Self { slices: Some(Vec::new()), ..self }
+    }
+
+    /// The same with so many slices at most.
+    #[cfg(test)]
+    pub(super) fn with_most_slices(self, most_slices: usize) -> Self {
+        Self { most_slices, ..self.with_slices() }
     }
 
     /// Takes interleaved samples.
@@ -87,6 +99,7 @@ impl Meter {
                 self.tenths.push(self.sum / self.tenth as f64);
                 (self.filled, self.sum) = (0, 0.0);
                 self.filter.forget_what_is_inaudible();
+                self.make_room();
             }
         }
     }
@@ -100,8 +113,8 @@ impl Meter {
 
     /// The frames of a tenth at which its slices begin.
     fn borders(&self) -> impl Iterator<Item = usize> + use<> {
-        let tenth = self.tenth;
-        (0..SLICES).map(move |slice| slice * tenth / SLICES)
+        let (tenth, per_tenth) = (self.tenth, self.per_tenth);
+        (0..per_tenth).map(move |slice| slice * tenth / per_tenth)
     }
 
     /// The frame of the tenth before which what is being filled ends: a slice, or all of it.
@@ -116,21 +129,51 @@ impl Meter {
         let Some(slices) = &mut self.slices else { return };
         let peak = level::highest(samples);
         match slices.last_mut().filter(|_| !begins) {
-            Some(slice) => *slice = Slice { energy: slice.energy + energy, peak: slice.peak.max(peak) },
+            Some(slice) => *slice = slice.with(Slice { energy, peak }),
             None => slices.push(Slice { energy, peak }),
         }
+    }
+
+    /// Puts slices together, whole tenths of them, where there is no room for those of another tenth.
+    fn make_room(&mut self) {
+        let (per_tenth, most) = (self.per_tenth, self.most_slices);
+        let Some(slices) = self.slices.as_mut().filter(|slices| slices.len() + per_tenth > most) else { return };
+        let Some(fewer) = SLICES.into_iter().find(|fewer| *fewer < per_tenth) else { return };
+        let run = per_tenth / fewer;
+        for at in 0..slices.len() / run {
+            let whole = slices[at * run..(at + 1) * run].iter().copied().reduce(Slice::with);
+            slices[at] = whole.unwrap_or(slices[at]);
+        }
+        slices.truncate(slices.len() / run);
+        self.per_tenth = fewer;
     }
 
     /// What was measured.
     pub(super) fn finish(self) -> Loudness {
         let mut slices = self.slices.unwrap_or_default();
-        slices.truncate(SLICES * self.tenths.len());
+        slices.truncate(self.per_tenth * self.tenths.len());
         slices.shrink_to_fit();
         Loudness { tenths: self.tenths, slices }
     }
 }
 
+impl Slice {
+    /// Both as one.
+    fn with(self, next: Self) -> Self {
+        Self { energy: self.energy + next.energy, peak: self.peak.max(next.peak) }
+    }
+}
+
 impl Loudness {
+    /// How many slices a second has; none where it was measured without.
+    pub(super) fn slices_a_second(&self) -> f64 {
+        10.0 * self.per_tenth() as f64
+    }
+
+    fn per_tenth(&self) -> usize {
+        self.slices.len() / self.tenths.len().max(1)
+    }
+
     /// Integrated loudness in LUFS at a gain in dB; none where all of it is below the gate.
     pub(super) fn integrated(&self, gain_db: f64) -> Option<f64> {
         let gain = 10.0_f64.powf(gain_db / 10.0);
@@ -169,7 +212,10 @@ impl Loudness {
         if self.slices.is_empty() {
             return self.clone();
         }
-        Self { tenths: self.tenths.iter().zip(self.slices.chunks(SLICES)).map(lowered).collect(), slices: Vec::new() }
+        Self {
+            tenths: self.tenths.iter().zip(self.slices.chunks(self.per_tenth())).map(lowered).collect(),
+            slices: Vec::new(),
+        }
     }
 
     /// The highest short-term loudness (3 s) in LUFS; none where all is silence or shorter.

@@ -9,7 +9,7 @@ use symphonia::core::{
     },
 };
 
-use super::mp4::Trim;
+use super::{Reference, mp4::Trim};
 use crate::radio::{
     cue::{self, Mark},
     time::Span,
@@ -45,6 +45,16 @@ pub struct Tags {
     pub album_loudness: Option<f64>,
     /// The front cover, else the first picture.
     pub cover: Option<Cover>,
+}
+
+impl Tags {
+    /// What they state of the recording's loudness in LUFS: the album's where levels go by albums, else its own.
+    pub fn loudness(&self, reference: Reference) -> Option<f64> {
+        match reference {
+            Reference::Album => self.album_loudness,
+            Reference::Track | Reference::ReplayGain => self.track_loudness,
+        }
+    }
 }
 
 /// A picture.

@@ -40,7 +40,7 @@ pub(super) struct Options {
     /// Say what would be done; write nothing.
     #[arg(long)]
     dry_run: bool,
-    /// Verify every segment against its hash; write nothing.
+    /// Verify the manifest, the order and every segment; write nothing.
     #[arg(long, conflicts_with_all = ["reorder", "prune", "dry_run", "repair"])]
     check: bool,
     /// Verify every segment and encode anew what is damaged.
@@ -55,7 +55,7 @@ pub(super) struct Options {
     /// Say it as JSON, and nothing else.
     #[arg(long, requires = "report")]
     json: bool,
-    /// Write what a recording is before and after its level is set, as WAV into audition/; encode nothing.
+    /// Write a recording as it would air, before and after its level is set, as WAV into audition/; encode nothing.
     #[arg(long, value_name = "FILE", conflicts_with_all = ["check", "reorder", "prune", "dry_run", "repair", "new_epoch", "report"])]
     audition: Option<PathBuf>,
     /// Verify the segments of this item, and encode it anew if it is damaged.
@@ -102,7 +102,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         return check(&layout);
     }
     if let Some(file) = options.audition {
-        return audition(&layout, file, &config.audio);
+        return audition(&layout, &file, &config.job());
     }
     if options.nice {
         let _ = rustix::process::nice(NICE);
@@ -130,7 +130,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         }
         Progress::Done { done, total, .. } => say(&format!("{done} {total}")),
         Progress::Published { .. } => say("written"),
-        Progress::Found { .. } | Progress::Encoding { .. } => {}
+        Progress::Found { .. } | Progress::Encoding { .. } | Progress::Advanced { .. } => {}
     };
     let aired = || aired(&layout);
     let callbacks = Callbacks::load(&layout, &config)?;
@@ -168,7 +168,7 @@ pub(super) fn tools<'a>(tell: &'a (dyn Fn(&Progress<'_>) + Sync)) -> Tools<'a> {
     Tools {
         disk: disk::Disk::default(),
         encode: &audio::encode,
-        overrides: &|file: &Path| config::overrides(file).map_err(|error| error.to_string()),
+        overrides: &overrides,
         retention: Span(u64::MAX / 2),
         aired: &|| None,
         made: &|_| {},
@@ -231,12 +231,10 @@ pub(super) fn constants(layout: &Layout, wanted: &audio::Settings) -> anyhow::Re
 
 fn check(layout: &Layout) -> anyhow::Result<u8> {
     let damages = setup::check(layout)?;
-    for damage in &damages {
-        say(&format!("{}: {}", damage.id, damage.what));
-    }
+    damages.iter().for_each(|damage| say(&damage.to_string()));
     say(&match damages.len() {
         0 => "every segment is what it should be".to_owned(),
-        count => format!("{count} damaged; `ipfs-radio setup --repair` makes them anew"),
+        count => format!("{count} damaged; `ipfs-radio setup --repair` makes anew what has its recording"),
     });
     Ok(if damages.is_empty() { OK } else { FAILED })
 }
@@ -254,22 +252,33 @@ fn json(layout: &Layout, report: &Report) -> anyhow::Result<String> {
     Ok(serde_json::to_string_pretty(&document)?)
 }
 
-/// Writes a recording before and after its level is set.
-fn audition(layout: &Layout, file: PathBuf, settings: &audio::Settings) -> anyhow::Result<u8> {
+/// Writes a recording before and after its level is set; nothing where it cannot be used.
+fn audition(layout: &Layout, file: &Path, job: &setup::Job) -> anyhow::Result<u8> {
     let folder = layout.dir().join("audition");
     fs::create_dir_all(&folder).with_context(|| format!("cannot make {}", folder.display()))?;
-    let stem = file.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let path = |what: &str| folder.join(format!("{stem}.{what}.wav"));
+    let name = file.file_name().unwrap_or_default();
+    let paths = [".before.wav", ".after.wav"].map(|ending| {
+        let mut name = name.to_owned();
+        name.push(ending);
+        folder.join(name)
+    });
     let create = |path: &Path| fs::File::create(path).with_context(|| format!("cannot write {}", path.display()));
-    let (before, after) = (path("before"), path("after"));
-    let (mut before_file, mut after_file) = (BufWriter::new(create(&before)?), BufWriter::new(create(&after)?));
-    let source = audio::decode::File { path: file.clone() };
-    let mastered = audio::audition(&source, settings, &STOP, &mut before_file, &mut after_file)
-        .with_context(|| file.display().to_string())?;
-    before_file.flush().and_then(|()| after_file.flush()).context("cannot write what is to be heard")?;
-    say(&setup::Quality::of(file.display().to_string(), &mastered).to_string());
-    [before, after].iter().for_each(|path| say(&format!("written: {}", path.display())));
+    let mut files = [BufWriter::new(create(&paths[0])?), BufWriter::new(create(&paths[1])?)];
+    let [before, after] = &mut files;
+    let made = setup::audition(layout, job, file, &overrides, &STOP, [before, after]);
+    if made.is_err() {
+        paths.iter().for_each(|path| _ = fs::remove_file(path));
+    }
+    let quality = made.with_context(|| file.display().to_string())?;
+    files.iter_mut().try_for_each(Write::flush).context("cannot write what is to be heard")?;
+    say(&quality.to_string());
+    paths.iter().for_each(|path| say(&format!("written: {}", path.display())));
     Ok(OK)
+}
+
+/// What is written beside a recording.
+fn overrides(file: &Path) -> Result<setup::Overrides, String> {
+    config::overrides(file).map_err(|error| error.to_string())
 }
 
 fn summary(report: &Report, dry_run: bool) {

@@ -15,6 +15,7 @@ use super::{
     stat_cache::{Stamp, StatCache, sha256_of},
     stopped,
     walk::{Found, spelled},
+    workload::{Amount, Step, Workload},
 };
 use crate::{
     audio::decode,
@@ -29,6 +30,8 @@ use crate::{
 
 /// A file that was written to more recently may still be being copied.
 const SETTLE: Span = Span::seconds(2);
+/// No item plays longer.
+const LONGEST: Span = Span::seconds(86_400);
 /// How often a file that settles is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -46,7 +49,7 @@ pub(super) enum Outcome {
 
 impl Outcome {
     /// How long what was encoded just now plays.
-    pub(super) fn encoded(&self) -> Span {
+    fn encoded(&self) -> Span {
         match self {
             Self::Item { line, encoded: true } => Span::of_samples(line.samples, line.rate),
             _ => Span(0),
@@ -70,6 +73,7 @@ pub(super) struct Desk<'a> {
     excluded: Mutex<HashSet<String>>,
     /// By item, what its cue sheet says; nothing where it makes no sense: then all stays as it is.
     sheets: Mutex<HashMap<String, Option<Titles>>>,
+    workload: Mutex<Workload>,
     tools: &'a Tools<'a>,
     stop: &'a AtomicBool,
     /// Whether items are made or only counted.
@@ -94,6 +98,7 @@ impl<'a> Desk<'a> {
             mistaken: Mutex::default(),
             excluded: Mutex::default(),
             sheets: Mutex::default(),
+            workload: Mutex::default(),
             tools,
             stop,
             encode,
@@ -157,12 +162,36 @@ impl<'a> Desk<'a> {
         faults
     }
 
+    /// Reckons with what of these files seems to be new: what was not read before, or has no item, or all of it where
+    /// items are made `otherwise` than those that are there.
+    pub(super) fn note_work(&self, files: &[Found], otherwise: bool) {
+        let (cache, excluded, mut workload) = (locked(&self.cache), locked(&self.excluded), locked(&self.workload));
+        for found in files.iter().filter(|found| !excluded.contains(&found.path)) {
+            let Ok(stamp) = Stamp::of(&found.file) else { continue };
+            let known = cache.get(&found.path, &stamp);
+            if otherwise || !known.is_some_and(|sha256| self.bench.seems_ready(&sha256[..32])) {
+                workload.expect(&found.path, stamp.size());
+            }
+        }
+    }
+
+    /// How much is encoded, and how much there is to encode.
+    pub(super) fn amount(&self) -> Amount {
+        locked(&self.workload).amount()
+    }
+
     fn kind_of(&self, id: &str) -> Kind {
         if locked(&self.jingles).contains(id) { Kind::Jingle } else { Kind::Track }
     }
 
     /// Names the file and sees to it that its item is there.
     pub(super) fn deal_with(&self, found: &Found) -> Outcome {
+        let outcome = self.outcome(found);
+        locked(&self.workload).end(&found.path, outcome.encoded());
+        outcome
+    }
+
+    fn outcome(&self, found: &Found) -> Outcome {
         if self.is_stopped() {
             return Outcome::Failed { id: None, failure: Failure::Stopped };
         }
@@ -256,18 +285,27 @@ impl<'a> Desk<'a> {
         let mut probe = decode::probe(&found.file).map_err(|error| Failure::Bad(error.to_string()))?;
         let sheet = locked(&self.sheets).get(id).cloned().flatten();
         let titles = sheet.unwrap_or_else(|| Titles::of_recording(std::mem::take(&mut probe.marks)));
+        let declared = overrides.part_of(declared(&probe));
+        let stated = self.bench.stated(&probe.tags);
         let (tags, cover, origin) = described(probe, sha256, stamp.size());
         if !self.encode {
             return Ok(unmade(id));
         }
+        locked(&self.workload).begin(&found.path, stamp.size(), declared);
         (self.tools.tell)(&Progress::Encoding { path: &found.path });
+        let advance = |step: Step| {
+            let amount = locked(&self.workload).advance(&found.path, step);
+            if let Some(amount) = amount {
+                (self.tools.tell)(&Progress::Advanced { amount });
+            }
+        };
         let source = decode::File { path: found.file.clone() };
         let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
         let kind = self.kind_of(id);
         let unchanged: &dyn Fn() -> bool = &unchanged;
-        let (id, source) = (id.to_owned(), &source);
-        let made = self.tools.made;
-        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, unchanged, made };
+        let (id, source, made) = (id.to_owned(), &source, self.tools.made);
+        let advance: &(dyn Fn(Step) + Sync) = &advance;
+        let work = Work { id, kind, overrides, source, titles, tags, cover, origin, stated, unchanged, made, advance };
         let made = self.bench.make(work, self.stop).map_err(|failure| match failure {
             Failure::Bad(why) if overrides.is_part() => {
                 Failure::Bad(format!("{why} (between the cues that are written beside it)"))
@@ -290,6 +328,12 @@ impl<'a> Desk<'a> {
     pub(super) fn remember(&self, layout: &Layout) -> Result<(), Error> {
         Ok(locked(&self.cache).save(&self.tools.disk, &layout.stat_cache())?)
     }
+}
+
+/// How long a recording declares to play, at most a day as any; zero where it declares nothing.
+fn declared(probe: &decode::Probe) -> Span {
+    let length = probe.declared_samples.zip(probe.rate).map(|(samples, rate)| Span::of_samples(samples, rate));
+    length.unwrap_or_default().min(LONGEST)
 }
 
 /// What the cue sheet `file` says of `recording`.

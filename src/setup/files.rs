@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::{
-    Error, Job, Options, Progress, Report, Skipped, Tools, check,
+    Amount, Error, Job, Options, Progress, Report, Skipped, Tools, check,
     desk::{Desk, Outcome},
     duplicates, garbage,
     item::{Bench, Failure},
@@ -43,7 +43,7 @@ pub(super) fn make(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = check::suspects(&store, options);
+    let suspects = check::suspects(&store, options)?;
     let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
@@ -69,7 +69,7 @@ pub(super) fn plan(
     stop: &AtomicBool,
 ) -> Result<Report, Error> {
     let store = layout.processed();
-    let suspects = check::suspects(&store, options);
+    let suspects = check::suspects(&store, options)?;
     let bench = Bench::looking(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
     let desk = Desk::new(bench, layout, tools, stop, false);
     let mut run = Run::new(layout, job, options, tools, &store)?;
@@ -180,6 +180,7 @@ impl<'a> Run<'a> {
         desk.note_jingles(&files);
         desk.note_overrides(&files);
         self.report.skipped.extend(desk.note_cue_sheets(self.dir, &files));
+        desk.note_work(&files, self.old.as_ref().is_some_and(|old| *old.pipeline() != self.publisher.pipeline));
         let mut fatal = None;
         let mut done = 0;
         pool::each(
@@ -188,7 +189,7 @@ impl<'a> Run<'a> {
             |found| desk.deal_with(found),
             |found, outcome| {
                 done += 1;
-                let taken = self.take(found, outcome, done, files.len());
+                let taken = self.take(found, outcome, desk.amount(), (done, files.len()));
                 let dealt = if desk.is_stopped() { taken } else { taken.and_then(|()| self.publish_so_far()) };
                 match dealt {
                     Ok(()) => ControlFlow::Continue(()),
@@ -203,10 +204,16 @@ impl<'a> Run<'a> {
         fatal.map_or(Ok(()), Err)
     }
 
-    /// Takes note of what became of a file.
-    fn take(&mut self, found: &Found, outcome: Outcome, done: usize, total: usize) -> Result<(), Error> {
+    /// Takes note of what became of a file, `done` of `total`.
+    fn take(
+        &mut self,
+        found: &Found,
+        outcome: Outcome,
+        amount: Amount,
+        (done, total): (usize, usize),
+    ) -> Result<(), Error> {
         let entry = |id: &str| Entry { path: found.path.clone(), kind: found.kind, id: id.to_owned() };
-        let (mut skipped, made) = (None, outcome.encoded());
+        let mut skipped = None;
         match outcome {
             Outcome::Item { line, encoded } => {
                 *if encoded { &mut self.report.encoded } else { &mut self.report.ready } += 1;
@@ -236,7 +243,7 @@ impl<'a> Run<'a> {
             }
         }
         let (path, why) = (&found.path, skipped.as_deref());
-        (self.tools.tell)(&Progress::Done { path, skipped: why, encoded: made, done, total });
+        (self.tools.tell)(&Progress::Done { path, skipped: why, amount, done, total });
         if let Some(why) = skipped {
             self.report.skipped.push(Skipped { path: found.path.clone(), why });
         }

@@ -191,7 +191,7 @@ fn item_of(path: &str) -> Option<&str> {
 }
 
 /// The short names in a folder that have this ending; what is called otherwise is not setup's. A missing folder is empty.
-fn stems(folder: &Path, ending: &str) -> Result<Vec<String>, Error> {
+pub(super) fn stems(folder: &Path, ending: &str) -> Result<Vec<String>, Error> {
     let listing = match fs::read_dir(folder) {
         Ok(listing) => listing,
         Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),

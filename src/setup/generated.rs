@@ -44,7 +44,7 @@ pub fn generated(
     let store = layout.generated();
     layout.create_state()?;
     let _lock = open_store(layout, &store, tools)?;
-    let suspects = check::suspects(&store, options);
+    let suspects = check::suspects(&store, options)?;
     let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, suspects)?;
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
@@ -162,8 +162,10 @@ impl Named {
             tags,
             cover: None,
             origin,
+            stated: None,
             unchanged: &|| true,
             made: &|_| {},
+            advance: &|_| {},
         }
     }
 }

@@ -9,20 +9,23 @@ use std::{
 use cid::Cid;
 
 use super::{
-    Encode, Error, Overrides, audio, garbage, pipeline, pipeline_of,
+    Encode, Error, Overrides, audio, garbage,
+    listened::Listened,
     quality::{flaws, loudness},
+    recipe::Recipe,
+    workload::Step,
 };
 use crate::{
     audio::{
         Encoded, Part, Source,
-        decode::Probe,
-        excerpt::{self, Excerpt},
+        decode::{self, Probe},
+        excerpt::Excerpt,
     },
     disk::{self, Disk, Store},
     radio::{
         cue::{self, Mark},
         manifest::{
-            Meta, Pipeline,
+            Meta,
             meta::{self, Origin, Rendition, Tags},
         },
         segment::{COVER_MAX, Kind, RAW, Segment, chunk_name, cid_of, is_of},
@@ -48,10 +51,14 @@ pub(super) struct Work<'a> {
     pub(super) tags: Tags,
     pub(super) cover: Option<Vec<u8>>,
     pub(super) origin: Origin,
+    /// Its loudness in LUFS as its tags state it.
+    pub(super) stated: Option<f64>,
     /// Whether the recording is still what it was when it was named.
     pub(super) unchanged: &'a dyn Fn() -> bool,
     /// Is told of the item before it counts as made.
     pub(super) made: &'a dyn Fn(&Meta),
+    /// Is told how far it is.
+    pub(super) advance: &'a (dyn Fn(Step) + Sync),
 }
 
 /// What plays from where on in a recording.
@@ -86,28 +93,6 @@ pub(super) enum Failure {
 impl From<disk::Error> for Failure {
     fn from(error: disk::Error) -> Self {
         Self::Fatal(error.into())
-    }
-}
-
-/// How items are made.
-struct Recipe {
-    settings: audio::Settings,
-    part: excerpt::Part,
-    pipeline: Pipeline,
-}
-
-impl Recipe {
-    /// Louder by `offset` LU than the settings want.
-    fn new(settings: &audio::Settings, offset: f64) -> Self {
-        let loudness_target = settings.loudness_target.map(|target| target + offset);
-        let settings = audio::Settings { loudness_target, ..settings.clone() };
-        Self { pipeline: pipeline(&settings), part: excerpt::Part::default(), settings }
-    }
-
-    /// The same for one recording alone.
-    fn with(&self, overrides: &Overrides) -> Self {
-        let (settings, part) = (overrides.settings(&self.settings), overrides.part(&self.settings));
-        Self { pipeline: pipeline_of(&settings, &part), part, settings }
     }
 }
 
@@ -159,9 +144,19 @@ impl<'a> Bench<'a> {
         self.tracks.pipeline == self.jingles.pipeline
     }
 
+    /// The loudness in LUFS that the tags of a recording state, be it gone by or not.
+    pub(super) fn stated(&self, tags: &decode::Tags) -> Option<f64> {
+        tags.loudness(self.tracks.settings.reference)
+    }
+
     fn recipe(&self, kind: Kind, overrides: &Overrides) -> Recipe {
         let usual = if kind == Kind::Jingle { &self.jingles } else { &self.tracks };
         usual.with(overrides)
+    }
+
+    /// Whether there is an item that is not known to be damaged. Cheap: nothing of it is read.
+    pub(super) fn seems_ready(&self, id: &str) -> bool {
+        !self.suspects.contains(id) && self.store.meta(id).is_file()
     }
 
     /// The item, if it was made with these settings and nothing of it is missing.
@@ -187,8 +182,10 @@ impl<'a> Bench<'a> {
         disk::sweep(&self.store.item(&work.id))?;
         disk::sweep(&self.store.streams(&work.id))?;
         let Recipe { settings, part, pipeline } = self.recipe(work.kind, work.overrides);
-        let source = Excerpt { source: work.source, part };
-        let (Encoded { mastered, lead, fingerprint, .. }, renditions) = self.encode(&source, &settings, stop)?;
+        let excerpt = Excerpt { source: work.source, part };
+        let source = Listened { source: &excerpt, heard: &|at| (work.advance)(Step::Read(at)) };
+        let encoded = self.encode(&source, &settings, stop, work.advance)?;
+        let (Encoded { mastered, lead, fingerprint, .. }, renditions) = encoded;
         if !(work.unchanged)() {
             return Err(Failure::Changing);
         }
@@ -208,7 +205,7 @@ impl<'a> Bench<'a> {
             settings.channels,
             tags,
             work.origin,
-            loudness(&mastered.levels),
+            loudness(&mastered.levels, work.stated),
             flaws(&mastered.flaws),
             mastered.warnings,
             renditions,
@@ -233,6 +230,7 @@ impl<'a> Bench<'a> {
         source: &dyn Source,
         settings: &audio::Settings,
         stop: &AtomicBool,
+        advance: &dyn Fn(Step),
     ) -> Result<(Encoded, Vec<Rendition>), Failure> {
         let empty = |bitrate: &u32| Rendition { bitrate: *bitrate, segments: Vec::new() };
         let mut renditions: Vec<_> = settings.bitrates.iter().map(empty).collect();
@@ -245,6 +243,9 @@ impl<'a> Bench<'a> {
             })?;
             let rendition = renditions.get_mut(part.rung).ok_or_else(|| io::Error::other("a rung nobody asked for"))?;
             rendition.segments.push(segment);
+            if part.rung == 0 {
+                advance(Step::Stored(Span::of_samples(part.samples.into(), settings.rate)));
+            }
             Ok(())
         };
         let encoded = (self.encode)(source, settings, stop, &mut keep);

@@ -35,6 +35,12 @@ impl Overrides {
         self.cue_in > Span(0) || self.cue_out.is_some()
     }
 
+    /// How long the part plays of a recording that plays so long.
+    pub(super) fn part_of(&self, whole: Span) -> Span {
+        let end = self.cue_out.map_or(whole, |out| out.min(whole));
+        Span(end.0.saturating_sub(self.cue_in.0))
+    }
+
     /// The settings with which the recording is encoded: it is to be so much louder than the others.
     pub(super) fn settings(&self, settings: &audio::Settings) -> audio::Settings {
         let loudness_target = settings.loudness_target.map(|target| target + self.gain_db);

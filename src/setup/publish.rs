@@ -82,15 +82,13 @@ pub(super) fn write_changed(disk: &Disk, path: &Path, bytes: &[u8]) -> Result<()
 
 /// The manifest of a store; nothing if it is missing or damaged.
 pub(super) fn read_manifest(store: &Store) -> Option<Manifest> {
-    let bytes = match disk::read_if_there(&store.manifest(), manifest::LONGEST) {
-        Ok(bytes) => bytes?,
-        Err(error) => {
-            tracing::warn!(%error, "the manifest cannot be read; it is made anew");
-            return None;
-        }
-    };
-    let parsed = Manifest::parse(&bytes);
-    parsed.inspect_err(|error| tracing::warn!(%error, "the manifest is damaged; it is made anew")).ok()
+    load_manifest(store).inspect_err(|error| tracing::warn!(error, "the manifest is damaged; it is made anew")).ok()?
+}
+
+/// The manifest of a store, if there is one; what is wrong with it, in words, where it cannot be used.
+pub(super) fn load_manifest(store: &Store) -> Result<Option<Manifest>, String> {
+    let bytes = disk::read_if_there(&store.manifest(), manifest::LONGEST).map_err(|error| error.to_string())?;
+    bytes.map(|bytes| Manifest::parse(&bytes).map_err(|error| error.to_string())).transpose()
 }
 
 fn is_edited(on_air: Option<&[u8]>, generated: Option<&[u8]>, current: Option<&Manifest>) -> bool {

@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::{audio, item::read_meta, publish::read_manifest};
 use crate::{
-    audio::Mastered,
     disk::Layout,
     radio::{
         manifest::{
@@ -45,26 +44,13 @@ pub fn qualities(layout: &Layout) -> Vec<Quality> {
     manifest.entries().iter().filter_map(quality).collect()
 }
 
-impl Quality {
-    /// Of a recording that is no item: heard as a track.
-    pub fn of(path: String, mastered: &Mastered) -> Self {
-        Self {
-            path,
-            kind: Kind::Track,
-            id: String::new(),
-            loudness: loudness(&mastered.levels),
-            flaws: flaws(&mastered.flaws),
-            warnings: mastered.warnings.clone(),
-        }
-    }
-}
-
-/// The levels as `meta.json` has them: in hundredths.
-pub(super) fn loudness(levels: &audio::Levels) -> Loudness {
+/// The levels as `meta.json` has them, in hundredths; `stated` is what the tags of the recording say.
+pub(super) fn loudness(levels: &audio::Levels, stated: Option<f64>) -> Loudness {
     let hundredths = |value: f64| (value * 100.0).round() / 100.0;
     let maybe = |value: Option<f64>| value.map(hundredths);
     Loudness {
         integrated_lufs: maybe(levels.loudness),
+        stated_lufs: maybe(stated),
         range_lu: maybe(levels.range),
         short_term_max_lufs: maybe(levels.short_term_max),
         peak_dbfs: maybe(levels.peak),
@@ -110,7 +96,8 @@ fn source(loudness: &Loudness) -> String {
         format!("range {}", figure(loudness.range_lu, "LU")),
         format!("short-term at most {}", figure(loudness.short_term_max_lufs, "LUFS")),
     ];
-    figures.join(", ")
+    let stated = loudness.stated_lufs.map(|stated| format!("its tags say {}", figure(Some(stated), "LUFS")));
+    figures.into_iter().chain(stated).collect::<Vec<_>>().join(", ")
 }
 
 fn figure(value: Option<f64>, unit: &str) -> String {
@@ -161,6 +148,9 @@ mod tests {
              dB; -16.0 LUFS, -1.5 dBTP\n  clipped in 3 places\n  phase-inverted: in mono its channels cancel out\n  it \
              breaks off: end of file"
         );
+        let stated = Loudness { stated_lufs: Some(-11.54), ..quality.loudness.clone() };
+        let stated = Quality { loudness: stated, ..quality.clone() }.to_string();
+        assert!(stated.contains("short-term at most -15.0 LUFS, its tags say -11.5 LUFS; gain +4.0 dB"), "{stated}");
         let silent = Quality { loudness: Loudness::default(), flaws: Flaws::default(), warnings: vec![], ..quality };
         assert!(silent.to_string().ends_with("; no LUFS, no dBTP"), "{silent}");
     }

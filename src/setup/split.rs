@@ -82,6 +82,7 @@ pub fn split(
     let found = result.choose(layout, job, files);
     desk.note_overrides(&found);
     result.skipped.extend(desk.note_cue_sheets(layout.dir(), &found));
+    desk.note_work(&found, false);
     let made = result.make(&desk, &found, job.jobs, tools)?;
     if let Err(error) = desk.remember(layout) {
         tracing::warn!(%error, "what was read is not remembered; the next run reads it again");
@@ -142,7 +143,7 @@ impl Split {
         let (mut made, mut done, mut fatal) = (Made::default(), 0, None);
         let all = found;
         let take = |found: &Found, outcome: Outcome| {
-            let (mut skipped, encoded) = (None, outcome.encoded());
+            let mut skipped = None;
             match outcome {
                 Outcome::Item { line, .. } => {
                     made.ids.insert(found.path.clone(), line.id.clone());
@@ -162,8 +163,8 @@ impl Split {
                 }
             }
             done += 1;
-            let (path, total) = (&found.path, all.len());
-            (tools.tell)(&Progress::Done { path, skipped: skipped.as_deref(), encoded, done, total });
+            let (path, amount, total) = (&found.path, desk.amount(), all.len());
+            (tools.tell)(&Progress::Done { path, skipped: skipped.as_deref(), amount, done, total });
             self.skipped.extend(skipped.map(|why| Skipped { path: found.path.clone(), why }));
             ControlFlow::Continue(())
         };
@@ -209,13 +210,15 @@ fn unfit(layout: &Layout, job: &Job, file: &Path) -> Option<String> {
     if !found.is_file() {
         return Some("it is no file; name the recordings one by one".into());
     }
-    let inside = |folder: &PathBuf| {
-        let folder = fs::canonicalize(layout.dir().join(folder)).ok()?;
-        fs::canonicalize(file).ok()?.starts_with(folder).then_some(())
-    };
-    let airs =
-        [Some(&job.source), job.jingles.as_ref()].into_iter().flatten().find(|folder| inside(folder).is_some())?;
+    let mut airs = [Some(&job.source), job.jingles.as_ref()].into_iter().flatten();
+    let airs = airs.find(|folder| lies_in(layout, folder, file))?;
     Some(format!("it lies in `{}`, so setup makes it and it airs; its VOD list is there as well", airs.display()))
+}
+
+/// Whether a file lies in a folder of the station, whatever the two are called.
+pub(super) fn lies_in(layout: &Layout, folder: &Path, file: &Path) -> bool {
+    let (folder, file) = (fs::canonicalize(layout.dir().join(folder)), fs::canonicalize(file));
+    folder.is_ok_and(|folder| file.is_ok_and(|file| file.starts_with(folder)))
 }
 
 fn deal_with(desk: &Desk<'_>, found: &Found) -> Outcome {

@@ -148,7 +148,10 @@ impl Walk<'_> {
                 let found = Found::with_beside(child, path, self.kind, |file| beside.contains(file));
                 self.result.found.push(found);
             }
-            Err(error) if is_recording(&child) => self.skip(&child, error.to_string()),
+            // It may be a folder of recordings: where nobody can look, nothing may be taken for gone.
+            Err(error) if is_recording(&child) || error.kind() != io::ErrorKind::NotFound => {
+                self.skip(&child, error.to_string());
+            }
             _ => {}
         }
     }

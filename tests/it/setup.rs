@@ -7,7 +7,7 @@ use ipfs_radio::{
     radio::segment::{chunk_name, is_of},
     setup::{self, Error, Job, Options, OrderFate},
 };
-use world::{Station, job, tree};
+use world::{Station, job, stamps, tree};
 
 mod callback;
 mod chapters;
@@ -19,6 +19,7 @@ mod generator;
 mod keeping;
 mod order;
 mod overrides;
+mod progress;
 mod quality;
 mod schema;
 mod size;
@@ -213,10 +214,14 @@ fn a_dry_run_tells_and_writes_nothing() {
 #[test]
 fn the_sources_are_never_written_to() {
     let station = Station::with_music();
-    let before = tree(&station.path("music"));
+    station.write("music/1.wav.toml", b"title = \"One\"\n");
+    station.write("music/bad.mp3", b"this is no music");
+    let sources = || ["music", "jingles"].map(|folder| (tree(&station.path(folder)), stamps(&station.path(folder))));
+    let before = sources();
     station.run(&job());
+    assert_eq!(sources(), before);
     station.try_run(&job(), &Options { prune: true, repair: true, ..Options::default() }).unwrap();
-    assert_eq!(tree(&station.path("music")), before);
+    assert_eq!(sources(), before);
 }
 
 #[test]

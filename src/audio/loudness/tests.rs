@@ -129,6 +129,35 @@ fn what_is_lowered_in_all_slices_is_as_much_quieter_and_what_is_not_stays() {
 }
 
 #[test]
+fn what_is_long_has_no_more_slices_but_longer_ones() {
+    let samples = lively(44_100, 20);
+    let with = |most: usize| {
+        let mut meter = Meter::new(44_100, 2).with_most_slices(most);
+        let mut longest = 0;
+        for block in samples.chunks(2 * 1_000) {
+            meter.add(block);
+            longest = longest.max(meter.slices.as_ref().unwrap().len());
+        }
+        assert!(longest <= most, "{longest} of {most}");
+        meter.finish()
+    };
+    let fine = with(MOST_SLICES);
+    assert_eq!((fine.slices.len(), fine.slices_a_second()), (2_000, 100.0));
+    assert_eq!(with(2_010), fine, "what has room stays as it is");
+    for (most, per_tenth) in [(2_000, 5), (1_005, 5), (1_000, 1), (201, 1)] {
+        let coarse = with(most);
+        assert_eq!((&coarse.tenths, coarse.slices.len()), (&fine.tenths, 200 * per_tenth), "{most}");
+        assert_eq!(coarse.slices_a_second(), 10.0 * per_tenth as f64);
+        for (one, few) in coarse.slices.iter().zip(fine.slices.chunks(10 / per_tenth)) {
+            assert_eq!(one.peak, few.iter().map(|slice| slice.peak).fold(0.0, f32::max));
+            let energy: f32 = few.iter().map(|slice| slice.energy).sum();
+            assert!((one.energy - energy).abs() <= 1e-5 * energy, "{one:?} for {few:?}");
+        }
+    }
+    assert!(24 * 36_000 < MOST_SLICES, "a day has room");
+}
+
+#[test]
 fn silence_and_what_is_too_short_have_none() {
     for samples in [vec![], vec![0.0; 88_200], sine(44_100, 0.35, 1_000.0, 0.5)] {
         let none = measured(44_100, 2, &samples);
@@ -152,13 +181,13 @@ proptest! {
         }
         let (found, whole) = (meter.finish(), measured(22_050, 2, &samples));
         prop_assert_eq!(&found.tenths, &whole.tenths);
-        prop_assert_eq!(found.slices.len(), SLICES * found.tenths.len());
-        for (slices, tenth) in found.slices.chunks(SLICES).zip(&found.tenths) {
+        prop_assert_eq!(found.slices.len(), SLICES[0] * found.tenths.len());
+        for (slices, tenth) in found.slices.chunks(SLICES[0]).zip(&found.tenths) {
             let sum: f64 = slices.iter().map(|slice| f64::from(slice.energy)).sum();
             prop_assert!((sum / 2_205.0 - tenth).abs() < 1e-6 * tenth.max(1e-3), "{} {}", sum / 2_205.0, tenth);
         }
-        let peaks = samples.chunks(2 * 2_205).flat_map(|tenth| (0..SLICES).map(|slice| {
-            level::highest(&tenth[2 * (slice * 2_205 / SLICES)..2 * ((slice + 1) * 2_205 / SLICES)])
+        let peaks = samples.chunks(2 * 2_205).flat_map(|tenth| (0..SLICES[0]).map(|slice| {
+            level::highest(&tenth[2 * (slice * 2_205 / SLICES[0])..2 * ((slice + 1) * 2_205 / SLICES[0])])
         }));
         prop_assert!(found.slices.iter().map(|slice| slice.peak).eq(peaks));
     }

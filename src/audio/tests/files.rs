@@ -45,7 +45,7 @@ fn bytes_of(name: &str) -> Vec<u8> {
 fn lossless_formats_are_decoded_sample_by_sample() {
     let left = channel(&original(16_000, 8_800).0.samples, 2, 0);
     let exact: Vec<f32> = left.iter().map(|sample| (sample * 32_768.0).round() / 32_768.0).collect();
-    for name in ["mono.wav", "mono.aiff", "mono.flac", "mono-alac.m4a"] {
+    for name in ["mono.wav", "mono.aiff", "mono.caf", "mono.flac", "cover.flac", "mono-alac.m4a"] {
         let (rate, channels, samples, warnings) = pcm(&fixture(name)).unwrap();
         assert_eq!((rate, channels, samples.len(), warnings.len()), (16_000, 1, 8_800, 0), "{name}");
         assert!(largest_difference(&samples, &exact) <= 1.0 / 32_768.0, "{name}");
@@ -82,8 +82,9 @@ fn lossy_formats_start_where_the_recording_starts() {
 
 #[test]
 fn every_format_becomes_segments() {
-    let names = ["mono.wav", "mono.aiff", "mono.flac", "mono-alac.m4a", "stereo.mp3", "bare.mp3", "stereo.ogg"];
-    for name in names.into_iter().chain(["stereo.opus", "stereo.m4a", "stereo.webm", "stereo.aac", "surround.flac"]) {
+    let lossless = ["mono.wav", "mono.aiff", "mono.caf", "mono.flac", "cover.flac", "mono-alac.m4a", "surround.flac"];
+    let lossy = ["stereo.mp3", "bare.mp3", "stereo.ogg", "stereo.opus", "stereo.m4a", "stereo.webm", "stereo.aac"];
+    for name in lossless.into_iter().chain(lossy) {
         let (report, parts) = encoded(&fixture(name), &plain());
         assert_eq!(report.mastered.warnings, [""; 0], "{name}");
         assert_eq!(frames(&parts, 44_100).len() as u64 * FRAME, report.samples, "{name}");
@@ -102,13 +103,14 @@ fn tags_and_covers_are_read() {
         let tags = full(name);
         assert_eq!((tags.album.as_deref(), tags.year), (Some("Test Tones"), Some(2024)), "{name}");
     }
-    for name in ["stereo.mp3", "stereo.m4a"] {
+    for name in ["stereo.mp3", "stereo.m4a", "cover.flac"] {
         let cover = full(name).cover.unwrap();
         assert_eq!((cover.mime, &cover.bytes[..4]), ("image/png", &b"\x89PNG"[..]), "{name}");
     }
     assert_eq!(full("mono.flac").isrc.as_deref(), Some("AABB12345678"));
     full("stereo.ogg");
     full("stereo.opus");
+    assert_eq!(full("mono.flac").cover, None);
     assert_eq!(probe(&fixture("mono.wav").path).unwrap().tags, Tags::default());
 }
 
@@ -165,6 +167,8 @@ fn a_probe_names_codec_container_and_length() {
     let matrix = [
         ("mono.flac", "flac", "flac", 16_000, 1, Some(8_800)),
         ("mono.wav", "pcm_s16le", "wave", 16_000, 1, Some(8_800)),
+        ("mono.caf", "pcm_s16be", "caf", 16_000, 1, Some(8_800)),
+        ("cover.flac", "flac", "flac", 16_000, 1, Some(8_800)),
         ("mono-alac.m4a", "alac", "isomp4", 16_000, 1, Some(8_800)),
         ("stereo.mp3", "mp3", "mp3", 44_100, 2, Some(30_870)),
         ("stereo.ogg", "vorbis", "ogg", 44_100, 2, Some(30_870)),

@@ -152,6 +152,30 @@ fn what_the_limiter_leaves_is_forecast() {
     assert!(worst > 2.0, "the limiter takes {worst} LU at most: the test is blind");
 }
 
+/// Of a very long item only longer slices are known: the forecast is coarser, and what is tried makes up for it.
+#[test]
+fn what_is_long_reaches_the_target_as_well() {
+    let stop = AtomicBool::new(false);
+    for (most, slices_a_second, off) in [(450, 50.0, 0.15), (150, 10.0, 1.0)] {
+        for (height, drum) in [(0.1, 0.9), (0.08, 0.8), (0.06, 0.6), (0.12, 1.3)] {
+            let (source, room) = (drums(44_100, 8, height, drum), Room::new(KEPT_BYTES));
+            let mut survey = Survey::of(&source, &to_target(), &stop, &room).unwrap();
+            let foreseen = |measured| Forecast::of(measured).loudness(6.0, -1.6).unwrap();
+            let finely = foreseen(&survey.measured);
+            let mut meter = loudness::Meter::new(44_100, 2).with_most_slices(most);
+            meter.add(&source.0.samples);
+            survey.measured.loudness = meter.finish();
+            assert_eq!(survey.measured.loudness.slices_a_second(), slices_a_second);
+            let coarsely = foreseen(&survey.measured);
+            assert!((coarsely - finely).abs() < off, "{most}, {height}, {drum}: {coarsely}, not {finely}");
+            let master = Master::of(&survey, &source, &to_target(), &stop).unwrap();
+            let reached = master.loudness.unwrap();
+            assert!(master.reduction_db > 1.0 && master.below_target.is_none(), "{most}, {height}, {drum}: {master:?}");
+            assert!((reached + 16.0).abs() <= 0.1 && master.true_peak.unwrap() <= -1.5, "{most}, {height}: {master:?}");
+        }
+    }
+}
+
 #[test]
 fn what_is_decoded_is_at_the_target_and_under_the_ceiling() {
     for (height, drum) in [(0.4, 0.9), (0.1, 0.7), (0.06, 0.5)] {

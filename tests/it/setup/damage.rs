@@ -1,6 +1,6 @@
 //! Finding damage and mending it.
 
-use std::fs;
+use std::{fs, process::Command};
 
 use ipfs_radio::{
     radio::segment::chunk_name,
@@ -23,7 +23,7 @@ const REPAIR: Options = Options {
 #[test]
 fn a_sound_station_has_no_damage() {
     let station = Station::with_music();
-    assert_eq!(setup::check(&station.layout).unwrap(), [], "nor has one without a manifest");
+    assert_eq!(setup::check(&station.layout).unwrap(), [], "nor has one of which nothing is made yet");
     station.run(&job());
     assert_eq!(setup::check(&station.layout).unwrap(), []);
 }
@@ -67,6 +67,87 @@ fn every_kind_of_damage_is_named_and_mended() {
         assert_eq!(setup::check(&station.layout).unwrap(), []);
         assert_eq!(tree(&station.path("processed")), whole);
     }
+}
+
+/// What `setup` says over the real binary, and its exit code.
+fn call(station: &Station, arguments: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
+    let output = command.arg("--dir").arg(station.path("")).arg("setup").args(arguments).output().unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn a_manifest_that_is_damaged_or_gone_is_damage_and_a_repair_makes_it_anew() {
+    let station = Station::with_music();
+    station.run(&job());
+    let (whole, store) = (tree(&station.path("processed")), station.layout.processed());
+    let id = station.manifest().entry("music/10.wav").unwrap().id.clone();
+    let chunk = store.chunk(&chunk_name(&station.meta(&id).renditions[0].segments[1].cid));
+    for (bytes, words) in [(Some(&b"{"[..]), "manifest.json is damaged: "), (None, "manifest.json is missing")] {
+        match bytes {
+            Some(bytes) => fs::write(store.manifest(), bytes).unwrap(),
+            None => fs::remove_file(store.manifest()).unwrap(),
+        }
+        fs::write(&chunk, b"damaged as well").unwrap();
+        let (code, said) = call(&station, &["--check"]);
+        assert_eq!(code, Some(1), "{said}");
+        assert!(said.contains(words) && said.contains("`ipfs-radio setup` makes it anew"), "{said}");
+        let report = station.try_run(&job(), &REPAIR).unwrap();
+        assert_eq!((report.encoded, report.entries), (1, 5), "what no manifest tells of is verified, too");
+        assert_eq!(call(&station, &["--check"]), (Some(0), "every segment is what it should be\n".to_owned()));
+        assert_eq!(tree(&station.path("processed")), whole);
+    }
+    fs::remove_file(store.manifest()).unwrap();
+    fs::remove_dir_all(store.items()).unwrap();
+    assert!(setup::check(&station.layout).unwrap()[0].what.contains("is missing"), "an order is left");
+    fs::remove_file(store.playlist()).unwrap();
+    assert_eq!(setup::check(&station.layout).unwrap(), [], "nothing is left");
+}
+
+#[test]
+fn an_order_that_is_gone_or_cannot_be_used_is_damage() {
+    let station = Station::with_music();
+    station.run(&job());
+    let order = station.layout.processed().playlist();
+    for (text, words, mending) in [
+        (None, "playlist.m3u is missing; `ipfs-radio setup` writes it anew", Options::default()),
+        (
+            Some("#EXTM3U\nmusic/none.wav\n"),
+            "playlist.m3u:2: `music/none.wav` names no entry",
+            Options { reorder: true, ..Options::default() },
+        ),
+    ] {
+        match text {
+            Some(text) => fs::write(&order, text).unwrap(),
+            None => fs::remove_file(&order).unwrap(),
+        }
+        let damages = setup::check(&station.layout).unwrap();
+        assert!(damages.len() == 1 && damages[0].to_string().contains(words), "{damages:?}");
+        station.try_run(&job(), &mending).unwrap();
+        assert_eq!(setup::check(&station.layout).unwrap(), []);
+    }
+    fs::write(&order, "music/none.wav\nmusic/1.wav\n").unwrap();
+    assert_eq!(setup::check(&station.layout).unwrap(), [], "it can be used");
+}
+
+#[test]
+fn the_command_names_the_recordings_that_are_damaged() {
+    let station = Station::with_music();
+    for number in 3..9 {
+        fs::copy(station.path("music/1.wav"), station.path(&format!("music/{number}.wav"))).unwrap();
+    }
+    station.run(&job());
+    let id = |path: &str| station.manifest().entry(path).unwrap().id.clone();
+    for id in [id("music/1.wav"), id("music/10.wav")] {
+        fs::remove_file(station.layout.processed().meta(&id)).unwrap();
+    }
+    let (code, said) = call(&station, &["--check"]);
+    assert_eq!(code, Some(1), "{said}");
+    let line = |paths: &str, id: &str| format!("{paths} (item {id}): meta.json is missing or damaged\n");
+    assert!(said.contains(&line("music/10.wav", &id("music/10.wav"))), "{said}");
+    let first_five = "music/1.wav, music/3.wav, music/4.wav, music/5.wav, music/6.wav and 2 more";
+    assert!(said.contains(&line(first_five, &id("music/1.wav"))), "{said}");
+    assert!(said.contains("2 damaged; `ipfs-radio setup --repair` makes anew what has its recording\n"), "{said}");
 }
 
 #[test]

@@ -1,6 +1,15 @@
 //! What stays although it is not found, and what goes.
 
-use std::{fs, os::unix::fs::PermissionsExt, sync::atomic::Ordering};
+use std::{
+    fs,
+    os::unix::{
+        fs::{PermissionsExt, chown, symlink},
+        process::CommandExt,
+    },
+    path::Path,
+    process::Command,
+    sync::atomic::Ordering,
+};
 
 use ipfs_radio::{radio::time::Time, setup::Job};
 
@@ -111,18 +120,78 @@ fn what_lies_among_the_jingles_is_a_jingle() {
 }
 
 #[test]
-fn an_unreadable_file_keeps_its_old_place() {
+fn a_link_to_what_is_gone_keeps_its_old_place() {
     let station = Station::with_music();
     station.run(&job());
     let path = station.path("music/1.wav");
     fs::remove_file(&path).unwrap();
-    fs::create_dir(station.path("vault")).unwrap();
-    std::os::unix::fs::symlink("../vault/1.wav", &path).unwrap();
-    fs::set_permissions(station.path("vault"), fs::Permissions::from_mode(0o700)).unwrap();
+    symlink("../vault/1.wav", &path).unwrap();
     let report = station.run(&job());
     assert_eq!(report.skipped[0].path, "music/1.wav");
     assert_eq!((report.exit_code(), report.entries), (3, 5));
     assert_eq!(station.order().len(), 5);
+}
+
+#[test]
+fn a_folder_that_may_not_be_read_is_named_and_its_entries_stay() {
+    let station = Station::with_music();
+    station.record("music/album/3.wav", 550, 1_300);
+    station.record("music/album/deep/4.wav", 660, 1_200);
+    let program = station.path("ipfs-radio");
+    fs::copy(env!("CARGO_BIN_EXE_ipfs-radio"), &program).unwrap();
+    let user = User::without_privileges();
+    user.own(&station.path(""));
+    let setup = || {
+        let output = user.command(&program).arg("--dir").arg(station.path("")).arg("setup").output().unwrap();
+        (output.status.code(), String::from_utf8(output.stdout).unwrap())
+    };
+    assert_eq!(setup().0, Some(0));
+    let (order, manifest) = (station.order(), station.manifest());
+    assert!(order.contains(&"music/album/deep/4.wav".to_owned()), "{order:?}");
+    // Not even listed; listed, but not entered.
+    for (folder, mode, named) in [
+        ("music/album", 0, &["music/album"][..]),
+        ("music/album", 0o444, &["music/album/3.wav", "music/album/deep"]),
+        ("music", 0, &["music"]),
+    ] {
+        let folder = station.path(folder);
+        fs::set_permissions(&folder, fs::Permissions::from_mode(mode)).unwrap();
+        let (code, said) = setup();
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755)).unwrap();
+        assert_eq!(code, Some(3), "{said}");
+        for path in named {
+            assert!(said.contains(&format!("skipped {path}: Permission denied")), "{path}, {mode:o}: {said}");
+        }
+        assert_eq!((station.order(), station.manifest()), (order.clone(), manifest.clone()), "{named:?}");
+    }
+    assert_eq!(setup().0, Some(0));
+}
+
+/// Who is refused what permissions do not grant: the one who runs the tests, or nobody where that is root.
+struct User(Option<u32>);
+
+impl User {
+    fn without_privileges() -> Self {
+        const NOBODY: u32 = 65_534;
+        Self(rustix::process::geteuid().is_root().then_some(NOBODY))
+    }
+
+    /// Gives a folder to the user, with all that is in it.
+    fn own(&self, path: &Path) {
+        let Self(Some(id)) = self else { return };
+        chown(path, Some(*id), Some(*id)).unwrap();
+        if path.is_dir() {
+            fs::read_dir(path).unwrap().for_each(|entry| self.own(&entry.unwrap().path()));
+        }
+    }
+
+    fn command(&self, program: &Path) -> Command {
+        let mut command = Command::new(program);
+        if let Self(Some(id)) = self {
+            command.gid(*id).uid(*id);
+        }
+        command
+    }
 }
 
 #[test]

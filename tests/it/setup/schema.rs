@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, fs};
 
 use serde_json::{Map, Value, json};
 
-use super::world::{Station, wav, with_settings};
+use super::{
+    quality::with_gains,
+    world::{Station, wav, with_settings},
+};
 
 /// A schema of the part of JSON Schema (2020-12) that is used here; any other keyword is a mistake in the schema.
 struct Schema {
@@ -128,6 +131,7 @@ fn written() -> (Value, Vec<Value>) {
     late[4..8].copy_from_slice(&(36 + data).to_le_bytes());
     late[40..44].copy_from_slice(&data.to_le_bytes());
     station.write("music/late.wav", &late);
+    station.write("music/stated.wav", &with_gains(&wav(520, 1_000), &[("REPLAYGAIN_TRACK_GAIN", "-3.5 dB")]));
     station.write("music/1.wav.toml", b"title = \"One\"\n");
     station.write("music/10.cue", b"TRACK 1 AUDIO\nTITLE \"A\"\nINDEX 01 00:01:00\n");
     station.record("talk.wav", 700, 1_000);
@@ -154,6 +158,7 @@ fn what_setup_writes_is_what_the_schemas_say() {
     let all: BTreeSet<&String> = items.iter().flat_map(|meta| meta.as_object().unwrap().keys()).collect();
     let described: BTreeSet<&String> = meta_schema.root["properties"].as_object().unwrap().keys().collect();
     assert_eq!(all, described);
+    assert!(items.iter().any(|meta| meta["loudness"]["stated_lufs"] == -14.5));
     assert!(items.iter().any(|meta| meta["cover"] != "") && manifest.to_string().contains("\"vod\""));
 }
 

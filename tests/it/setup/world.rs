@@ -208,15 +208,21 @@ impl Station {
         order.paths
     }
 
-    /// Every file of the station with inode and time of its last change.
-    pub(crate) fn files_with_times(&self) -> BTreeMap<PathBuf, (u64, i64, i64)> {
-        let stamp = |path: &PathBuf| {
-            let found = fs::metadata(path).unwrap();
-            (found.ino(), found.mtime(), found.mtime_nsec())
-        };
-        let lock = self.layout.processed().lock();
-        files(&self.folder).into_iter().filter(|path| *path != lock).map(|path| (path.clone(), stamp(&path))).collect()
+    /// Every file of the station but the lock with its stamp.
+    pub(crate) fn files_with_times(&self) -> BTreeMap<PathBuf, [i64; 4]> {
+        let mut stamps = stamps(&self.folder);
+        stamps.remove(&self.layout.processed().lock());
+        stamps
     }
+}
+
+/// Every file below with its inode, the time of its last change in seconds and nanoseconds, and its size.
+pub(crate) fn stamps(folder: &Path) -> BTreeMap<PathBuf, [i64; 4]> {
+    let stamp = |path: PathBuf| {
+        let found = fs::metadata(&path).unwrap();
+        (path, [found.ino() as i64, found.mtime(), found.mtime_nsec(), found.size() as i64])
+    };
+    files(folder).into_iter().map(stamp).collect()
 }
 
 /// The first five seconds of a source: enough for every recording here, and of the generator's pieces the beginning.

@@ -15,6 +15,10 @@ pub(super) const LARGEST: f64 = 1e9;
 pub struct Loudness {
     /// Integrated loudness of the source in LUFS, if it has any.
     pub integrated_lufs: Option<f64>,
+    /// Integrated loudness of the source in LUFS as its tags state it (ReplayGain or R128): the album's where levels go by
+    /// albums, else the recording's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stated_lufs: Option<f64>,
     /// Loudness range of the source in LU, if it lasts three seconds.
     pub range_lu: Option<f64>,
     /// The highest short-term loudness of the source in LUFS, if it lasts three seconds.
@@ -41,6 +45,7 @@ impl Loudness {
         let of = |figure: Option<f64>| figure.map(written);
         Self {
             integrated_lufs: of(self.integrated_lufs),
+            stated_lufs: of(self.stated_lufs),
             range_lu: of(self.range_lu),
             short_term_max_lufs: of(self.short_term_max_lufs),
             peak_dbfs: of(self.peak_dbfs),
@@ -57,7 +62,11 @@ impl Loudness {
     pub(super) fn is_plausible(&self) -> bool {
         let some = [self.integrated_lufs, self.range_lu, self.short_term_max_lufs, self.peak_dbfs, self.true_peak_dbtp];
         let more = [Some(self.gain_db), Some(self.reduction_db), self.output_lufs, self.output_true_peak_dbtp];
-        some.into_iter().chain(more).chain([self.below_target_lu]).flatten().all(|figure| figure.abs() <= LARGEST)
+        some.into_iter()
+            .chain(more)
+            .chain([self.below_target_lu, self.stated_lufs])
+            .flatten()
+            .all(|figure| figure.abs() <= LARGEST)
     }
 }
 
