@@ -11,6 +11,7 @@ pub(crate) mod fuzz;
 mod gateway;
 mod guard;
 mod kind;
+mod original;
 pub mod page;
 mod range;
 mod refusal;
@@ -50,6 +51,7 @@ use crate::{
 use entity::Entity;
 pub use guard::MAX_CONNECTIONS;
 use guard::{Admission, Guarded, Limits, Phase};
+pub use original::Originals;
 use refusal::Refusal;
 
 /// The longest request target.
@@ -85,6 +87,8 @@ pub struct Site<B> {
     pub records: watch::Receiver<Records>,
     /// Where the recordings lie that can be had on demand; nowhere for a mirror: they are at the station.
     pub recordings: Arc<[Store]>,
+    /// The recordings as they were, if they are published.
+    pub originals: Option<Originals>,
 }
 
 /// What the port serves when it is known only later whose it is: a mirror's.

@@ -95,6 +95,7 @@ fn site(mirror: &Mirror, station: Name) -> watch::Receiver<Option<http::Site<mir
                 on_air: on_air.clone(),
                 records: records.clone(),
                 recordings: Arc::default(),
+                originals: None,
             });
             known.send_replace(site);
             if told.changed().await.is_err() {

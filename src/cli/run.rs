@@ -62,6 +62,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         .with_context(|| format!("streaming.toml: http.listen: {} cannot be had", streaming.http_listen))?;
     let here = listener.local_addr().unwrap_or(streaming.http_listen);
     let recordings = [layout.processed(), layout.generated()].into();
+    let originals = streaming.publish_originals.then(|| http::Originals::of(layout.dir().to_owned()));
     let callbacks = Callbacks::load(&layout, &setup)?;
     let settings = settings(layout, &streaming, &setup, peer, here, no_setup)?;
     let names = [settings.identity.station.name().to_string(), settings.identity.stream.name().to_string()];
@@ -81,6 +82,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
         on_air: station.on_air.clone(),
         records: station.records.clone(),
         recordings,
+        originals,
     };
     let (listener, ending) = (Arc::new(listener), stop.clone());
     let serve = move || http::serve(listener.clone(), site.clone(), share.listeners, ending.clone());

@@ -27,6 +27,8 @@ pub struct Streaming {
     pub publish_interval_seconds: u32,
     /// Where HTTP listens.
     pub http_listen: SocketAddr,
+    /// Whether HTTP gives out the recordings as they are.
+    pub publish_originals: bool,
     /// Multiaddrs at which the peer listens.
     pub peer_listen: Vec<String>,
     /// Multiaddrs that the peer announces beside those it finds out.
@@ -61,6 +63,7 @@ pub const KEYS: &[Key] = &[
     LIFETIME_SECONDS,
     PUBLISH_INTERVAL_SECONDS,
     HTTP_LISTEN,
+    PUBLISH_ORIGINALS,
     PEER_LISTEN,
     ANNOUNCE,
     BOOTSTRAP,
@@ -77,6 +80,7 @@ const TTL_SECONDS: Key = Key::whole("ipns.ttl_seconds", 0, 604_800, "seconds", "
 const LIFETIME_SECONDS: Key = Key::whole("ipns.lifetime_seconds", 1, 31_536_000, "seconds", "7200");
 const PUBLISH_INTERVAL_SECONDS: Key = Key::whole("ipns.publish_interval_seconds", 1, 86_400, "seconds", "12");
 const HTTP_LISTEN: Key = Key::words("http.listen", "an address and a port", "\"127.0.0.1:8000\"");
+const PUBLISH_ORIGINALS: Key = Key::switch("http.publish_originals", "false");
 const PEER_LISTEN: Key = Key::words("peer.listen", "a list of at most 64 multiaddrs", DEFAULT_LISTEN);
 const ANNOUNCE: Key = Key::words("peer.announce", "a list of at most 64 multiaddrs, [] for none", "[]");
 const BOOTSTRAP: Key = Key::words(
@@ -122,6 +126,7 @@ impl Default for Streaming {
             lifetime_seconds: 7_200,
             publish_interval_seconds: 12,
             http_listen: SocketAddr::from(([127, 0, 0, 1], 8_000)),
+            publish_originals: false,
             peer_listen: owned(&LISTEN),
             announce: Vec::new(),
             bootstrap: owned(&AMINO),
@@ -163,6 +168,7 @@ impl Streaming {
                 default.publish_interval_seconds,
             )?,
             http_listen: HTTP_LISTEN.checked(text, raw.http.listen, default.http_listen, |at| at.parse().ok())?,
+            publish_originals: raw.http.publish_originals.unwrap_or(default.publish_originals),
             peer_listen: addresses(text, &PEER_LISTEN, peer.listen, default.peer_listen, |listen| {
                 Options::check(listen, &[], &[])
             })?,
@@ -213,6 +219,7 @@ struct RawIpns {
 #[serde(deny_unknown_fields)]
 struct RawHttp {
     listen: Option<Spanned<String>>,
+    publish_originals: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]

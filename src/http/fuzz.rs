@@ -89,6 +89,7 @@ fn port() -> Port {
         on_air: watch::channel(Some(air(root, "ok"))).1,
         records: watch::channel(records).1,
         recordings: [].into(),
+        originals: None,
     };
     Port { routes: router(site), root, segment, file: file_cid }
 }

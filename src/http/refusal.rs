@@ -21,6 +21,8 @@ pub(super) enum Refusal {
     Format(String),
     /// The recordings of a station, asked of its mirror.
     NoRecordings,
+    /// A recording as it is, of a station that does not publish them.
+    NotPublished,
     /// It is not known yet what is served here; the text says why.
     Waiting(String),
     /// No list has been put on air yet.
@@ -46,6 +48,11 @@ impl Refusal {
             Self::NoRecordings => {
                 (StatusCode::NOT_FOUND, "this node is a mirror: the recordings are at the station itself".into())
             }
+            Self::NotPublished => (
+                StatusCode::NOT_FOUND,
+                "the recordings are not published: that takes `publish_originals` under [http] in streaming.toml"
+                    .into(),
+            ),
             Self::Waiting(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not on air yet: {why}")),
             Self::NotOnAir => (StatusCode::SERVICE_UNAVAILABLE, "not on air yet".into()),
             Self::NoRecord => (StatusCode::SERVICE_UNAVAILABLE, "no record of this name is published yet".into()),

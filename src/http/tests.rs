@@ -110,6 +110,7 @@ async fn node_behind<D: Door + Send + 'static>(limits: Limits, door: impl FnOnce
         on_air,
         records: record_changes,
         recordings: ["processed", "generated"].map(|name| Store::new(recordings.path().join(name))).into(),
+        originals: None,
     };
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (address, stop) = (listener.local_addr().unwrap(), CancellationToken::new());

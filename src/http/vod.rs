@@ -1,4 +1,4 @@
-//! `/audio/<id>/stream/<h>.m3u8` and `/chunks/<h>.ts`: the recordings on demand.
+//! `/audio/<id>/stream/<h>.m3u8` and `/chunks/<h>.ts`: the recordings on demand; [`original`] has them as they were.
 //!
 //! Both are named by the hash of what they hold, and only what hashes to its name is served: whatever a request or a file
 //! in the folder says, nothing else can come out, and what came out never changes.
@@ -12,7 +12,7 @@ use axum::{
 };
 use bytes::Bytes;
 
-use super::{Site, entity::Entity, refusal::Refusal};
+use super::{Site, entity::Entity, original, refusal::Refusal};
 use crate::{
     disk::{self, Store},
     ipfs::Blocks,
@@ -23,7 +23,7 @@ use crate::{
 };
 
 /// A year.
-const IMMUTABLE: &str = "public, max-age=31536000, immutable";
+pub(super) const IMMUTABLE: &str = "public, max-age=31536000, immutable";
 /// No chunk is longer: it is one block (contract §3).
 const CHUNK_BYTES_MAX: u64 = 2 << 20;
 /// No list is longer: a day of segments of one second.
@@ -96,12 +96,15 @@ pub(super) fn placed(path: &str) {
     assert!(wanted.is_none_or(|wanted| is_short_name(wanted.name())), "{path:?} names {wanted:?}");
 }
 
-/// Answers both routes.
+/// Answers these routes.
 pub(super) async fn recording<B: Blocks>(State(site): State<Arc<Site<B>>>, head: Head) -> Result<Response, Refusal> {
     if site.recordings.is_empty() {
         return Err(Refusal::NoRecordings);
     }
     let (stores, path) = (site.recordings.clone(), head.uri.path().to_owned());
+    if let Some(id) = original::wanted(&path) {
+        return original::recording(site.originals.clone(), stores, id, &head).await;
+    }
     let read = move || -> Result<_, Refusal> {
         let Some(wanted) = Wanted::read(&path) else { return Ok(None) };
         let Some(kept) = wanted.kept(&stores)? else { return Ok(None) };

@@ -10,6 +10,7 @@ mod disk;
 mod ladder;
 mod ledger;
 mod mirror;
+mod originals;
 mod peer;
 mod reanchor;
 mod recovery;
