@@ -33,8 +33,11 @@ use symphonia::core::{
     units::TimeBase,
 };
 
-pub use super::tags::{Cover, Tags};
-use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, mix::Fold, mp4, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, legacy::Legacy, mix::Fold, mp4, mp4::Trim, tags};
+pub use super::{
+    legacy::looks_wrong,
+    tags::{Cover, Tags},
+};
 use crate::radio::cue::Mark;
 
 /// All codecs, Opus among them.
@@ -92,9 +95,10 @@ pub struct Probe {
 pub fn probe(path: &Path) -> Result<Probe, Error> {
     guarded(|| {
         let mut format = open_format(path)?;
-        let tags = tags::read(format.as_mut());
+        let legacy = Legacy::of_file(path);
+        let tags = tags::read(format.as_mut(), &legacy);
         let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
-        let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref()) };
+        let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref(), &legacy) };
         let track = audio_track(format.as_ref())?;
         let parameters = audio_parameters(track)?;
         let codec = CODECS.get_audio_decoder(parameters.codec).map(|decoder| decoder.codec.info.short_name);

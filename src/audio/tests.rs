@@ -13,6 +13,7 @@ use super::{cut::FRAME, *};
 
 mod files;
 mod levels;
+mod texts;
 
 /// PCM in memory.
 struct Pcm(Block);

@@ -187,7 +187,8 @@ impl<'a> Desk<'a> {
             line
         };
         if let Some(meta) = self.bench.ready(&id, self.kind_of(&id), &overrides) {
-            return match self.retitled(found, meta, &overrides) {
+            let understood = self.understood(found, meta, &overrides);
+            return match understood.and_then(|meta| self.retitled(found, meta, &overrides)) {
                 Ok(meta) => Outcome::Item { line: renamed(meta.line()), encoded: false },
                 Err(failure) => Outcome::Failed { id: Some(id), failure },
             };
@@ -229,6 +230,17 @@ impl<'a> Desk<'a> {
             }
             thread::sleep(LOOK);
             waited += LOOK;
+        }
+    }
+
+    /// The item with the texts of its recording as they are read now, where those that it was made with look wrong.
+    fn understood(&self, found: &Found, meta: Meta, overrides: &Overrides) -> Result<Meta, Failure> {
+        if !self.encode || !texts_of(&meta).any(|text| decode::looks_wrong(text)) {
+            return Ok(meta);
+        }
+        match decode::probe(&found.file) {
+            Ok(probe) => self.bench.retag(meta, probe, overrides.cue_in),
+            Err(_) => Ok(meta),
         }
     }
 
@@ -290,6 +302,12 @@ impl<'a> Desk<'a> {
     pub(super) fn remember(&self, layout: &Layout) -> Result<(), Error> {
         Ok(locked(&self.cache).save(&self.tools.disk, &layout.stat_cache())?)
     }
+}
+
+/// What an item is called, and what is inside it.
+fn texts_of(meta: &Meta) -> impl Iterator<Item = &str> {
+    let titles = meta.chapters.iter().flat_map(|chapter| [&chapter.title, &chapter.artist]);
+    [&meta.tags.title, &meta.tags.artist, &meta.tags.album].into_iter().chain(titles).map(String::as_str)
 }
 
 /// What the cue sheet `file` says of `recording`.

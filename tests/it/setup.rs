@@ -23,6 +23,7 @@ mod quality;
 mod schema;
 mod size;
 mod split;
+mod texts;
 mod world;
 
 #[test]

@@ -5,12 +5,12 @@ use std::{fs, path::Path};
 use super::{super::decode::*, *};
 use crate::radio::time::Span;
 
-fn fixture(name: &str) -> File {
+pub(super) fn fixture(name: &str) -> File {
     File { path: Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name) }
 }
 
 /// A file decoded: its rate, its channels, its samples and what was odd.
-fn pcm(file: &File) -> Result<(u32, u16, Vec<f32>, Vec<String>), Error> {
+pub(super) fn pcm(file: &File) -> Result<(u32, u16, Vec<f32>, Vec<String>), Error> {
     let mut stream = file.open()?;
     let (mut rate, mut channels, mut samples) = (0, 0, Vec::new());
     while let Some(block) = stream.next()? {
@@ -30,14 +30,14 @@ fn original(rate: u32, samples: u64) -> Pcm {
 }
 
 /// Writes a file into a folder of its own.
-fn written(bytes: &[u8], name: &str) -> (tempfile::TempDir, File) {
+pub(super) fn written(bytes: &[u8], name: &str) -> (tempfile::TempDir, File) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
     fs::write(&path, bytes).unwrap();
     (folder, File { path })
 }
 
-fn bytes_of(name: &str) -> Vec<u8> {
+pub(super) fn bytes_of(name: &str) -> Vec<u8> {
     fs::read(fixture(name).path).unwrap()
 }
 
@@ -271,7 +271,7 @@ fn what_is_not_gapless_is_named() {
 }
 
 /// A WAV file of samples that are bytes already.
-fn wav(format: u16, rate: u32, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
+pub(super) fn wav(format: u16, rate: u32, channels: u16, bits: u16, data: &[u8]) -> Vec<u8> {
     let frame = channels * bits / 8;
     let mut file = Vec::new();
     file.extend(b"RIFF");
