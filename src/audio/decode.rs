@@ -108,7 +108,7 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
             rate: parameters.sample_rate,
             channels: parameters.channels.as_ref().map(|channels| channels.count() as u16),
             declared_samples: track.num_frames,
-            is_video: format.tracks().iter().any(moves),
+            is_video: format.tracks().iter().any(moves) || (is_mp4 && mp4::is_video(path)),
             tags,
             marks: tags::entitled(marks),
         })
@@ -341,8 +341,8 @@ fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
     format.default_track(TrackType::Audio).ok_or_else(|| Error::Format("there is no audio in it".to_owned()))
 }
 
-/// Whether a track has moving pictures, by its codec: covers are still ones, and players that show them as a video call them
-/// MJPEG.
+/// Whether a track has moving pictures, by its codec as far as that is told (of MP4 files see [`mp4::is_video`]): covers are
+/// still ones, and players that show them as a video call them MJPEG.
 fn moves(track: &Track) -> bool {
     let video = track.codec_params.as_ref().and_then(CodecParameters::video);
     video.is_some_and(|video| ![CODEC_ID_NULL_VIDEO, CODEC_ID_MJPEG].contains(&video.codec))

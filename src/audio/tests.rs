@@ -13,6 +13,7 @@ use super::{cut::FRAME, *};
 
 mod files;
 mod levels;
+mod pictures;
 mod texts;
 
 /// PCM in memory.
