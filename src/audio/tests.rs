@@ -14,6 +14,7 @@ use super::{cut::FRAME, *};
 mod files;
 mod levels;
 mod pictures;
+mod rate;
 mod texts;
 
 /// PCM in memory.
