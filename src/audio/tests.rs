@@ -11,6 +11,7 @@ use symphonia::core::{
 
 use super::{cut::FRAME, *};
 
+mod copies;
 mod files;
 mod levels;
 mod pictures;
