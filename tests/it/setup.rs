@@ -18,6 +18,7 @@ mod garbage;
 mod generator;
 mod keeping;
 mod order;
+mod outside;
 mod overrides;
 mod quality;
 mod schema;
