@@ -341,7 +341,6 @@ fn an_mp3_with_damage_in_it_is_never_louder_than_the_ceiling() {
             muted += u32::from(report.mastered.flaws.muted > 0);
         }
     }
-    println!("{made} made, {muted} muted");
     assert!(made > 0 && muted > 0, "{made} were made, {muted} of them with a huge peak");
 }
 

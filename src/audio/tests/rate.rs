@@ -27,7 +27,6 @@ fn a_minute_of_music_has_the_bit_rate_that_is_asked_for() {
     for (bitrate, tolerance) in [(64_000, 0.12), (128_000, 0.08), (192_000, 0.08)] {
         let (_, rate) = sizes(1, &Settings { bitrates: vec![bitrate], ..plain() });
         let off = rate / f64::from(bitrate) - 1.0;
-        println!("{bitrate}: {rate:.0} ({:+.1} %)", 100.0 * off);
         assert!(off.abs() <= tolerance, "{rate:.0} b/s for {bitrate}");
     }
 }
@@ -38,7 +37,6 @@ fn segments_of_music_are_of_even_size() {
         let (sizes, _) = sizes(seed, &plain());
         let mean = sizes.iter().sum::<f64>() / sizes.len() as f64;
         let deviation = (sizes.iter().map(|size| (size - mean).powi(2)).sum::<f64>() / sizes.len() as f64).sqrt();
-        println!("{seed}: {} segments, {:.2} % of {mean:.0}", sizes.len(), 100.0 * deviation / mean);
         assert!(sizes.len() == 11 && deviation / mean < 0.05, "{:.1} % of {sizes:?}", 100.0 * deviation / mean);
     }
 }
