@@ -30,6 +30,7 @@ mod forecast;
 mod foreign;
 #[cfg(any(test, feature = "fuzz"))]
 pub(crate) mod fuzz;
+mod legacy;
 mod level;
 mod limiter;
 mod loudness;

@@ -7,11 +7,13 @@ use std::{
     fs,
     path::PathBuf,
     sync::atomic::{AtomicUsize, Ordering},
+    time::{Duration, UNIX_EPOCH},
 };
 
 use hyper::Uri;
 
 use crate::{
+    clock,
     disk::{self, Disk, Layout},
     radio::{
         ir1,
@@ -23,6 +25,7 @@ use crate::{
 pub use send::Sender;
 
 mod guard;
+mod round;
 mod send;
 
 /// Deliveries that may wait; what comes beyond is not told.
@@ -76,7 +79,7 @@ impl Outbox {
     pub fn put(&self, meta: &Meta) -> disk::Result<()> {
         let bytes = meta.to_bytes();
         self.disk.create_folder(&self.folder)?;
-        let path = self.folder.join(format!("{}.json", short_name(&bytes)));
+        let path = self.path(&short_name(&bytes));
         if path.exists() {
             return Ok(());
         }
@@ -102,11 +105,26 @@ impl Outbox {
     }
 
     fn body(&self, key: &str) -> disk::Result<Option<Vec<u8>>> {
-        disk::read_if_there(&self.folder.join(format!("{key}.json")), meta::LONGEST)
+        disk::read_if_there(&self.path(key), meta::LONGEST)
     }
 
     fn done(&self, key: &str) -> disk::Result<()> {
-        self.disk.remove(&self.folder.join(format!("{key}.json")))
+        self.disk.remove(&self.path(key))
+    }
+
+    /// For how long a delivery waits, by the wall clock.
+    fn age(&self, key: &str) -> Option<Duration> {
+        let put = fs::metadata(self.path(key)).ok()?.modified().ok()?.duration_since(UNIX_EPOCH).ok()?;
+        Duration::from_micros(clock::wall().0).checked_sub(put)
+    }
+
+    /// The item that a delivery tells of, as far as it can be read.
+    fn item(&self, key: &str) -> Option<String> {
+        Meta::parse(&self.body(key).ok()??).ok().map(|meta| meta.id)
+    }
+
+    fn path(&self, key: &str) -> PathBuf {
+        self.folder.join(format!("{key}.json"))
     }
 }
 

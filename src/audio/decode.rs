@@ -33,8 +33,11 @@ use symphonia::core::{
     units::TimeBase,
 };
 
-pub use super::tags::{Cover, Tags};
-use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, mix::Fold, mp4, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, legacy::Legacy, mix::Fold, mp4, mp4::Trim, tags};
+pub use super::{
+    legacy::looks_wrong,
+    tags::{Cover, Tags},
+};
 use crate::radio::cue::Mark;
 
 /// All codecs, Opus among them.
@@ -90,9 +93,10 @@ pub struct Probe {
 pub fn probe(path: &Path) -> Result<Probe, Error> {
     guarded(|| {
         let mut format = open_format(path)?;
-        let tags = tags::read(format.as_mut());
+        let legacy = Legacy::of_file(path);
+        let tags = tags::read(format.as_mut(), &legacy);
         let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
-        let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref()) };
+        let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref(), &legacy) };
         let track = audio_track(format.as_ref())?;
         let parameters = audio_parameters(track)?;
         let codec = CODECS.get_audio_decoder(parameters.codec).map(|decoder| decoder.codec.info.short_name);
@@ -102,7 +106,7 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
             rate: parameters.sample_rate,
             channels: parameters.channels.as_ref().map(|channels| channels.count() as u16),
             declared_samples: track.num_frames,
-            is_video: format.tracks().iter().any(moves),
+            is_video: format.tracks().iter().any(moves) || (is_mp4 && mp4::is_video(path)),
             tags,
             marks: tags::entitled(marks),
         })
@@ -335,8 +339,8 @@ fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
     format.default_track(TrackType::Audio).ok_or_else(|| Error::Format("there is no audio in it".to_owned()))
 }
 
-/// Whether a track has moving pictures, by its codec: covers are still ones, and players that show them as a video call them
-/// MJPEG.
+/// Whether a track has moving pictures, by its codec as far as that is told (of MP4 files see [`mp4::is_video`]): covers are
+/// still ones, and players that show them as a video call them MJPEG.
 fn moves(track: &Track) -> bool {
     let video = track.codec_params.as_ref().and_then(CodecParameters::video);
     video.is_some_and(|video| ![CODEC_ID_NULL_VIDEO, CODEC_ID_MJPEG].contains(&video.codec))

@@ -11,8 +11,10 @@ use crate::radio::{cue, fuzz::Feed, time::Span};
 /// Bytes of the longest AAC-LC frame of two channels (ISO/IEC 14496-3), with its header.
 const LONGEST_FRAME: usize = 2 * 768 + 7;
 /// Names of boxes.
-pub(crate) const WORDS: [&str; 11] =
-    ["moov", "trak", "mdia", "hdlr", "soun", "edts", "elst", "mvhd", "mdhd", "udta", "chpl"];
+pub(crate) const WORDS: [&str; 18] = [
+    "moov", "trak", "mdia", "hdlr", "soun", "edts", "elst", "mvhd", "mdhd", "udta", "chpl", "vide", "minf", "stbl",
+    "stsd", "stsz", "mvex", "vp09",
+];
 const RATES: [u32; 5] = [22_050, 24_000, 32_000, 44_100, 48_000];
 
 /// Whatever frames there are, the segments made of them are read as those frames, dated one behind the other.
@@ -53,7 +55,7 @@ pub(crate) fn ts_seeds() -> Vec<Vec<u8>> {
 
 /// An MP4 file: no more is cut than there is, and chapters are fit to show.
 pub(crate) fn mp4(data: &[u8]) {
-    let (trim, marks) = mp4::of_bytes(data);
+    let (trim, marks, _) = mp4::of_bytes(data);
     assert!(marks.len() <= 255);
     let chapters = cue::chapters(&marks, Span(0), 0, 44_100, 1 << 40);
     assert!(chapters.len() <= cue::MOST && chapters.windows(2).all(|pair| pair[0].at < pair[1].at));

@@ -1,5 +1,5 @@
-//! What an MP4 file says of the samples that only prime and fill the codec (its edit list, or iTunes' comment), and of its
-//! chapters.
+//! What an MP4 file says of the samples that only prime and fill the codec (its edit list, or iTunes' comment), of its
+//! chapters, and of pictures.
 
 use std::{
     fs::File,
@@ -17,6 +17,8 @@ use crate::radio::{cue::Mark, time::Span};
 const LONGEST_PRIMING: u64 = 16_384;
 /// No list of 255 chapters is longer, in bytes.
 const LONGEST_CHAPTERS: u64 = 128 << 10;
+/// Sample entries of still pictures: covers, also one for each chapter.
+const STILL: [&Name; 4] = [b"jpeg", b"mjpa", b"mjpb", b"png "];
 /// Boxes that are looked at before a file is given up.
 const MOST_BOXES: usize = 10_000;
 
@@ -66,6 +68,12 @@ pub(super) fn chapters(path: &Path) -> Vec<Mark> {
     read.unwrap_or_default()
 }
 
+/// Whether there are moving pictures in an MP4 file, whatever their codec; none where that cannot be understood.
+pub(super) fn is_video(path: &Path) -> bool {
+    let read = File::open(path).and_then(|file| Boxes::new(BufReader::new(file))?.moves());
+    read.unwrap_or_default()
+}
+
 /// Version and flags, four bytes more from version 1 on, a count; then of each chapter its beginning in tenths of a
 /// microsecond and its title (FFmpeg's `mov.c`; no standard has it).
 fn nero(list: &[u8]) -> Option<Vec<Mark>> {
@@ -101,14 +109,7 @@ impl<R: Read + Seek> Boxes<R> {
     fn trim(&mut self, rate: u64) -> io::Result<Option<Trim>> {
         let Some(movie) = self.find(0..self.len, b"moov")? else { return Ok(None) };
         let movie_scale = self.scale(movie.clone(), b"mvhd")?;
-        let mut audio = Vec::new();
-        for (_, track) in self.children(movie)?.into_iter().filter(|(name, _)| name == b"trak") {
-            let Some(media) = self.find(track.clone(), b"mdia")? else { continue };
-            let Some(handler) = self.find(media.clone(), b"hdlr")? else { continue };
-            if self.number(handler.start + 8, 4)? == u64::from(u32::from_be_bytes(*b"soun")) {
-                audio.push((track, media));
-            }
-        }
+        let audio = self.tracks(movie, b"soun")?;
         let [(track, media)] = &audio[..] else { return Ok(None) };
         if self.scale(media.clone(), b"mdhd")? != rate {
             return Ok(None);
@@ -116,6 +117,37 @@ impl<R: Read + Seek> Boxes<R> {
         let Some(edits) = self.find(track.clone(), b"edts")? else { return Ok(None) };
         let Some(list) = self.find(edits, b"elst")? else { return Ok(None) };
         self.edit(list, rate, movie_scale)
+    }
+
+    /// The tracks of a kind, and the media of each.
+    fn tracks(&mut self, movie: Range<u64>, kind: &Name) -> io::Result<Vec<(Range<u64>, Range<u64>)>> {
+        let mut tracks = Vec::new();
+        for (_, track) in self.children(movie)?.into_iter().filter(|(name, _)| name == b"trak") {
+            let Some(media) = self.find(track.clone(), b"mdia")? else { continue };
+            let Some(handler) = self.find(media.clone(), b"hdlr")? else { continue };
+            if self.number(handler.start + 8, 4)? == u64::from(u32::from_be_bytes(*kind)) {
+                tracks.push((track, media));
+            }
+        }
+        Ok(tracks)
+    }
+
+    /// Whether a video track has more than one picture, or says how many only in fragments.
+    fn moves(&mut self) -> io::Result<bool> {
+        let Some(movie) = self.find(0..self.len, b"moov")? else { return Ok(false) };
+        let is_fragmented = self.find(movie.clone(), b"mvex")?.is_some();
+        for (_, media) in self.tracks(movie, b"vide")? {
+            let Some(information) = self.find(media, b"minf")? else { continue };
+            let Some(table) = self.find(information, b"stbl")? else { continue };
+            let Some(entries) = self.find(table.clone(), b"stsd")? else { continue };
+            let Some(sizes) = self.find(table, b"stsz")? else { continue };
+            let entry = (self.number(entries.start + 12, 4)? as u32).to_be_bytes();
+            let pictures = self.number(sizes.start + 8, 4)?;
+            if !STILL.contains(&&entry) && (pictures > 1 || is_fragmented) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn chapters(&mut self) -> io::Result<Vec<Mark>> {
@@ -190,12 +222,13 @@ impl<R: Read + Seek> Boxes<R> {
     }
 }
 
-/// What the bytes of a file say: the trim at 44 100 Hz, and the chapters.
+/// What the bytes of a file say: the trim at 44 100 Hz, the chapters, and whether it is a video.
 #[cfg(any(test, feature = "fuzz"))]
-pub(super) fn of_bytes(bytes: &[u8]) -> (Option<Trim>, Vec<Mark>) {
+pub(super) fn of_bytes(bytes: &[u8]) -> (Option<Trim>, Vec<Mark>, bool) {
     let boxes = || Boxes::new(io::Cursor::new(bytes));
-    let trim = boxes().and_then(|mut boxes| boxes.trim(44_100));
-    (trim.unwrap_or_default(), boxes().and_then(|mut boxes| boxes.chapters()).unwrap_or_default())
+    let trim = boxes().and_then(|mut boxes| boxes.trim(44_100)).unwrap_or_default();
+    let chapters = boxes().and_then(|mut boxes| boxes.chapters()).unwrap_or_default();
+    (trim, chapters, boxes().and_then(|mut boxes| boxes.moves()).unwrap_or_default())
 }
 
 fn invalid() -> io::Error {
@@ -274,6 +307,20 @@ mod tests {
         for len in 0..whole.len() {
             assert!(read(whole[..len].to_vec()).is_none_or(|marks| marks.is_empty()), "cut to {len} bytes");
         }
+    }
+
+    #[test]
+    fn a_video_track_with_fragments_moves() {
+        let entry = atom(b"stsd", &[&numbers(&[0, 1, 16])[..], b"vp09"].concat());
+        let moves = |pictures: u32, more: Vec<u8>| {
+            let table = atom(b"stbl", &[entry.clone(), atom(b"stsz", &numbers(&[0, 0, pictures]))].concat());
+            let handler = atom(b"hdlr", &[&numbers(&[0, 0])[..], b"vide"].concat());
+            let media = atom(b"mdia", &[handler, atom(b"minf", &table)].concat());
+            let file = movie(&[atom(b"trak", &media), more]);
+            Boxes::new(Cursor::new(file)).and_then(|mut boxes| boxes.moves()).unwrap()
+        };
+        assert!(moves(2, Vec::new()) && moves(0, atom(b"mvex", &[])));
+        assert!(!moves(1, Vec::new()) && !moves(0, Vec::new()));
     }
 
     #[test]

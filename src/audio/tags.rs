@@ -2,14 +2,14 @@
 
 use symphonia::core::{
     common::Limit,
-    formats::FormatReader,
+    formats::{FormatReader, well_known::FORMAT_ID_WAVE},
     meta::{
         Chapter, ChapterGroup, ChapterGroupItem, MetadataContainer, MetadataOptions, MetadataRevision, RawValue,
         StandardTag, StandardVisualKey, Tag, Visual, well_known::METADATA_ID_ID3V1,
     },
 };
 
-use super::{Reference, mp4::Trim};
+use super::{Reference, legacy::Legacy, mp4::Trim};
 use crate::radio::{
     cue::{self, Mark},
     time::Span,
@@ -80,13 +80,13 @@ pub(super) fn limits() -> MetadataOptions {
 }
 
 /// Reads the tags. The metadata log of `format` is used up.
-pub(super) fn read(format: &mut dyn FormatReader) -> Tags {
+pub(super) fn read(format: &mut dyn FormatReader, legacy: &Legacy<'_>) -> Tags {
     let mut revisions = revisions(format);
     // ID3v1 cuts every text at 30 bytes: it only counts where nothing else speaks.
     revisions.sort_by_key(|revision| revision.info.metadata == METADATA_ID_ID3V1);
     let mut tags = Tags::default();
     for revision in &revisions {
-        let read = from_revision(revision);
+        let read = from_revision(revision, legacy);
         tags = Tags {
             title: tags.title.or(read.title),
             artist: tags.artist.or(read.artist),
@@ -97,6 +97,13 @@ pub(super) fn read(format: &mut dyn FormatReader) -> Tags {
             album_loudness: tags.album_loudness.or(read.album_loudness),
             cover: tags.cover.or(read.cover),
         };
+    }
+    // Symphonia 0.6.1 reads the list of a WAV file and forgets it.
+    if format.format_info().format == FORMAT_ID_WAVE {
+        tags.title = tags.title.or_else(|| legacy.listed(b"INAM"));
+        tags.artist = tags.artist.or_else(|| legacy.listed(b"IART"));
+        tags.album = tags.album.or_else(|| legacy.listed(b"IPRD"));
+        tags.year = tags.year.or_else(|| year(&legacy.listed(b"ICRD")?));
     }
     tags
 }
@@ -113,10 +120,10 @@ pub(super) fn itunes_gap(format: &mut dyn FormatReader) -> Option<Trim> {
 }
 
 /// What plays from where on, as the chapters of a recording say.
-pub(super) fn marks(format: &dyn FormatReader) -> Vec<Mark> {
+pub(super) fn marks(format: &dyn FormatReader, legacy: &Legacy<'_>) -> Vec<Mark> {
     let mut marks = Vec::new();
     if let Some(group) = format.chapters() {
-        collect(group, GROUPS_DEEP, &mut marks);
+        collect(group, legacy, GROUPS_DEEP, &mut marks);
     }
     marks
 }
@@ -134,24 +141,24 @@ pub(super) fn entitled(mut marks: Vec<Mark>) -> Vec<Mark> {
     marks
 }
 
-fn collect(group: &ChapterGroup, deep: usize, marks: &mut Vec<Mark>) {
+fn collect(group: &ChapterGroup, legacy: &Legacy<'_>, deep: usize, marks: &mut Vec<Mark>) {
     for item in &group.items {
         match item {
-            ChapterGroupItem::Chapter(chapter) if marks.len() < cue::MOST => marks.push(mark(chapter)),
-            ChapterGroupItem::Group(group) if deep > 0 => collect(group, deep - 1, marks),
+            ChapterGroupItem::Chapter(chapter) if marks.len() < cue::MOST => marks.push(mark(chapter, legacy)),
+            ChapterGroupItem::Group(group) if deep > 0 => collect(group, legacy, deep - 1, marks),
             ChapterGroupItem::Chapter(_) | ChapterGroupItem::Group(_) => {}
         }
     }
 }
 
-fn mark(chapter: &Chapter) -> Mark {
+fn mark(chapter: &Chapter, legacy: &Legacy<'_>) -> Mark {
     let (mut title, mut artist) = (None, None);
     for tag in &chapter.tags {
         match &tag.std {
             Some(StandardTag::ChapterTitle(words) | StandardTag::TrackTitle(words)) => {
-                title = title.or_else(|| text(words))
+                title = title.or_else(|| legacy.text(words))
             }
-            Some(StandardTag::Artist(words)) => artist = artist.or_else(|| text(words)),
+            Some(StandardTag::Artist(words)) => artist = artist.or_else(|| legacy.text(words)),
             _ => {}
         }
     }
@@ -175,11 +182,11 @@ fn containers(revision: &MetadataRevision) -> impl Iterator<Item = &MetadataCont
     std::iter::once(&revision.media).chain(revision.per_track.iter().map(|track| &track.metadata))
 }
 
-fn from_revision(revision: &MetadataRevision) -> Tags {
+fn from_revision(revision: &MetadataRevision, legacy: &Legacy<'_>) -> Tags {
     let mut tags = Tags::default();
     let mut artists = Vec::new();
     for tag in containers(revision).flat_map(|container| &container.tags) {
-        take(tag, &mut tags, &mut artists);
+        take(tag, legacy, &mut tags, &mut artists);
     }
     let pictures: Vec<&Visual> = containers(revision).flat_map(|container| &container.visuals).collect();
     let front = pictures.iter().find(|picture| picture.usage == Some(StandardVisualKey::FrontCover));
@@ -188,13 +195,13 @@ fn from_revision(revision: &MetadataRevision) -> Tags {
     tags
 }
 
-fn take(tag: &Tag, tags: &mut Tags, artists: &mut Vec<String>) {
+fn take(tag: &Tag, legacy: &Legacy<'_>, tags: &mut Tags, artists: &mut Vec<String>) {
     match &tag.std {
-        Some(StandardTag::TrackTitle(title)) => tags.title = tags.title.take().or_else(|| text(title)),
-        Some(StandardTag::Album(album)) => tags.album = tags.album.take().or_else(|| text(album)),
+        Some(StandardTag::TrackTitle(title)) => tags.title = tags.title.take().or_else(|| legacy.text(title)),
+        Some(StandardTag::Album(album)) => tags.album = tags.album.take().or_else(|| legacy.text(album)),
         Some(StandardTag::IdentIsrc(isrc)) => tags.isrc = tags.isrc.take().or_else(|| text(isrc)),
         Some(StandardTag::Artist(artist)) => {
-            artists.extend(text(artist).filter(|artist| !artists.contains(artist)));
+            artists.extend(legacy.text(artist).filter(|artist| !artists.contains(artist)));
         }
         Some(
             StandardTag::ReleaseYear(year)
@@ -241,7 +248,7 @@ fn plausible(loudness: f64) -> Option<f64> {
 }
 
 /// A text fit to show, if anything is left of it.
-fn text(raw: &str) -> Option<String> {
+pub(super) fn text(raw: &str) -> Option<String> {
     let shown: String = raw.chars().map(|c| if c.is_control() { ' ' } else { c }).take(LONGEST_TEXT).collect();
     let trimmed = shown.trim();
     (!trimmed.is_empty()).then(|| trimmed.to_owned())

@@ -11,8 +11,12 @@ use symphonia::core::{
 
 use super::{cut::FRAME, *};
 
+mod copies;
 mod files;
 mod levels;
+mod pictures;
+mod rate;
+mod texts;
 
 /// PCM in memory.
 struct Pcm(Block);

@@ -1,18 +1,21 @@
-//! Delivers what waits, and tries again what failed.
+//! Calls the receiver.
 
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http_body_util::Full;
 use hyper::{
-    Method, Request,
+    Method, Request, StatusCode,
     header::{AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT},
 };
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::{
-    client::legacy::{
-        Client,
-        connect::{HttpConnector, dns::Name},
+    client::{
+        self,
+        legacy::{
+            Client,
+            connect::{HttpConnector, dns::Name},
+        },
     },
     rt::TokioExecutor,
 };
@@ -20,16 +23,16 @@ use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 use tower::util::BoxCloneSyncService;
 
-use super::{Outbox, Secret, Target, guard};
+use super::{
+    Outbox, Secret, Target, guard,
+    round::{Courier, Failure, Rounds},
+};
 use crate::{clock, radio::ir1::Call};
 
 /// An attempt takes no longer.
 const LIMIT: Duration = Duration::from_secs(20);
-/// From a failure to the next attempt; it doubles up to [`AGAIN_MAX`].
-const AGAIN: Duration = Duration::from_secs(5);
-const AGAIN_MAX: Duration = Duration::from_secs(600);
-/// How often the outbox is looked into.
-const LOOK: Duration = Duration::from_secs(5);
+/// Nor does it take longer to be connected: less than an attempt, so that nobody there is told from no answer.
+const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 type Resolver = BoxCloneSyncService<Name, std::vec::IntoIter<std::net::SocketAddr>, std::io::Error>;
 
@@ -54,18 +57,10 @@ impl Sender {
         let resolve = move |name: Name| async move { guard::resolve(name.as_str(), private).await.map(Vec::into_iter) };
         let mut tcp = HttpConnector::new_with_resolver(BoxCloneSyncService::new(tower::service_fn(resolve)));
         tcp.enforce_http(false);
-        tcp.set_connect_timeout(Some(LIMIT));
+        tcp.set_connect_timeout(Some(CONNECT_LIMIT));
         let secure =
             HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
         Self { target, secret, client: Client::builder(TokioExecutor::new()).build(secure) }
-    }
-
-    /// One attempt. The error says why it failed.
-    async fn attempt(&self, key: &str, body: Vec<u8>) -> Result<(), String> {
-        let request = self.request(key, body)?;
-        let answer = timeout(LIMIT, self.client.request(request)).await;
-        let answer = answer.map_err(|_| format!("no answer in {LIMIT:?}"))?.map_err(|error| causes(&error))?;
-        if answer.status().is_success() { Ok(()) } else { Err(format!("it answers {}", answer.status())) }
     }
 
     fn request(&self, key: &str, body: Vec<u8>) -> Result<Request<Full<Bytes>>, String> {
@@ -98,54 +93,69 @@ impl Sender {
         request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())
     }
 
-    /// Delivers what waits, the oldest first, until something fails. Says why it did.
-    async fn empty(&self, outbox: &Outbox) -> Result<(), String> {
-        for key in outbox.waiting() {
-            let body = match outbox.body(&key) {
-                Ok(Some(body)) => body,
-                Ok(None) => continue,
-                Err(error) => return Err(error.to_string()),
-            };
-            self.attempt(&key, body).await?;
-            outbox.done(&key).map_err(|error| error.to_string())?;
-        }
-        Ok(())
-    }
-
     /// Delivers what waits for at most `limit`. Gives how many deliveries are left, and why.
     pub async fn deliver(&self, outbox: &Outbox, limit: Duration) -> (usize, String) {
-        let ended = timeout(limit, self.empty(outbox)).await;
-        let why = ended.unwrap_or_else(|_| Err(format!("that takes more than {limit:?}"))).err().unwrap_or_default();
+        let mut rounds = Rounds::default();
+        let why = match timeout(limit, rounds.go(outbox, self)).await {
+            Ok(round) => round.why.unwrap_or_default(),
+            Err(_) => format!("that takes more than {limit:?}"),
+        };
         (outbox.waiting().len(), why)
     }
 
     /// Delivers what waits and what comes, until `stop`.
     pub async fn run(self, outbox: Outbox, stop: CancellationToken) {
-        let work = async {
-            let mut pause = AGAIN;
-            loop {
-                match self.empty(&outbox).await {
-                    Ok(()) => {
-                        pause = AGAIN;
-                        sleep(LOOK).await;
-                    }
-                    Err(why) => {
-                        tracing::warn!(url = %self.target.url, why, ?pause, "a callback is not delivered and tried again");
-                        sleep(pause).await;
-                        pause = (2 * pause).min(AGAIN_MAX);
-                    }
-                }
-            }
-        };
         tokio::select! {
             () = stop.cancelled() => {}
-            () = work => {}
+            () = Rounds::default().keep_on(&outbox, &self) => {}
         }
     }
+}
+
+impl Courier for Sender {
+    async fn carry(&self, key: &str, body: Vec<u8>) -> Result<(), Failure> {
+        let request = self.request(key, body).map_err(Failure::Failed)?;
+        let answer = timeout(LIMIT, self.client.request(request)).await;
+        let answer = answer.map_err(|_| Failure::Failed(format!("no answer in {LIMIT:?}")))?;
+        let kind = |error: &client::legacy::Error| {
+            if error.is_connect() { Failure::Away } else { Failure::Failed }
+        };
+        let status = answer.map_err(|error| kind(&error)(causes(&error)))?.status();
+        if status.is_success() { Ok(()) } else { Err(answered(status)) }
+    }
+
+    async fn rest(&self, pause: Duration) {
+        sleep(pause).await;
+    }
+}
+
+/// What an answer that is no success means: these of 4xx speak of now, the others of the delivery.
+fn answered(status: StatusCode) -> Failure {
+    use StatusCode as Code;
+    let passes = [Code::REQUEST_TIMEOUT, Code::TOO_EARLY, Code::TOO_MANY_REQUESTS].contains(&status);
+    let kind = if status.is_client_error() && !passes { Failure::Refused } else { Failure::Failed };
+    kind(format!("it answers {status}"))
 }
 
 /// An error and what it comes from.
 fn causes(error: &dyn std::error::Error) -> String {
     let chain = std::iter::successors(Some(error), |error| error.source());
     chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_speaks_of_now_or_of_the_delivery() {
+        for status in [400, 401, 403, 404, 410, 413, 422] {
+            let wanted = matches!(answered(StatusCode::from_u16(status).unwrap()), Failure::Refused(_));
+            assert!(wanted, "{status}");
+        }
+        for status in [301, 408, 425, 429, 500, 502, 503] {
+            let wanted = matches!(answered(StatusCode::from_u16(status).unwrap()), Failure::Failed(_));
+            assert!(wanted, "{status}");
+        }
+    }
 }

@@ -216,7 +216,8 @@ impl<'a> Desk<'a> {
             line
         };
         if let Some(meta) = self.bench.ready(&id, self.kind_of(&id), &overrides) {
-            return match self.retitled(found, meta, &overrides) {
+            let understood = self.understood(found, meta, &overrides);
+            return match understood.and_then(|meta| self.retitled(found, meta, &overrides)) {
                 Ok(meta) => Outcome::Item { line: renamed(meta.line()), encoded: false },
                 Err(failure) => Outcome::Failed { id: Some(id), failure },
             };
@@ -258,6 +259,17 @@ impl<'a> Desk<'a> {
             }
             thread::sleep(LOOK);
             waited += LOOK;
+        }
+    }
+
+    /// The item with the texts of its recording as they are read now, where those that it was made with look wrong.
+    fn understood(&self, found: &Found, meta: Meta, overrides: &Overrides) -> Result<Meta, Failure> {
+        if !self.encode || !texts_of(&meta).any(decode::looks_wrong) {
+            return Ok(meta);
+        }
+        match decode::probe(&found.file) {
+            Ok(probe) => self.bench.retag(meta, probe, overrides.cue_in),
+            Err(_) => Ok(meta),
         }
     }
 
@@ -334,6 +346,12 @@ impl<'a> Desk<'a> {
 fn declared(probe: &decode::Probe) -> Span {
     let length = probe.declared_samples.zip(probe.rate).map(|(samples, rate)| Span::of_samples(samples, rate));
     length.unwrap_or_default().min(LONGEST)
+}
+
+/// What an item is called, and what is inside it.
+fn texts_of(meta: &Meta) -> impl Iterator<Item = &str> {
+    let titles = meta.chapters.iter().flat_map(|chapter| [&chapter.title, &chapter.artist]);
+    [&meta.tags.title, &meta.tags.artist, &meta.tags.album].into_iter().chain(titles).map(String::as_str)
 }
 
 /// What the cue sheet `file` says of `recording`.

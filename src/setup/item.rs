@@ -225,6 +225,20 @@ impl<'a> Bench<'a> {
         Ok(meta)
     }
 
+    /// Gives an item that was made of a recording from `from` on the texts that are read of it now.
+    pub(super) fn retag(&self, meta: Meta, mut probe: Probe, from: Span) -> Result<Meta, Failure> {
+        let mut read = meta.clone();
+        if meta.cue_sheet.is_empty() {
+            entitle(&mut read, Titles::of_recording(std::mem::take(&mut probe.marks)), from);
+        }
+        let (tags, _, _) = described(probe, String::new(), 0);
+        read.tags = Tags { cover: read.tags.cover, ..tags };
+        if read != meta {
+            self.disk.replace(&self.store.meta(&read.id), &read.to_bytes())?;
+        }
+        Ok(read)
+    }
+
     fn encode(
         &self,
         source: &dyn Source,

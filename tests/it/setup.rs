@@ -18,12 +18,14 @@ mod garbage;
 mod generator;
 mod keeping;
 mod order;
+mod outside;
 mod overrides;
 mod progress;
 mod quality;
 mod schema;
 mod size;
 mod split;
+mod texts;
 mod world;
 
 #[test]

@@ -114,6 +114,22 @@ fn a_receiver_that_fails_is_called_again_with_the_same_key_and_nothing_waits_for
 }
 
 #[test]
+fn one_that_is_refused_does_not_hold_up_the_others() {
+    let station = Station::empty();
+    for (name, pitch) in [("1", 220), ("2", 330), ("3", 440)] {
+        station.record(&format!("music/{name}.wav"), pitch, 1_500);
+    }
+    let (host, receiving) = receiver(&["422 No", "204 Well", "500 Not now"]);
+    let toml = format!("[callback]\nurl = \"http://{host}/made/here\"\nallow_private = true\n");
+    station.write("setup.toml", toml.as_bytes());
+    let said = String::from_utf8(setup(&station).stdout).unwrap();
+    assert!(said.contains("2 callbacks wait (it answers 422"), "{said}");
+    let came = receiving.join().unwrap();
+    let left = |one: &Came| station.path(&format!("state/callbacks/{}.json", one.header("idempotency-key"))).exists();
+    assert_eq!(came.iter().map(left).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
 fn a_secret_that_is_none_is_named_before_anything_is_made() {
     let station = Station::empty();
     station.record("music/1.wav", 220, 1_500);
