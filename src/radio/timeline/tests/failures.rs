@@ -204,3 +204,14 @@ fn a_receipt_that_comes_behind_the_list_says_so() {
     fetch(&mut timeline, at(60), |_| true);
     assert!(late(&recorded(&mut timeline, at(60))).iter().all(|late| !late));
 }
+
+#[test]
+fn what_no_list_has_named_is_not_late() {
+    let mut timeline = station(Rules { receipts_required: false, look_ahead: 200, ..RULES }, &["a"]);
+    fetch(&mut timeline, at(0), |_| true);
+    let first = late(&recorded(&mut timeline, at(0)));
+    timeline.handle(Event::NotRecorded("full".into()), at(0));
+    fetch(&mut timeline, at(0), |_| true);
+    let again = late(&recorded(&mut timeline, at(0)));
+    assert!(again.len() > first.len() && again.iter().all(|late| !late), "{again:?}");
+}
