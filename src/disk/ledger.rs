@@ -161,8 +161,11 @@ impl volume::File for Open {
 
 /// The first `limit` bytes of a file, or all of it.
 fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(limit).read_to_end(&mut bytes)?;
+    let file = File::open(path)?;
+    // One byte more than there is: a file that is whole shows its end without more room.
+    let length = file.metadata()?.len().min(limit);
+    let mut bytes = Vec::with_capacity(length as usize + 1);
+    file.take(limit).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

@@ -127,7 +127,7 @@ impl Book {
                     lines.whole.get(at).filter(|line| number(line, "seq") == Some(*seq)).map(|_| at)
                 }
                 Wanted::MediaSeq(seq) => {
-                    lines.whole.iter().rposition(|line| is(line, SEGMENT) && number(line, "media_seq") == Some(*seq))
+                    lines.whole.iter().rposition(|line| number(line, "media_seq") == Some(*seq) && is(line, SEGMENT))
                 }
                 Wanted::Cid(cid) => {
                     let needle = format!("\"cid\":\"{cid}\"");
@@ -136,7 +136,7 @@ impl Book {
                 Wanted::At(time) => lines
                     .whole
                     .iter()
-                    .rposition(|line| is(line, SEGMENT) && begins(line).is_some_and(|begins| begins <= *time)),
+                    .rposition(|line| begins(line).is_some_and(|begins| begins <= *time) && is(line, SEGMENT)),
                 Wanted::Checkpoint => lines.whole.iter().rposition(|line| is(line, CHECKPOINT)),
             };
             if let Some(found) = found {
@@ -158,9 +158,11 @@ impl Book {
                 let at = newest(&|head| head.seq.map(|first| first <= *seq));
                 vec![at]
             }
-            // An item that goes on from one file into the next, and a file that begins without a segment.
+            // A file that begins without a segment may have it, too.
             Wanted::MediaSeq(seq) => {
-                (newest(&|head| head.media_seq.map(|first| first <= *seq))..all.end).take(2).collect()
+                let at = newest(&|head| head.media_seq.map(|first| first <= *seq));
+                let tells = |at: &usize| Head::of(&self.files[*at]).media_seq.is_some();
+                std::iter::once(at).chain((at + 1..all.end).take(1).filter(|next| !tells(next))).collect()
             }
             // The dates of another epoch may begin before those of the look-ahead that it took the place of.
             Wanted::At(time) => (newest(&|head| head.pdt.map(|first| first <= *time))..all.end).take(2).collect(),
