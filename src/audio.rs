@@ -55,7 +55,7 @@ const KEPT_BYTES: usize = 84 << 20;
 /// The room for it.
 static ROOM: Room = Room::new(KEPT_BYTES);
 /// No item is longer than this, in seconds.
-const LONGEST: u64 = 24 * 3_600;
+pub(crate) const LONGEST: u64 = 24 * 3_600;
 /// Samples per channel that are encoded between two looks at the stop flag: one AAC frame.
 const STEP: usize = 1_024;
 

@@ -18,7 +18,7 @@ use super::{
     workload::{Amount, Step, Workload},
 };
 use crate::{
-    audio::decode,
+    audio::{self, decode},
     disk::{self, Layout},
     radio::{
         cue,
@@ -30,8 +30,6 @@ use crate::{
 
 /// A file that was written to more recently may still be being copied.
 const SETTLE: Span = Span::seconds(2);
-/// No item plays longer.
-const LONGEST: Span = Span::seconds(86_400);
 /// How often a file that settles is looked at.
 const LOOK: Duration = Duration::from_millis(100);
 
@@ -342,10 +340,10 @@ impl<'a> Desk<'a> {
     }
 }
 
-/// How long a recording declares to play, at most a day as any; zero where it declares nothing.
+/// How long a recording declares to play, at most as long as any may; zero where it declares nothing.
 fn declared(probe: &decode::Probe) -> Span {
     let length = probe.declared_samples.zip(probe.rate).map(|(samples, rate)| Span::of_samples(samples, rate));
-    length.unwrap_or_default().min(LONGEST)
+    length.unwrap_or_default().min(Span::seconds(audio::LONGEST))
 }
 
 /// What an item is called, and what is inside it.
