@@ -96,6 +96,7 @@ pub fn targets() -> Vec<Target> {
         target("gateway", http::fuzz::gateway, http::fuzz::gateway_seeds, 2_048, words(&[&http::fuzz::WORDS])),
         target("blocks", ipfs::fuzz::blocks, ipfs::fuzz::blocks_seeds, 4_096, Vec::new()),
         target("mp4", audio::fuzz::mp4, audio::fuzz::mp4_seeds, 4_096, words(&[&audio::fuzz::WORDS])),
+        target("tags", audio::fuzz::tags, audio::fuzz::tags_seeds, 4_096, words(&[&audio::fuzz::FRAMES])),
     ]);
     targets
 }

@@ -1,7 +1,8 @@
-//! Transport streams, and the boxes of an MP4 file, as functions of bytes: see [`crate::fuzz`].
+//! Transport streams, the boxes of an MP4 file, and tags, as functions of bytes: see [`crate::fuzz`].
 
 use super::{
     cut::FRAME,
+    legacy,
     mp4::{self, Trim},
     mpegts::Muxer,
     ts::{Reader, adts},
@@ -15,6 +16,9 @@ pub(crate) const WORDS: [&str; 18] = [
     "moov", "trak", "mdia", "hdlr", "soun", "edts", "elst", "mvhd", "mdhd", "udta", "chpl", "vide", "minf", "stbl",
     "stsd", "stsz", "mvex", "vp09",
 ];
+/// Names of frames and chunks.
+pub(crate) const FRAMES: [&str; 12] =
+    ["ID3\x02", "ID3\x03", "ID3\x04", "TIT2", "TT2", "CHAP", "TAG", "LIST", "INFO", "INAM", "id3 ", "NAME"];
 const RATES: [u32; 5] = [22_050, 24_000, 32_000, 44_100, 48_000];
 
 /// Whatever frames there are, the segments made of them are read as those frames, dated one behind the other.
@@ -83,5 +87,34 @@ pub(crate) fn mp4_seeds() -> Vec<Vec<u8>> {
     let header = atom(b"mvhd", &numbers(&[0, 0, 0, 1_000, 700]));
     let movie = atom(b"moov", &[header, atom(b"trak", &[edits, media].concat()), data].concat());
     let comment = b" 00000000 00000840 000001CA 00000000003F31F6 00000000".to_vec();
-    vec![[atom(b"ftyp", b"M4A "), movie].concat(), comment]
+    let entry = atom(b"stsd", &[numbers(&[0, 1, 16]), b"vp09".to_vec()].concat());
+    let table = atom(b"stbl", &[entry, atom(b"stsz", &numbers(&[0, 0, 2]))].concat());
+    let handler = atom(b"hdlr", &[numbers(&[0, 0]), b"vide".to_vec()].concat());
+    let media = atom(b"mdia", &[handler, atom(b"minf", &table)].concat());
+    let video = atom(b"moov", &[atom(b"trak", &media), atom(b"mvex", &[])].concat());
+    vec![[atom(b"ftyp", b"M4A "), movie].concat(), comment, video]
+}
+
+/// The texts of a recording: what is made of them is fit to show.
+pub(crate) fn tags(data: &[u8]) {
+    for text in legacy::of_bytes(data) {
+        assert!(!text.is_empty() && text.trim() == text && !text.contains(char::is_control), "{text:?}");
+    }
+}
+
+pub(crate) fn tags_seeds() -> Vec<Vec<u8>> {
+    // Cyrillic in windows-1251, and UTF-8.
+    let (title, artist) = (b"\xc3\xf0\xf3\xef\xef\xe0", "Motörhead".as_bytes());
+    let frame = |name: &[u8], text: &[u8]| [name, &(text.len() as u32 + 1).to_be_bytes(), &[0, 0, 0], text].concat();
+    let chapter = [b"CHAP", &[0, 0, 0, 39, 0, 0, b'1', 0][..], &[0; 16], &frame(b"TIT2", artist)].concat();
+    let frames = [frame(b"TIT2", title), frame(b"TPE1", artist), chapter].concat();
+    let id3 = |version: u8| [b"ID3", &[version, 0, 0, 0, 0, 0, frames.len() as u8][..], &frames].concat();
+    let mut id3v1 = [b"TAG", &title[..]].concat();
+    id3v1.resize(128, 0);
+    let chunk = |name: &[u8], size: [u8; 4], text: &[u8]| [name, &size, text].concat();
+    let list = [&b"INFO"[..], &chunk(b"INAM", 6_u32.to_le_bytes(), title)].concat();
+    let list = chunk(b"LIST", (list.len() as u32).to_le_bytes(), &list);
+    let wave = [&b"RIFF\0\0\0\0WAVE"[..], &list].concat();
+    let aiff = [&b"FORM\0\0\0\0AIFF"[..], &chunk(b"NAME", 6_u32.to_be_bytes(), title)].concat();
+    vec![id3(3), id3(4), id3v1, wave, aiff]
 }

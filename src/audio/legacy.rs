@@ -90,6 +90,13 @@ impl Meanings {
     }
 }
 
+/// What the texts of a file mean, by its bytes.
+#[cfg(any(test, feature = "fuzz"))]
+pub(super) fn of_bytes(bytes: &[u8]) -> Vec<String> {
+    let Meanings { meant, listed } = Meanings::of_texts(&raw::texts(std::io::Cursor::new(bytes)).unwrap_or_default());
+    meant.into_values().flatten().chain(listed.into_iter().map(|(_, text)| text)).collect()
+}
+
 /// Whether a text looks as if its encoding was not understood: it has what stands for lost characters, three of the upper half
 /// of Latin-1 in a row, or two that are one character of UTF-8.
 pub fn looks_wrong(text: &str) -> bool {

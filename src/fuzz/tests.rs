@@ -66,7 +66,7 @@ macro_rules! driven {
 #[cfg(not(feature = "edges"))]
 driven!(m3u m3u8 manifest ledger receipts cue follow);
 #[cfg(feature = "edges")]
-driven!(m3u m3u8 manifest ledger receipts cue follow setup streaming ts ipns gateway blocks mp4);
+driven!(m3u m3u8 manifest ledger receipts cue follow setup streaming ts ipns gateway blocks mp4 tags);
 
 #[test]
 fn all_of_them_are_driven() {

@@ -100,3 +100,13 @@ fn only_texts_that_look_wrong_do() {
         assert!(!looks_wrong(text), "{text}");
     }
 }
+
+#[test]
+fn texts_are_found_in_every_kind_of_file() {
+    let seeds = crate::audio::fuzz::tags_seeds();
+    for (seed, named) in seeds.iter().zip(["ID3v2.3", "ID3v2.4", "ID3v1", "WAV", "AIFF"]) {
+        assert!(of_bytes(seed).contains(&"Группа".to_owned()), "{named}: {:?}", of_bytes(seed));
+    }
+    let chapter = of_bytes(&seeds[0]);
+    assert!(chapter.contains(&"Motörhead".to_owned()), "{chapter:?}");
+}
