@@ -120,6 +120,11 @@ impl Book {
                 continue;
             }
             let text = load(&self.files[at])?;
+            if let Wanted::Cid(cid) = wanted
+                && std::str::from_utf8(&text).is_ok_and(|text| !text.contains(&named(cid)))
+            {
+                continue;
+            }
             let lines = Lines::of(&text);
             let found = match wanted {
                 Wanted::Seq(seq) => {
@@ -130,7 +135,7 @@ impl Book {
                     lines.whole.iter().rposition(|line| number(line, "media_seq") == Some(*seq) && is(line, SEGMENT))
                 }
                 Wanted::Cid(cid) => {
-                    let needle = format!("\"cid\":\"{cid}\"");
+                    let needle = named(cid);
                     lines.whole.iter().rposition(|line| is(line, &needle) && is(line, SEGMENT))
                 }
                 Wanted::At(time) => lines
@@ -272,6 +277,11 @@ pub fn seq(line: &[u8]) -> Option<u64> {
 
 fn begins(line: &[u8]) -> Option<Time> {
     read::field(std::str::from_utf8(line).ok()?, "pdt").and_then(Time::parse)
+}
+
+/// How a line names the block of a segment.
+fn named(cid: &Cid) -> String {
+    format!("\"cid\":\"{cid}\"")
 }
 
 fn is(line: &[u8], needle: &str) -> bool {
