@@ -120,6 +120,8 @@ mod tests {
             let ended = next(&mut routed).await;
             assert_eq!((ended.router, ended.which, ended.sequence), (0, Which::Stream, sequence));
             assert!(ended.outcome.is_ok(), "{ended:?}");
+            // A lane that has not begun takes the newest at once.
+            timeout(BOUND, wire.called()).await.expect("nobody calls");
         }
         wire.set(Mode::Good);
         let (first, second) = (next(&mut routed).await, next(&mut routed).await);

@@ -36,6 +36,7 @@ pub enum Mode {
 pub struct Wire {
     local: SocketAddr,
     mode: watch::Sender<Mode>,
+    calls: watch::Receiver<u64>,
     task: JoinHandle<()>,
 }
 
@@ -46,7 +47,8 @@ impl Wire {
         let listener = TcpListener::bind(("127.0.0.1", 0)).await.map_err(failed)?;
         let local = listener.local_addr().map_err(failed)?;
         let (mode, set) = watch::channel(Mode::Good);
-        Ok(Self { local, mode, task: tokio::spawn(accept(listener, to, set)) })
+        let (counted, calls) = watch::channel(0);
+        Ok(Self { local, mode, calls, task: tokio::spawn(accept(listener, to, set, counted)) })
     }
 
     /// Where to call instead of the server.
@@ -58,6 +60,11 @@ impl Wire {
     pub fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
     }
+
+    /// Waits until somebody has called.
+    pub async fn called(&self) {
+        let _ = self.calls.clone().wait_for(|calls| *calls > 0).await;
+    }
 }
 
 impl Drop for Wire {
@@ -66,9 +73,10 @@ impl Drop for Wire {
     }
 }
 
-async fn accept(listener: TcpListener, to: SocketAddr, mode: watch::Receiver<Mode>) {
+async fn accept(listener: TcpListener, to: SocketAddr, mode: watch::Receiver<Mode>, counted: watch::Sender<u64>) {
     let mut calls = JoinSet::new();
     while let Ok((caller, _)) = listener.accept().await {
+        counted.send_modify(|calls| *calls += 1);
         calls.spawn(pass(caller, to, mode.clone()));
         while calls.try_join_next().is_some() {}
     }
