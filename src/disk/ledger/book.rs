@@ -163,16 +163,22 @@ impl Book {
                 let at = newest(&|head| head.seq.map(|first| first <= *seq));
                 vec![at]
             }
-            // A file that begins without a segment may have it, too.
-            Wanted::MediaSeq(seq) => {
-                let at = newest(&|head| head.media_seq.map(|first| first <= *seq));
-                let tells = |at: &usize| Head::of(&self.files[*at]).media_seq.is_some();
-                std::iter::once(at).chain((at + 1..all.end).take(1).filter(|next| !tells(next))).collect()
-            }
+            Wanted::MediaSeq(seq) => self.stretch(newest(&|head| head.media_seq.map(|first| first <= *seq)), 1),
             // The dates of another epoch may begin before those of the look-ahead that it took the place of.
-            Wanted::At(time) => (newest(&|head| head.pdt.map(|first| first <= *time))..all.end).take(2).collect(),
+            Wanted::At(time) => self.stretch(newest(&|head| head.pdt.map(|first| first <= *time)), 2),
             Wanted::Cid(_) | Wanted::Checkpoint => all.collect(),
         }
+    }
+
+    /// The file at this place and those behind it, as far as this many tell of segments where they begin. One that does not
+    /// may have what the one before it does not have.
+    fn stretch(&self, from: usize, telling: usize) -> Vec<usize> {
+        let mut told = 0;
+        let taken = (from..self.files.len()).take_while(|at| {
+            told += usize::from(Head::of(&self.files[*at]).media_seq.is_some());
+            told <= telling
+        });
+        taken.collect()
     }
 
     /// Shows all lines with numbers within `range`, oldest first, until `visit` gives false.

@@ -339,6 +339,30 @@ fn segment(media_seq: u64, pdt: Time) -> Body {
 }
 
 #[test]
+fn a_segment_behind_a_long_beginning_of_other_receipts_is_found() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("ledger");
+    let mut ledger = Ledger::create(at(&dir), notarized(), constants()).unwrap();
+    let begun = |n: u64| Time::from_millis(1_000_000 + 6_000 * n);
+    ledger.append(&[segment(0, begun(0))], Time(0)).unwrap();
+    for n in 1..=2 {
+        ledger.roll(Time(n)).unwrap();
+        let notes: Vec<Body> = (0..500).map(note).collect();
+        ledger.append(&notes, Time(n)).unwrap();
+        ledger.append(&[segment(n, begun(n))], Time(n)).unwrap();
+    }
+    let book = Book::open(&dir).unwrap();
+    for n in 0..=2 {
+        for wanted in [Wanted::MediaSeq(n), Wanted::At(Time(begun(n).0 + 1))] {
+            let found = book.find(&wanted).unwrap().map(|place| place.text);
+            let keys = keys();
+            let receipt = Receipt::read(&found.unwrap(), |id| keys.iter().find(|key| key.id() == id)).unwrap();
+            assert_eq!(receipt.body, segment(n, begun(n)), "{wanted:?}");
+        }
+    }
+}
+
+#[test]
 fn every_receipt_is_looked_up_by_what_it_is() {
     let dir = tempfile::tempdir().unwrap();
     let dir = dir.path().join("ledger");
