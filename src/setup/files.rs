@@ -252,13 +252,16 @@ impl<'a> Run<'a> {
 
     /// Publishes what is ready: the first time as soon as there is enough to go on air, then now and again.
     fn publish_so_far(&mut self) -> Result<(), Error> {
+        let nothing_new = self.report.encoded == 0 && self.old.is_some();
+        if self.only_at_end || nothing_new {
+            return Ok(());
+        }
         let now = (self.tools.now)();
         let due = match self.published {
             Some(last) => now.since(last) >= PUBLISH_EVERY,
             None => self.listing.samples() >= self.options.first_samples,
         };
-        let nothing_new = self.report.encoded == 0 && self.old.is_some();
-        if self.only_at_end || !due || nothing_new {
+        if !due {
             return Ok(());
         }
         let mut listing = self.listing.clone().playable();
