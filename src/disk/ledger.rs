@@ -161,12 +161,20 @@ impl volume::File for Open {
 
 /// The first `limit` bytes of a file, or all of it.
 fn beginning(path: &Path, limit: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    read_beginning(path, limit, &mut bytes)?;
+    Ok(bytes)
+}
+
+/// The same, in place of what is in `bytes`.
+fn read_beginning(path: &Path, limit: u64, bytes: &mut Vec<u8>) -> io::Result<()> {
     let file = File::open(path)?;
     // One byte more than there is: a file that is whole shows its end without more room.
     let length = file.metadata()?.len().min(limit);
-    let mut bytes = Vec::with_capacity(length as usize + 1);
-    file.take(limit).read_to_end(&mut bytes)?;
-    Ok(bytes)
+    bytes.clear();
+    bytes.reserve(length as usize + 1);
+    file.take(limit).read_to_end(bytes)?;
+    Ok(())
 }
 
 /// The first lines of a file, as far as they can be read.
@@ -176,9 +184,15 @@ fn head(path: &Path) -> String {
 
 /// A whole file.
 fn load(path: &Path) -> Result<Vec<u8>, Error> {
-    let text = beginning(path, read::READ_BYTES_MAX + 1).map_err(io_error(path))?;
-    read::within(&text).map_err(|reason| Error::Damaged { path: path.into(), line: 1, reason })?;
+    let mut text = Vec::new();
+    load_into(path, &mut text)?;
     Ok(text)
+}
+
+/// The same, in place of what is in `text`: room for megabytes is made once.
+fn load_into(path: &Path, text: &mut Vec<u8>) -> Result<(), Error> {
+    read_beginning(path, read::READ_BYTES_MAX + 1, text).map_err(io_error(path))?;
+    read::within(text).map_err(|reason| Error::Damaged { path: path.into(), line: 1, reason })
 }
 
 fn io_error(path: &Path) -> impl FnOnce(io::Error) -> Error {

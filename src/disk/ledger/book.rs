@@ -8,7 +8,7 @@ use std::{
 
 use cid::Cid;
 
-use super::{Folder, head, index, load};
+use super::{Folder, head, index, load, load_into};
 use crate::radio::{
     audit::{self, Audit, Outcome},
     ledger::{Error, read, volume::Volume},
@@ -110,6 +110,7 @@ impl Book {
     /// Looks a receipt up. Reads the beginning of every file and one or two files whole; for a CID an index of each file,
     /// which is made if it is missing.
     pub fn find(&self, wanted: &Wanted) -> Result<Option<Place>, Error> {
+        let mut text = Vec::new();
         for at in self.places(wanted).into_iter().rev() {
             // The last file grows; all others are indexed.
             let indexed = self.ledger && at + 1 < self.files.len();
@@ -119,7 +120,7 @@ impl Book {
             {
                 continue;
             }
-            let text = load(&self.files[at])?;
+            load_into(&self.files[at], &mut text)?;
             if let Wanted::Cid(cid) = wanted
                 && std::str::from_utf8(&text).is_ok_and(|text| !text.contains(&named(cid)))
             {
