@@ -146,7 +146,18 @@ pub fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 ///
 /// Only for folders whose lock is held: a living writer's file looks the same.
 pub fn sweep(folder: &Path) -> Result<usize> {
-    sweep_if(folder, is_temporary)
+    sweep_and_list(folder, |_| ())
+}
+
+/// The same, and shows the name of each file that stays.
+pub fn sweep_and_list(folder: &Path, mut stays: impl FnMut(&str)) -> Result<usize> {
+    sweep_if(folder, |name| {
+        let stale = is_temporary(name);
+        if !stale {
+            stays(name);
+        }
+        stale
+    })
 }
 
 /// Removes what a killed writer of this one file left half written beside it. Returns how many.
@@ -157,7 +168,7 @@ pub fn sweep_beside(path: &Path) -> Result<usize> {
     sweep_if(parent(path), |temporary| is_temporary(temporary) && temporary.ends_with(&format!("-{name}")))
 }
 
-fn sweep_if(folder: &Path, stale: impl Fn(&str) -> bool) -> Result<usize> {
+fn sweep_if(folder: &Path, mut stale: impl FnMut(&str) -> bool) -> Result<usize> {
     let listing = match fs::read_dir(folder) {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(0),
         other => other.map_err(Error::io("list", folder))?,

@@ -42,6 +42,24 @@ pub fn chunk_name(cid: &Cid) -> String {
     data_encoding::HEXLOWER.encode(&digest[..digest.len().min(16)])
 }
 
+/// What a [`chunk_name`] is made of, where there are very many of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ChunkKey([u8; 16]);
+
+impl ChunkKey {
+    /// Of the chunk with this CID; `None` where its hash is no SHA-256.
+    pub fn of(cid: &Cid) -> Option<Self> {
+        cid.hash().digest().first_chunk().copied().map(Self)
+    }
+
+    /// Of a name; `None` where [`is_short_name`] says no.
+    pub fn read(name: &str) -> Option<Self> {
+        let mut key = [0; 16];
+        let is_name = is_short_name(name) && data_encoding::HEXLOWER.decode_mut(name.as_bytes(), &mut key).is_ok();
+        is_name.then_some(Self(key))
+    }
+}
+
 /// Whether it can be the short name of a file: 32 hex digits in lower case.
 pub fn is_short_name(text: &str) -> bool {
     text.len() == 32 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -169,6 +187,17 @@ mod tests {
         assert!(is_of(&cid, b"one") && !is_of(&cid, b"two"));
         let other = Multihash::wrap(SHA2_256 + 1, cid.hash().digest()).unwrap();
         assert!(!is_of(&Cid::new_v1(RAW, other), b"one"), "by no hash but SHA-256");
+    }
+
+    #[test]
+    fn a_chunk_has_one_key_and_a_name_that_is_none_has_none() {
+        let cid = cid_of(RAW, b"one");
+        let name = chunk_name(&cid);
+        assert!(ChunkKey::of(&cid).is_some() && ChunkKey::read(&name) == ChunkKey::of(&cid));
+        assert_ne!(ChunkKey::read(&chunk_name(&cid_of(RAW, b"two"))), ChunkKey::of(&cid));
+        for other in [&name[1..], &name.to_uppercase(), &name.replace(&name[..1], "x"), &format!("{name}0"), ""] {
+            assert_eq!(ChunkKey::read(other), None, "{other}");
+        }
     }
 
     #[test]

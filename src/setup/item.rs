@@ -28,7 +28,7 @@ use crate::{
             Meta,
             meta::{self, Origin, Rendition, Tags},
         },
-        segment::{COVER_MAX, Kind, RAW, Segment, chunk_name, cid_of, is_of},
+        segment::{COVER_MAX, ChunkKey, Kind, RAW, Segment, chunk_name, cid_of, is_of},
         time::Span,
     },
 };
@@ -103,8 +103,8 @@ pub(super) struct Bench<'a> {
     tracks: Recipe,
     jingles: Recipe,
     pub(super) encode: &'a Encode<'a>,
-    /// The chunks that were there at the beginning, by short name.
-    chunks: HashSet<String>,
+    /// The chunks that were there at the beginning.
+    chunks: HashSet<ChunkKey>,
     /// Items that were found damaged and are made anew.
     suspects: HashSet<String>,
     /// Whether anything was made.
@@ -121,8 +121,9 @@ impl<'a> Bench<'a> {
         encode: &'a Encode<'a>,
         suspects: HashSet<String>,
     ) -> Result<Self, Error> {
-        disk::sweep(&store.chunks())?;
-        Self::looking(store, disk, settings, jingle_offset, encode, suspects)
+        let mut chunks = HashSet::new();
+        disk::sweep_and_list(&store.chunks(), |name| chunks.extend(chunk_of(name)))?;
+        Ok(Self { chunks, ..Self::bare(store, disk, settings, jingle_offset, encode, suspects) })
     }
 
     /// Looks at what is there and touches nothing.
@@ -134,9 +135,21 @@ impl<'a> Bench<'a> {
         encode: &'a Encode<'a>,
         suspects: HashSet<String>,
     ) -> Result<Self, Error> {
-        let chunks = chunk_names(store)?;
+        let chunks = chunk_names(store)?.iter().filter_map(|name| ChunkKey::read(name)).collect();
+        Ok(Self { chunks, ..Self::bare(store, disk, settings, jingle_offset, encode, suspects) })
+    }
+
+    fn bare(
+        store: &'a Store,
+        disk: &'a Disk,
+        settings: &audio::Settings,
+        jingle_offset: f64,
+        encode: &'a Encode<'a>,
+        suspects: HashSet<String>,
+    ) -> Self {
         let (tracks, jingles) = (Recipe::new(settings, 0.0), Recipe::new(settings, jingle_offset));
-        Ok(Self { store, disk, tracks, jingles, encode, chunks, suspects, makes: AtomicBool::new(false) })
+        let chunks = HashSet::new();
+        Self { store, disk, tracks, jingles, encode, chunks, suspects, makes: AtomicBool::new(false) }
     }
 
     /// Whether a jingle is made like a track.
@@ -165,7 +178,7 @@ impl<'a> Bench<'a> {
             return None;
         }
         let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind, overrides).pipeline)?;
-        let has = |segment: &Segment| self.chunks.contains(&chunk_name(&segment.cid));
+        let has = |segment: &Segment| ChunkKey::of(&segment.cid).is_some_and(|key| self.chunks.contains(&key));
         let listed = |stream: &String| self.store.stream(id, stream).is_file();
         let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
             && meta.streams.iter().all(listed)
@@ -323,6 +336,11 @@ pub(super) fn chunk_names(store: &Store) -> Result<HashSet<String>, Error> {
     };
     let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".ts").map(str::to_owned);
     Ok(listing.flatten().filter_map(name).collect())
+}
+
+/// The chunk that a file is called after.
+fn chunk_of(name: &str) -> Option<ChunkKey> {
+    ChunkKey::read(name.strip_suffix(".ts")?)
 }
 
 /// Whether the chunk is there with the right bytes; what is wrong, in words, if not.
