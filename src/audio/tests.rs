@@ -292,6 +292,19 @@ fn all_rungs_share_one_cut() {
 }
 
 #[test]
+fn the_rungs_of_a_part_come_together_also_where_several_parts_are_completed_at_once() {
+    let settings = Settings { bitrates: vec![128_000, 32_000, 64_000], segment_seconds: 1, ..plain() };
+    // The parts end at various places in what the rungs are given at a time.
+    for tenths in 30..40 {
+        let (_, parts) = encoded(&sweep(44_100, 4_410 * tenths), &settings);
+        let places: Vec<(u32, usize)> = parts.iter().map(|part| (part.part, part.rung)).collect();
+        let count = parts.len() as u32 / 3;
+        let expected: Vec<_> = (0..count).flat_map(|part| (0..3).map(move |rung| (part, rung))).collect();
+        assert!(count >= 3 && places == expected, "{tenths} tenths of a second: {places:?}");
+    }
+}
+
+#[test]
 fn loudness_reaches_the_target() {
     let tone = |t: f64| 0.1 * (TAU * 997.0 * t).sin();
     let settings = Settings { loudness_target: Some(-16.0), peak_ceiling: -1.5, ..plain() };
