@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::{Blocks, Error};
-use crate::radio::segment::is_of;
+use crate::radio::segment::{COVER_MAX, is_of};
 
 pub mod care;
 mod files;
@@ -32,6 +32,7 @@ const WAITING_JOBS: usize = 32;
 
 /// The largest block that may be put: messages of bitswap hold two MiB, the block and a little beside it.
 pub const MAX_BLOCK_BYTES: usize = (2 << 20) - (4 << 10);
+const _: () = assert!(COVER_MAX <= MAX_BLOCK_BYTES);
 
 /// The blocks of this node, pinned, in a folder. Cheap to clone.
 ///

@@ -94,8 +94,8 @@ impl Rung {
     }
 }
 
-/// The largest picture of an item, in bytes: it travels as one block.
-pub const COVER_MAX: usize = 1 << 20;
+/// The largest picture of an item, in bytes: it travels as one block, and messages of bitswap hold two MiB.
+pub const COVER_MAX: usize = (2 << 20) - (4 << 10);
 
 /// The picture of an item: a file that is one raw block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -2,6 +2,8 @@
 
 use std::{fs, process::Command};
 
+use ipfs_radio::radio::segment::COVER_MAX;
+
 use super::world::{Station, job};
 
 /// A recording with one frame of ID3v2.3.
@@ -46,8 +48,8 @@ fn a_picture_that_is_too_large_to_air_is_told_of_and_left_out() {
         with_frame(b"APIC", &[&b"\0image/jpeg\0\x03\0"[..], &jpeg].concat())
     };
     let station = Station::empty();
-    station.write("music/1.mp3", &picture(1 << 20));
-    station.write("music/2.mp3", &picture((1 << 20) + 1));
+    station.write("music/1.mp3", &picture(COVER_MAX));
+    station.write("music/2.mp3", &picture(COVER_MAX + 1));
     let mut setup = Command::new(env!("CARGO_BIN_EXE_ipfs-radio"));
     let output = setup.arg("--dir").arg(station.path("")).arg("setup").output().unwrap();
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
