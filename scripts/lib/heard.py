@@ -22,6 +22,8 @@ from station import Station, binary
 # Between two kills, in seconds; how long the station stays away, at every fourth of them.
 EVERY, AWAY = (5, 25), 30
 WARM = 40
+# What a browser's console says of a request that came to nothing.
+UNANSWERED = "console: Failed to load resource"
 # ffmpeg goes on with a list that does not go on, and does not wait for one that does not come.
 PATIENT = ("-prefer_x_start", "1", "-max_reload", "10000", "-m3u8_hold_counters", "10000")
 listening.PLAIN["ffmpeg-patient"] = (functools.partial(listening.ffmpeg, options=PATIENT), 0.04)
@@ -163,7 +165,8 @@ def table(rows, book, source, out):
             continue
         else:
             client.judge(source)
-            seconds, why = client.heard.seconds, client.why
+            # That nobody answers while the station is away is what this is about.
+            seconds, why = client.heard.seconds, [words for words in client.why if not words.startswith(UNANSWERED)]
             if name.startswith("ffmpeg") and client.pcm.exists():
                 why = why + frames(client, book)
             if client.result.get("died"):

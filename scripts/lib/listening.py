@@ -161,9 +161,10 @@ def page(gateway, seconds, prefix, pcm, pauses, queue):
         return
     shutil.move(f"{prefix}.pcm", pcm)
     told = json.loads(Path(f"{prefix}.json").read_text())
-    problems = told["problems"] + [f"the element said {kind} at {at / 1000:.1f} s" for at, kind in told["waits"]]
+    problems = [f"the element said {kind} at {at / 1000:.1f} s" for at, kind in told["waits"]]
     radio = told["radio"] or {}
     problems += [f"the page counts {radio[what]} {what}" for what in ("stalls", "skipped") if radio.get(what)]
+    problems += told["problems"]
     queue.put({"first": told["first"] and told["first"] / 1000, "gaps": audio_gaps(told), "problems": problems})
 
 

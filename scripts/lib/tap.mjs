@@ -78,7 +78,8 @@ export class Tap {
     this.pcm = fs.createWriteStream(`${prefix}.pcm`);
     page.on('pageerror', (error) => this.problems.push(`page: ${error.message}`));
     page.on('console', (line) => {
-      if (line.type() === 'error' && !line.location().url.endsWith('/favicon.ico')) this.problems.push(`console: ${line.text()}`);
+      const { url } = line.location();
+      if (line.type() === 'error' && !url.endsWith('/favicon.ico')) this.problems.push(`console: ${line.text()} ${url}`.trim());
     });
   }
 
