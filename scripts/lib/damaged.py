@@ -260,31 +260,36 @@ def above(trial, node, before, what):
 
 
 def old_backup(trial):
-    """a state restored from an old backup: numbers go on above what the network knows"""
+    """a state restored from old backups, the newest of three first: numbers go on above what the network knows, each time"""
     peer = trial.network()
     node = trial.station(peer=peer())
     follower = trial.station("mirror", peer=peer(), furnished=False)
-    node.start()
-    trial.goes_on(node, 3)
-    node.stop()
-    shutil.copytree(node.folder / "state", trial.scratch / "backup")
+    ages = (3, 10, 20)
+    for segments in ages:
+        node.start()
+        trial.goes_on(node, segments, 90)
+        node.stop()
+        shutil.copytree(node.folder / "state", trial.scratch / f"backup-{segments}")
     node.start()
     follower.start("--follow", node.status["station"])
     trial.goes_on(node, 30, 90)
     trial.goes_on(follower, 3)
-    before = trial.listed(node)
-    sequence = trial.status(node)["last_publish"]["sequence"]
-    trial.wait("the mirror to have it", lambda: trial.listed(follower).end >= before.end)
-    observer = trial.observe(follower)
-    observer.anew = True
-    node.stop()
-    shutil.rmtree(node.folder / "state")
-    shutil.copytree(trial.scratch / "backup", node.folder / "state")
-    node.start()
-    above(trial, node, before, "old backup")
-    trial.tells(node, "receipts: ", "backup")
-    trial.wait("a record", lambda: (trial.status(node)["last_publish"] or {}).get("sequence", 0) > sequence)
-    trial.wait("the mirror to follow", lambda: trial.listed(follower).first >= trial.listed(node).first, 90)
+    observer = None
+    for segments in reversed(ages):
+        before = trial.listed(node)
+        sequence = trial.status(node)["last_publish"]["sequence"]
+        trial.wait("the mirror to have it", lambda before=before: trial.listed(follower).end >= before.end, 90)
+        observer = observer or trial.observe(follower)
+        observer.anew = True
+        node.stop()
+        shutil.rmtree(node.folder / "state")
+        shutil.copytree(trial.scratch / f"backup-{segments}", node.folder / "state")
+        node.start()
+        above(trial, node, before, f"backup after {segments} segments")
+        trial.tells(node, "receipts: ", "backup")
+        trial.wait("a record", lambda sequence=sequence: (trial.status(node)["last_publish"] or {}).get("sequence", 0) > sequence)
+        trial.wait("the mirror to follow", lambda: trial.listed(follower).first >= trial.listed(node).first, 90)
+        trial.wait("the observer to see it", lambda: not observer.anew)
     trial.say(observer.versions > 0, "the mirror was not read")
     trial.may_run_out = True
 

@@ -42,14 +42,15 @@ def clock_steps(trial):
     node = trial.station(ill=True)
     node.start()
     trial.observe(node)
-    for seconds in (1.5, -1.5, 45):
+    for seconds in (1.5, -1.5, 45, 90):
         stepped(trial, node, seconds)
     trial.wait("one jump", lambda: jumps(trial.listed(node)))
     trial.is_well(node)
-    for seconds in (-90, -3600):
+    back = (-45, -90, -3600, -7200)
+    for seconds in back:
         stepped(trial, node, seconds)
     trial.tells(node, "clock: ", "ahead of the wall clock", "NTP")
-    stepped(trial, node, 3690)
+    stepped(trial, node, -sum(back))
     trial.is_well(node)
     stepped(trial, node, DAY)
     trial.is_well(node)
