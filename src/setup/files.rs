@@ -13,7 +13,7 @@ use super::{
     Amount, Error, Job, Options, Progress, Report, Skipped, Tools, check,
     desk::{Desk, Outcome},
     duplicates, garbage,
-    item::{Bench, Failure},
+    item::{Bench, Chunks, Failure},
     listing::{Listing, fits, leaving},
     pool,
     publish::{Publisher, read_manifest},
@@ -44,7 +44,8 @@ pub(super) fn make(
 ) -> Result<Report, Error> {
     let store = layout.processed();
     let suspects = check::suspects(&store, options)?;
-    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
+    let chunks = Chunks::swept(&store)?;
+    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
     let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
     disk::sweep(&layout.callbacks())?;
@@ -70,7 +71,8 @@ pub(super) fn plan(
 ) -> Result<Report, Error> {
     let store = layout.processed();
     let suspects = check::suspects(&store, options)?;
-    let bench = Bench::looking(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects)?;
+    let chunks = Chunks::listed(&store)?;
+    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
     let desk = Desk::new(bench, layout, tools, stop, false);
     let mut run = Run::new(layout, job, options, tools, &store)?;
     run.work(&desk, job.jobs)?;

@@ -6,7 +6,7 @@ use sha2::{Digest, Sha256};
 
 use super::{
     Error, Job, Options, Overrides, Progress, Report, Skipped, Tools, audio, check, garbage,
-    item::{Bench, Failure, Titles, Work},
+    item::{Bench, Chunks, Failure, Titles, Work},
     listing::Listing,
     open_store,
     pool::each,
@@ -45,7 +45,8 @@ pub fn generated(
     layout.create_state()?;
     let _lock = open_store(layout, &store, tools)?;
     let suspects = check::suspects(&store, options)?;
-    let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, suspects)?;
+    let chunks = Chunks::swept(&store)?;
+    let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, suspects, chunks);
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
 

@@ -103,8 +103,7 @@ pub(super) struct Bench<'a> {
     tracks: Recipe,
     jingles: Recipe,
     pub(super) encode: &'a Encode<'a>,
-    /// The chunks that were there at the beginning.
-    chunks: HashSet<ChunkKey>,
+    chunks: Chunks,
     /// Items that were found damaged and are made anew.
     suspects: HashSet<String>,
     /// Whether anything was made.
@@ -112,7 +111,7 @@ pub(super) struct Bench<'a> {
 }
 
 impl<'a> Bench<'a> {
-    /// Looks at what is there, and takes away what a killed process left half written.
+    /// Finds these chunks there.
     pub(super) fn new(
         store: &'a Store,
         disk: &'a Disk,
@@ -120,35 +119,9 @@ impl<'a> Bench<'a> {
         jingle_offset: f64,
         encode: &'a Encode<'a>,
         suspects: HashSet<String>,
-    ) -> Result<Self, Error> {
-        let mut chunks = HashSet::new();
-        disk::sweep_and_list(&store.chunks(), |name| chunks.extend(chunk_of(name)))?;
-        Ok(Self { chunks, ..Self::bare(store, disk, settings, jingle_offset, encode, suspects) })
-    }
-
-    /// Looks at what is there and touches nothing.
-    pub(super) fn looking(
-        store: &'a Store,
-        disk: &'a Disk,
-        settings: &audio::Settings,
-        jingle_offset: f64,
-        encode: &'a Encode<'a>,
-        suspects: HashSet<String>,
-    ) -> Result<Self, Error> {
-        let chunks = chunk_names(store)?.iter().filter_map(|name| ChunkKey::read(name)).collect();
-        Ok(Self { chunks, ..Self::bare(store, disk, settings, jingle_offset, encode, suspects) })
-    }
-
-    fn bare(
-        store: &'a Store,
-        disk: &'a Disk,
-        settings: &audio::Settings,
-        jingle_offset: f64,
-        encode: &'a Encode<'a>,
-        suspects: HashSet<String>,
+        chunks: Chunks,
     ) -> Self {
         let (tracks, jingles) = (Recipe::new(settings, 0.0), Recipe::new(settings, jingle_offset));
-        let chunks = HashSet::new();
         Self { store, disk, tracks, jingles, encode, chunks, suspects, makes: AtomicBool::new(false) }
     }
 
@@ -178,7 +151,7 @@ impl<'a> Bench<'a> {
             return None;
         }
         let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind, overrides).pipeline)?;
-        let has = |segment: &Segment| ChunkKey::of(&segment.cid).is_some_and(|key| self.chunks.contains(&key));
+        let has = |segment: &Segment| self.chunks.has(&segment.cid);
         let listed = |stream: &String| self.store.stream(id, stream).is_file();
         let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
             && meta.streams.iter().all(listed)
@@ -316,6 +289,28 @@ impl<'a> Bench<'a> {
     }
 }
 
+/// The chunks that were there when it was looked.
+pub(super) struct Chunks(HashSet<ChunkKey>);
+
+impl Chunks {
+    /// Takes away what a killed process left half written among them.
+    pub(super) fn swept(store: &Store) -> Result<Self, Error> {
+        let mut all = HashSet::new();
+        let key = |name: &str| ChunkKey::read(name.strip_suffix(".ts")?);
+        disk::sweep_and_list(&store.chunks(), |name| all.extend(key(name)))?;
+        Ok(Self(all))
+    }
+
+    /// Touches nothing.
+    pub(super) fn listed(store: &Store) -> Result<Self, Error> {
+        Ok(Self(chunk_names(store)?.iter().filter_map(|name| ChunkKey::read(name)).collect()))
+    }
+
+    fn has(&self, cid: &Cid) -> bool {
+        ChunkKey::of(cid).is_some_and(|key| self.0.contains(&key))
+    }
+}
+
 fn entitle(meta: &mut Meta, titles: Titles, from: Span) {
     meta.chapters = cue::chapters(&titles.marks, from, meta.lead, meta.rate, meta.samples);
     meta.cue_sheet = titles.sheet;
@@ -336,11 +331,6 @@ pub(super) fn chunk_names(store: &Store) -> Result<HashSet<String>, Error> {
     };
     let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".ts").map(str::to_owned);
     Ok(listing.flatten().filter_map(name).collect())
-}
-
-/// The chunk that a file is called after.
-fn chunk_of(name: &str) -> Option<ChunkKey> {
-    ChunkKey::read(name.strip_suffix(".ts")?)
 }
 
 /// Whether the chunk is there with the right bytes; what is wrong, in words, if not.

@@ -12,7 +12,7 @@ use super::{
     Error, Job, Options, Progress, Skipped, Tools, check_constants,
     desk::{Desk, Outcome},
     garbage,
-    item::{Bench, Failure},
+    item::{Bench, Chunks, Failure},
     listing::Listing,
     open_store, pipeline, pool,
     publish::{read_manifest, write_changed},
@@ -73,7 +73,8 @@ pub fn split(
     let store = layout.processed();
     let _lock = open_store(layout, &store, tools)?;
     let old = old_manifest(&store)?;
-    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, HashSet::new())?;
+    let chunks = Chunks::swept(&store)?;
+    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, HashSet::new(), chunks);
     let desk = Desk::new(bench, layout, tools, stop, true);
     let jingles = old.iter().flat_map(Manifest::entries).filter(|entry| entry.kind == Kind::Jingle);
     desk.note_jingle_ids(jingles.map(|entry| entry.id.clone()));
