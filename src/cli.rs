@@ -213,10 +213,10 @@ fn code_of(error: &anyhow::Error) -> u8 {
 }
 
 fn listen_to_logs(verbose: u8) {
-    let ours = match verbose {
-        0 => "ipfs_radio=warn,symphonia=off,error",
-        1 => "ipfs_radio=info,symphonia=off,libp2p=error,warn",
-        _ => "ipfs_radio=debug,info",
+    let ours: String = match verbose {
+        0 => "ipfs_radio=warn,symphonia=off,error".into(),
+        1 => format!("ipfs_radio=info,symphonia=off,{},warn", ipfs::QUIET),
+        _ => "ipfs_radio=debug,info".into(),
     };
     let filter = tracing_subscriber::EnvFilter::try_from_default_env();
     let filter = filter.unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(ours));

@@ -28,6 +28,9 @@ pub use options::{MAX_CONNECTIONS, Options};
 pub use record::{Numbers, Record, Records, View};
 pub use store::Store;
 
+/// A log filter for what the peer's crates warn of and no operator can mend.
+pub const QUIET: &str = "libp2p=error";
+
 /// Why the peer could not do it.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]

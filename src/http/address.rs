@@ -12,9 +12,7 @@ use super::{
     car::{self, Car},
     refusal::Refusal,
 };
-
-/// The multicodec of a libp2p key (`0x72`): an IPNS name.
-const LIBP2P_KEY: u64 = 0x72;
+use crate::ipfs::name::CODEC;
 
 /// The multicodec of the hash that is the content itself.
 const IDENTITY: u64 = 0x00;
@@ -91,7 +89,7 @@ pub(super) fn is_foreign(cid: &Cid) -> bool {
 /// Whether `text` is another spelling of the name `own` (`k51…`): a CID in another base, or the base58 of its hash.
 pub(super) fn is_spelling_of(text: &str, own: &str) -> bool {
     let Some(own) = Cid::try_from(own).ok() else { return false };
-    let as_cid = || Cid::try_from(text).ok().filter(|cid| cid.codec() == LIBP2P_KEY).map(|cid| *cid.hash());
+    let as_cid = || Cid::try_from(text).ok().filter(|cid| cid.codec() == CODEC).map(|cid| *cid.hash());
     let as_hash = || {
         let (_, bytes) = multibase::decode(format!("{}{text}", Base::Base58Btc.code())).ok()?;
         Multihash::<64>::from_bytes(&bytes).ok()
@@ -246,7 +244,7 @@ mod tests {
         let own = "k51qzi5uqu5dlvj2baxnqndepeb86cbk3ng7n3i46uzyxzyqj2xjonzllnv0v8";
         let hash = *Cid::try_from(own).unwrap().hash();
         let base58 = multibase::encode(Base::Base58Btc, hash.to_bytes());
-        let base32 = Cid::new_v1(LIBP2P_KEY, hash).to_string();
+        let base32 = Cid::new_v1(CODEC, hash).to_string();
         assert!(base32.starts_with("bafz") && base58.starts_with("z12D3Koo"));
         for spelling in [own, &base58[1..], &base32] {
             assert!(is_spelling_of(spelling, own), "{spelling}");

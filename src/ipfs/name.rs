@@ -11,8 +11,8 @@ use libp2p::{
 
 use super::Error;
 
-/// The multicodec of a libp2p public key.
-const LIBP2P_KEY: u64 = 0x72;
+/// The multicodec of a name in its form as a CID (multicodec table: `libp2p-key`).
+pub const CODEC: u64 = 0x72;
 /// The multihash code of bytes that stand for themselves.
 const IDENTITY: u64 = 0x00;
 
@@ -54,7 +54,7 @@ impl Name {
 impl fmt::Display for Name {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let hash = Multihash::from_bytes(&self.0.to_bytes()).map_err(|_| fmt::Error)?;
-        f.write_str(&Cid::new_v1(LIBP2P_KEY, hash).to_string_of_base(Base::Base36Lower).map_err(|_| fmt::Error)?)
+        f.write_str(&Cid::new_v1(CODEC, hash).to_string_of_base(Base::Base36Lower).map_err(|_| fmt::Error)?)
     }
 }
 
@@ -73,7 +73,7 @@ impl FromStr for Name {
             return Err(refuse("write it in base 36, as k51…"));
         }
         let cid = Cid::from_str(text).map_err(|error| refuse(&error.to_string()))?;
-        if cid.codec() != LIBP2P_KEY {
+        if cid.codec() != CODEC {
             return Err(refuse("it names content, not a key"));
         }
         let only_ed25519 = "only names that hold their Ed25519 key are understood";
@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn refuses_in_words() {
         let content = segment::cid_of(segment::RAW, b"x").to_string_of_base(Base::Base36Lower).unwrap();
-        let rsa_hash = segment::cid_of(LIBP2P_KEY, b"x").to_string_of_base(Base::Base36Lower).unwrap();
+        let rsa_hash = segment::cid_of(CODEC, b"x").to_string_of_base(Base::Base36Lower).unwrap();
         let good = Key::of_seed(1).name().to_string();
         for (text, words) in [
             ("", "base 36"),

@@ -107,8 +107,8 @@ impl Book {
         index::complete(file).map(drop)
     }
 
-    /// Looks a receipt up. Reads the beginning of every file and one or two files whole; for a CID an index of each file,
-    /// which is made if it is missing.
+    /// Looks a receipt up. Reads the beginning of every file and one or two files whole, more where they begin without a
+    /// segment; for a CID an index of each file, which is made if it is missing.
     pub fn find(&self, wanted: &Wanted) -> Result<Option<Place>, Error> {
         let mut text = Vec::new();
         for at in self.places(wanted).into_iter().rev() {
