@@ -172,8 +172,13 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         troubles: Vec::new(),
         settings,
     };
+    let ended = store.clone();
     let running = task::spawn(async move {
-        let outcome = work.run(stop).await;
+        let outcome = tokio::select! {
+            outcome = work.run(stop) => outcome,
+            () = node.ended() => Err(anyhow::anyhow!("the peer was broken off by a bug, please report it")),
+            () = ended.ended() => Err(anyhow::anyhow!("the block store was broken off by a bug, please report it")),
+        };
         work.tasks.shutdown().await;
         work.node.stop().await;
         work.store.close().await;

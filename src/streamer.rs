@@ -9,7 +9,7 @@ use tokio::{
     sync::{Notify, mpsc, watch},
     task, time,
 };
-use tokio_util::sync::CancellationToken;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
     ahead::{Seen, look_ahead},
@@ -20,6 +20,7 @@ use self::{
     reanchor::Wish,
     shelf::Shelf,
     supply::{Soundness, Supply},
+    tasks::{Tasks, blocking},
     writer::Writer,
 };
 use crate::{
@@ -60,6 +61,7 @@ mod shelf;
 mod start;
 mod steward;
 mod supply;
+mod tasks;
 mod witness;
 mod writer;
 
@@ -123,6 +125,7 @@ struct Streamer {
     keep_lists: Span,
     writer: Writer,
     notes: Notes,
+    tasks: Tasks,
     /// Whether the disk keeps up.
     tempo: Tempo,
     shows: watch::Sender<Option<Shown>>,
@@ -145,21 +148,19 @@ impl Streamer {
         let written = self.written.clone();
         let (found, mut orders) = mpsc::channel(1);
         let (accepted, rendering) = (self.accepted_order.clone(), self.rendering.clone());
-        let _reading = AbortOnDrop(task::spawn(read_orders(catalogs, accepted, written.clone(), rendering, found)));
-        let _watching = AbortOnDrop(task::spawn(async move {
+        let reading = read_orders(catalogs, accepted, written.clone(), rendering, found);
+        let _reading = AbortOnDropHandle::new(self.tasks.spawn("reading the order", reading));
+        let watching = async move {
             loop {
                 watch.changed().await;
                 written.notify_one();
             }
-        }));
+        };
+        let _watching = AbortOnDropHandle::new(self.tasks.spawn("watching the folder", watching));
         let (seeing, mut seen) = mpsc::channel(1);
-        let _looking = AbortOnDrop(task::spawn(look_ahead(
-            self.supply.clone(),
-            self.clock,
-            self.upcoming.subscribe(),
-            seeing.clone(),
-        )));
-        let mut wished = self.reanchor.watch();
+        let looking = look_ahead(self.supply.clone(), self.clock, self.upcoming.subscribe(), seeing.clone());
+        let _looking = AbortOnDropHandle::new(self.tasks.spawn("looking ahead", looking));
+        let mut wished = self.reanchor.watch(&self.tasks);
         loop {
             let nap = self.drain(&events, &seeing);
             tokio::select! {
@@ -195,7 +196,7 @@ impl Streamer {
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
                     tell(&self.upcoming, timeline.ahead(ahead::ENTRIES));
-                    task::spawn(async move {
+                    self.tasks.spawn("fetching an item", async move {
                         let (event, seen) = supply.fetch(slot).await;
                         let _ = events.send(event).await;
                         let _ = seeing.send(seen).await;
@@ -206,7 +207,7 @@ impl Streamer {
                     self.tempo.begins(now.station, Span::of_samples(samples, timeline.rules().rate));
                     let (supply, events, shelf) = (self.supply.clone(), events.clone(), self.shelf.clone());
                     let until = now.station.plus(self.keep_lists);
-                    task::spawn(async move {
+                    self.tasks.spawn("storing segments", async move {
                         let cids = segments.iter().map(|segment| segment.cid).chain(lists.iter().map(|(cid, _)| cid.0));
                         shelf.keep(cids.chain(rungs.iter().map(|(_, rung)| rung.cid)), until).await;
                         let event = supply.put(segments, rungs, lists).await;
@@ -216,7 +217,7 @@ impl Streamer {
                 Action::Record(bodies) => {
                     self.tempo.begins(now.station, Span(0));
                     let (writer, events) = (self.writer.clone(), events.clone());
-                    task::spawn(async move {
+                    self.tasks.spawn("writing receipts", async move {
                         let event = record(writer, bodies).await;
                         let _ = events.send(event).await;
                     });
@@ -408,7 +409,7 @@ async fn read_orders(
         let now_rendering = *rendering.borrow_and_update();
         let (processed, generated, path) = (processed.clone(), generated.clone(), accepted_order.clone());
         let known = saved_sha256.clone();
-        let read = task::spawn_blocking(move || {
+        let read = blocking(move || {
             let order = processed.load();
             let saved = match &order {
                 Ok(loaded) if loaded.order.sha256 != known => disk::replace(&path, &loaded.text),
@@ -416,7 +417,7 @@ async fn read_orders(
             };
             Read { order, saved, filler: generated.load().ok(), rendering: now_rendering }
         });
-        let Ok(read) = read.await else { return };
+        let Some(read) = read.await else { return };
         if let (Ok(loaded), Ok(())) = (&read.order, &read.saved) {
             saved_sha256.clone_from(&loaded.order.sha256);
         }
@@ -432,15 +433,6 @@ async fn read_orders(
             () = written.notified() => {}
             () = rendered => {}
         }
-    }
-}
-
-/// A task that ends with its owner.
-struct AbortOnDrop(task::JoinHandle<()>);
-
-impl Drop for AbortOnDrop {
-    fn drop(&mut self) {
-        self.0.abort();
     }
 }
 

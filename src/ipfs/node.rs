@@ -183,6 +183,11 @@ impl Node {
         }
     }
 
+    /// Waits until the peer's task has ended; that is a bug if nobody has called [`Node::stop`].
+    pub async fn ended(&self) {
+        self.commands.closed().await;
+    }
+
     /// Waits for a first peer of the DHT.
     async fn dht_before(&self, end: Instant) -> Result<(), Error> {
         let mut status = self.status.clone();

@@ -143,6 +143,11 @@ impl Store {
         }
     }
 
+    /// Waits until its writer has ended; that is a bug if nobody has called [`Store::close`].
+    pub async fn ended(&self) {
+        self.jobs.closed().await;
+    }
+
     pub(super) fn repo(&self) -> &Repo<DefaultStorage> {
         &self.repo
     }

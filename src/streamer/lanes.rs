@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use tokio::{
     sync::{mpsc, watch},
-    task::JoinSet,
     time,
 };
+use tokio_util::task::AbortOnDropHandle;
 
-use super::publisher::Which;
+use super::{publisher::Which, tasks::Tasks};
 use crate::ipfs::{Record, Router};
 
 /// The pause after a first failure; it doubles up to [`MAX_PAUSE`].
@@ -31,17 +31,18 @@ pub(super) struct Routed {
 pub(super) struct Lanes {
     stream: watch::Sender<Option<Record>>,
     station: watch::Sender<Option<Record>>,
-    _running: JoinSet<()>,
+    _running: Vec<AbortOnDropHandle<()>>,
 }
 
 impl Lanes {
     /// Opens a lane for each name to each router; `ended` hears how each put ended.
-    pub(super) fn open(routers: &[Router], ended: &mpsc::Sender<Routed>) -> Self {
+    pub(super) fn open(routers: &[Router], tasks: &Tasks, ended: &mpsc::Sender<Routed>) -> Self {
         let (stream, station) = (watch::Sender::new(None), watch::Sender::new(None));
-        let mut running = JoinSet::new();
+        let mut running = Vec::new();
         for (index, router) in routers.iter().enumerate() {
             for (which, records) in [(Which::Stream, &stream), (Which::Station, &station)] {
-                running.spawn(lane(router.clone(), index, which, records.subscribe(), ended.clone()));
+                let lane = lane(router.clone(), index, which, records.subscribe(), ended.clone());
+                running.push(AbortOnDropHandle::new(tasks.spawn("putting records to a router", lane)));
             }
         }
         Self { stream, station, _running: running }
@@ -114,7 +115,7 @@ mod tests {
         wire.set(Mode::Hang);
         let routers = Router::check(&[well.url(), format!("http://{}", wire.local())]).unwrap();
         let (ended, mut routed) = mpsc::channel(8);
-        let (lanes, key) = (Lanes::open(&routers, &ended), Key::generate());
+        let (lanes, key) = (Lanes::open(&routers, &Tasks::default(), &ended), Key::generate());
         for sequence in 1..=5 {
             lanes.put(Which::Stream, record(&key, sequence));
             let ended = next(&mut routed).await;
@@ -133,7 +134,7 @@ mod tests {
     async fn a_router_that_refuses_is_asked_again_with_the_newest() {
         let router = HttpRouter::start().await.unwrap();
         let (ended, mut routed) = mpsc::channel(8);
-        let lanes = Lanes::open(&Router::check(&[router.url()]).unwrap(), &ended);
+        let lanes = Lanes::open(&Router::check(&[router.url()]).unwrap(), &Tasks::default(), &ended);
         let key = Key::generate();
         router.answer(crate::ipfs::lab::Answers::Status(503));
         lanes.put(Which::Station, record(&key, 1));

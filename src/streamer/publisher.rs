@@ -20,6 +20,7 @@ use super::{
     shelf::Shelf,
     start::Floor,
     supply::Supply,
+    tasks::Tasks,
     witness::{Report, Sequences},
     writer::Writer,
 };
@@ -113,6 +114,7 @@ pub(super) struct Publisher {
     pub(super) station: Named,
     pub(super) held: VecDeque<Held>,
     pub(super) shelf: Shelf,
+    pub(super) tasks: Tasks,
     pub(super) keep_lists: Span,
     pub(super) ttl: Span,
     pub(super) lifetime: Span,
@@ -161,7 +163,7 @@ impl Publisher {
     ) {
         let (ended, mut endings) = mpsc::channel(8);
         let (routed, mut routings) = mpsc::channel(8);
-        let lanes = Lanes::open(&self.routers, &routed);
+        let lanes = Lanes::open(&self.routers, &self.tasks, &routed);
         let mut checkpoints = self.checkpoints.clone();
         checkpoints.mark_changed();
         let mut work = Work {
@@ -328,7 +330,7 @@ impl Work {
             return;
         }
         let (store, supply, ended) = (self.publisher.store.clone(), self.publisher.supply.clone(), self.ended.clone());
-        tokio::spawn(async move {
+        self.publisher.tasks.spawn("storing pictures", async move {
             for (item, Cover { cid, .. }) in asked {
                 let outcome = match supply.cover(item, cid).await {
                     Ok(bytes) => store.put(vec![(cid, bytes)]).await.map_err(|error| error.to_string()),
@@ -350,7 +352,7 @@ impl Work {
         let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
         self.publisher.shelf.keep(folder.cids(), until).await;
         let (store, ended) = (self.publisher.store.clone(), self.ended.clone());
-        tokio::spawn(async move {
+        self.publisher.tasks.spawn("storing checkpoints", async move {
             let outcome = store.put(folder.blocks.clone()).await.map_err(|error| error.to_string());
             let _ = ended.send(Ended::Stored { folder, outcome }).await;
         });
@@ -451,7 +453,7 @@ impl Work {
 
     fn reserve(&self, until: u64) {
         let (writer, ended) = (self.publisher.writer.clone(), self.ended.clone());
-        tokio::spawn(async move {
+        self.publisher.tasks.spawn("reserving sequences", async move {
             let well = writer.append(vec![Body::IpnsReserved { until }]).await.is_ok();
             let _ = ended.send(Ended::Reserved { until, well }).await;
         });
@@ -487,7 +489,7 @@ impl Work {
             echo.put(begun);
         }
         let (node, ended) = (self.publisher.node.clone(), self.ended.clone());
-        tokio::spawn(async move {
+        self.publisher.tasks.spawn("putting a record", async move {
             let _ = node.provide(vec![value]).await;
             let outcome = node.publish(&record).await.map(|done| done.took).map_err(|error| error.to_string());
             let _ = ended.send(Ended::Put { which, value, sequence, outcome }).await;

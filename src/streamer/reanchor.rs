@@ -4,7 +4,7 @@ use std::{path::PathBuf, time::Duration};
 
 use tokio::{sync::mpsc, task, time};
 
-use super::{notes::Notes, preview::position};
+use super::{notes::Notes, preview::position, tasks::Tasks};
 use crate::{
     clock, disk,
     disk::Layout,
@@ -34,10 +34,10 @@ impl Wish {
     }
 
     /// Tells each time that the file comes; ends with who listens.
-    pub(super) fn watch(&self) -> mpsc::Receiver<()> {
+    pub(super) fn watch(&self, tasks: &Tasks) -> mpsc::Receiver<()> {
         let (tell, told) = mpsc::channel(1);
         let file = self.file.clone();
-        task::spawn(async move {
+        tasks.spawn("looking for a wish", async move {
             let mut known = false;
             loop {
                 let there = tokio::fs::try_exists(&file).await.unwrap_or(known);

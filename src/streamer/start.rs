@@ -31,6 +31,7 @@ use super::{
     shelf::Shelf,
     steward::Steward,
     supply::Supply,
+    tasks::Tasks,
     unfinished,
     witness::{self, Pace, Sequences, Witness},
     writer::{Pen, Writer},
@@ -174,6 +175,7 @@ struct Base {
     reserved: u64,
     shelf: Shelf,
     held: VecDeque<Held>,
+    tasks: Tasks,
 }
 
 /// Puts the station on air and keeps it there until `stop`; `lock` is held until it has stopped.
@@ -206,7 +208,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
     let (floors, floor) = watch::channel(None);
     let (reporting, reports) = mpsc::channel(REPORTS_MAX);
     let put = watch::Sender::new(Sequences::default());
-    let (store, node) = (base.store.clone(), base.node.clone());
+    let (store, node, writer, tasks) = (base.store.clone(), base.node.clone(), base.writer.clone(), base.tasks.clone());
     let keeping = shown.clone();
     let streamer = streamer(&settings.layout, &mut base, settings.keep_lists, shows, rendered, written);
     let keeper = Keeper {
@@ -230,8 +232,15 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
             let saving = steward.run(stop.clone());
             let indexing = indexer.run(stop.clone());
             let watching = witness.clone().run(put.subscribe(), reporting, stop);
-            let (outcome, (), (), (), (), (), (), ()) =
-                tokio::join!(streaming, publishing, making, asking, keeping, watching, saving, indexing);
+            let working =
+                async { tokio::join!(streaming, publishing, making, asking, keeping, watching, saving, indexing).0 };
+            let outcome = tokio::select! {
+                outcome = working => outcome,
+                what = tasks.broken() => Err(broken(&what)),
+                () = node.ended() => Err(broken("the peer")),
+                () = store.ended() => Err(broken("the block store")),
+                () = writer.ended() => Err(broken("the ledger's writer")),
+            };
             node.stop().await;
             store.close().await;
             drop(lock);
@@ -239,6 +248,10 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         }
     });
     Ok(Station { store: Tended(store), node, on_air: heard, records: signed, running })
+}
+
+fn broken(what: &str) -> anyhow::Error {
+    anyhow::anyhow!("{what}: broken off by a bug, please report it; another start goes on with what is listed")
 }
 
 /// Reads the past, and starts the peer meanwhile.
@@ -301,6 +314,7 @@ async fn base(settings: &Settings) -> anyhow::Result<Base> {
         reserved,
         shelf,
         held,
+        tasks: Tasks::default(),
     })
 }
 
@@ -327,6 +341,7 @@ fn streamer(
         keep_lists,
         writer: base.writer.clone(),
         notes: base.notes.clone(),
+        tasks: base.tasks.clone(),
         tempo: Tempo::new(base.rules.segment_seconds),
         shows,
         rendering,
@@ -364,6 +379,7 @@ fn publisher(
         station: named(settings.identity.station, settings.naming, base.reserved, others),
         held: base.held,
         shelf: base.shelf,
+        tasks: base.tasks,
         keep_lists: settings.keep_lists,
         ttl: settings.ttl,
         lifetime: settings.naming.lifetime,

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use tokio::{task, time};
+use tokio::time;
 use tokio_util::sync::CancellationToken;
 
-use super::{notes::Notes, shelf::Shelf};
+use super::{notes::Notes, shelf::Shelf, tasks::blocking};
 use crate::{
     disk::{Ballast, Error, Layout},
     radio::room::{Act, Look, Room},
@@ -53,9 +53,8 @@ impl Steward {
             None => self.notes.clear("memory"),
         }
         let (ballast, mut room) = (self.ballast.clone(), self.room);
-        let looked = task::spawn_blocking(move || see_to(&ballast, &mut room).map(|look| (look, room)));
-        match looked.await {
-            Ok(Ok((look, room))) => {
+        match blocking(move || see_to(&ballast, &mut room).map(|look| (look, room))).await {
+            Some(Ok((look, room))) => {
                 if room.is_short() != self.room.is_short() {
                     self.shelf.set_short(room.is_short()).await;
                 }
@@ -65,9 +64,8 @@ impl Steward {
                     None => self.notes.clear("disk"),
                 }
             }
-            Ok(Err(error)) => self.notes.raise("disk", error.to_string()),
-            // The station stops.
-            Err(_) => {}
+            Some(Err(error)) => self.notes.raise("disk", error.to_string()),
+            None => {}
         }
     }
 }

@@ -115,6 +115,11 @@ impl Writer {
         self.told.borrow().clone()
     }
 
+    /// Waits until the thread has ended: while this is here, it has broken.
+    pub(super) async fn ended(&self) {
+        self.jobs.closed().await;
+    }
+
     /// Appends receipts; on success they are durable.
     pub(super) async fn append(&self, bodies: Vec<Body>) -> Result<(), String> {
         let (done, answer) = oneshot::channel();

@@ -184,6 +184,21 @@ fn only_the_peer_names_its_crates() {
 }
 
 #[test]
+fn what_breaks_ends_the_station() {
+    let streamer = sources().into_iter().filter(|(path, _)| room(path) == "streamer");
+    let others = ["streamer/tasks.rs", "tests.rs"];
+    for (path, text) in streamer.filter(|(path, _)| !others.iter().any(|other| path.ends_with(other))) {
+        let text = text.split("#[cfg(test)]").next().unwrap();
+        let of_its_own =
+            |line: &&str| ["task::spawn(", "tokio::spawn(", "JoinSet"].iter().any(|word| line.contains(word));
+        // The station itself.
+        let most = usize::from(path.ends_with("streamer/start.rs"));
+        let found: Vec<_> = code(text).filter(of_its_own).collect();
+        assert!(found.len() <= most, "{}: use Tasks::spawn: {found:?}", path.display());
+    }
+}
+
+#[test]
 fn unsafe_stays_around_the_encoder() {
     for (path, text) in sources() {
         let allowed = path.ends_with("audio/encode.rs") || path.parent().unwrap().ends_with("audio/encode");

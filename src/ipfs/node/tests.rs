@@ -3,6 +3,7 @@
 use std::future::Future;
 
 use bytes::Bytes;
+use futures::FutureExt;
 use tempfile::TempDir;
 
 use super::*;
@@ -61,6 +62,14 @@ async fn bounded<T>(work: impl Future<Output = T>) -> T {
 
 async fn until(node: &Node, wanted: impl FnMut(&Status) -> bool) -> Status {
     bounded(node.watch().wait_for(wanted)).await.unwrap().clone()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_peer_that_breaks_is_told() {
+    let ours = station(options(&[], &[], &[])).await;
+    assert!(ours.node.ended().now_or_never().is_none());
+    ours.node.task.lock().await.as_ref().unwrap().abort();
+    bounded(ours.node.ended()).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

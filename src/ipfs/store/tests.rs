@@ -6,6 +6,8 @@ use std::{
     time::Duration,
 };
 
+use futures::FutureExt;
+
 use super::*;
 use crate::radio::segment::{DAG_PB, RAW, cid_of};
 
@@ -39,6 +41,17 @@ async fn blocks_and_pins_outlive_a_restart() {
     [&mut pinned, &mut held, &mut wanted].into_iter().for_each(|cids| cids.sort());
     assert_eq!((&pinned, &held), (&wanted, &wanted));
     assert_eq!(store.usage().await.unwrap(), Usage { blocks: 50, bytes: 50_000 });
+}
+
+#[tokio::test]
+async fn a_writer_that_breaks_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::open(folder.path()).await.unwrap();
+    store.put(blocks(1, 100)).await.unwrap();
+    assert!(store.ended().now_or_never().is_none());
+    store.writer.lock().await.as_ref().unwrap().abort();
+    store.ended().await;
+    assert!(store.put(blocks(1, 100)).await.is_err());
 }
 
 #[tokio::test]
