@@ -45,7 +45,10 @@ fn a_picture_is_in_the_root_named_in_the_list_and_in_what_plays_now() {
     station.wait("the item with the picture to be on air", |station| {
         let now = &station.status()?["now"];
         let told: serde_json::Value = serde_json::from_str(&station.get("/now.json")?).ok()?;
-        assert_eq!(now["title"] == told["now"]["title"], now["cover"] == told["now"]["cover"]);
+        // Another item may have begun between the two; it need not have a picture either.
+        if now["title"] == told["now"]["title"] {
+            assert_eq!(now["cover"], told["now"]["cover"]);
+        }
         assert!(now["cover"].is_null() || now["cover"] == path.as_str(), "{now}");
         (now["cover"] == path.as_str()).then_some(())
     });
