@@ -6,6 +6,8 @@ use super::*;
 
 /// Changes of one input, at most.
 const CHANGES: usize = 6;
+/// Inputs of a target in a run of the tests.
+const CASES: u32 = 2_000;
 
 /// A place, a kind of change, and what it takes.
 type Change = (usize, u8, usize);
@@ -45,7 +47,7 @@ fn drive(name: &str) {
     (target.run)(b"");
     let change = (any::<usize>(), any::<u8>(), any::<usize>());
     let damaged = (any::<usize>(), vec(change, 1..=CHANGES));
-    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::default() };
+    let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
     proptest!(config, |((seed, changes) in damaged, bytes in vec(any::<u8>(), 0..200))| {
         (target.run)(&changed(seed, &changes, &seeds, &target));
         (target.run)(&bytes);
