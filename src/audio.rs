@@ -21,6 +21,7 @@ use rung::Rungs;
 
 mod audition;
 mod cut;
+mod decimate;
 pub mod decode;
 mod encode;
 pub mod excerpt;

@@ -2,10 +2,12 @@
 
 use rusty_chromaprint::{Configuration, Fingerprinter, match_fingerprints};
 
-use super::{Error, level::highest};
+use super::{Error, decimate::Decimator, level::highest};
 
 /// The first audible minute tells recordings apart.
 const SECONDS: usize = 60;
+/// All that Chromaprint listens to is below 3 520 Hz; at another rate than this it resamples, slowly.
+const LOW_RATE: u32 = 11_025;
 /// Quieter than this is the silence before a recording: −60 dBFS.
 const SILENCE: f32 = 0.001;
 /// Words of a fingerprint, eight a second, that are too few to tell anything.
@@ -56,6 +58,7 @@ impl Fingerprint {
 
 /// Takes a fingerprint of what runs by.
 pub(super) struct Taker {
+    decimator: Decimator,
     fingerprinter: Fingerprinter,
     /// Samples of all channels that are still wanted.
     wanted: usize,
@@ -67,18 +70,19 @@ impl Taker {
     pub(super) fn new(rate: u32, channels: usize) -> Result<Self, Error> {
         let mut fingerprinter = Fingerprinter::new(&configuration());
         let refused = |error| Error::Format(format!("no fingerprint can be taken: {error:?}"));
-        fingerprinter.start(rate, channels as u32).map_err(refused)?;
-        Ok(Self { fingerprinter, wanted: SECONDS * rate as usize * channels, begun: false })
+        let decimator = Decimator::new(rate, channels, LOW_RATE);
+        fingerprinter.start(decimator.rate(), 1).map_err(refused)?;
+        Ok(Self { decimator, fingerprinter, wanted: SECONDS * rate as usize * channels, begun: false })
     }
 
     /// Takes interleaved samples.
     pub(super) fn add(&mut self, samples: &[f32]) {
-        self.begun |= highest(samples) > SILENCE;
-        if !self.begun || self.wanted == 0 {
+        if self.wanted == 0 || !self.begun && highest(samples) <= SILENCE {
             return;
         }
+        self.begun = true;
         let samples = &samples[..samples.len().min(self.wanted)];
-        let coarse: Vec<i16> = samples.iter().map(|sample| (sample * 32_767.0) as i16).collect();
+        let coarse: Vec<i16> = self.decimator.push(samples).iter().map(|sample| (sample * 32_767.0) as i16).collect();
         self.fingerprinter.consume(&coarse);
         self.wanted -= samples.len();
     }
@@ -163,6 +167,23 @@ mod tests {
         assert_eq!(silent, Fingerprint::default());
         let short = taken(&tune(3, 5), 1_152);
         assert!(!short.sounds_like(&short) && !silent.sounds_like(&silent));
+    }
+
+    #[test]
+    fn it_is_that_of_chromaprint_at_any_rate() {
+        let tune = tune(4, 30);
+        let mut own = Fingerprinter::new(&configuration());
+        own.start(RATE, 1).unwrap();
+        own.consume(&tune.iter().map(|sample| (sample * 32_767.0) as i16).collect::<Vec<_>>());
+        own.finish();
+        let (own, ours) = (Fingerprint(own.fingerprint().to_vec()), taken(&tune, 1_152));
+        let differ: u32 = own.0.iter().zip(&ours.0).map(|(one, other)| (one ^ other).count_ones()).sum();
+        let bits = 32 * own.0.len() as u32;
+        assert!(own.0.len().abs_diff(ours.0.len()) <= 1 && differ * 100 < bits, "{differ} of {bits} bits differ");
+        let in_stereo: Vec<f32> = tune.iter().flat_map(|sample| [*sample; 2]).collect();
+        let mut stereo = Taker::new(RATE, 2).unwrap();
+        stereo.add(&in_stereo);
+        assert_eq!(stereo.finish(), ours);
     }
 
     #[test]
