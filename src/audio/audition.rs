@@ -38,8 +38,8 @@ pub fn audition(
     let mut write = |pcm: Vec<i16>| put(after, pcm.into_iter().map(i16::to_le_bytes));
     while let Some(block) = replay.next()? {
         check(stop)?;
-        put(before, block.iter().map(|sample| sample.to_le_bytes()))?;
-        write(level.push(&block))?;
+        put(before, block.to_float().iter().map(|sample| sample.to_le_bytes()))?;
+        write(block.levelled(&mut level))?;
     }
     write(level.finish())?;
     Ok(mastered(&survey, &master))

@@ -39,6 +39,17 @@ impl Level {
         self.levelled(&ready, Some(&gains))
     }
 
+    /// The same with samples of 16 bits, which stay what they are where nothing changes them.
+    pub(super) fn push_whole(&mut self, samples: &[i16]) -> Vec<i16> {
+        let end = self.at + (samples.len() / self.channels) as u64;
+        let faded = self.at < self.fade || end + self.fade > self.samples;
+        if self.limiter.is_some() || self.gain != 1.0 || faded {
+            return self.push(&samples.iter().copied().map(from_i16).collect::<Vec<_>>());
+        }
+        self.at = end;
+        samples.to_vec()
+    }
+
     /// Gives the rest.
     pub(super) fn finish(&mut self) -> Vec<i16> {
         let Some(limiter) = &mut self.limiter else { return Vec::new() };
@@ -172,6 +183,27 @@ mod tests {
         let samples = [0.0, 1.0, -1.0, 1.5, -1.5, 0.6 / 32_768.0, 0.4 / 32_768.0, -0.6 / 32_768.0, 0.5];
         assert_eq!(level.push(&samples), [0, 32_767, -32_768, 32_767, -32_768, 1, 0, -1, 16_384]);
         assert_eq!([0.5, 1.5, -0.5, -1.5].map(|sample| to_i16(sample / 32_768.0)), [1, 2, -1, -2]);
+    }
+
+    #[test]
+    fn whole_samples_are_levelled_like_any() {
+        let faded = Settings { fade_ms: 4, channels: 2, ..settings() };
+        let whole: Vec<i16> =
+            (0..80).map(|at| (at * 7_919 % 65_536 - 32_768) as i16).chain([32_767, -32_768]).collect();
+        let float: Vec<f32> = whole.iter().copied().map(from_i16).collect();
+        let limited = Setting { gain_db: 6.0, ceiling_db: Some(-3.0) };
+        for setting in [plain(0.0), plain(-2.0), limited] {
+            for frames in [1, 5, 41] {
+                let mut levels = [0; 2].map(|_| Level::new(&faded, 41, setting));
+                let mut out = [Vec::new(), Vec::new()];
+                for (whole, float) in whole.chunks(2 * frames).zip(float.chunks(2 * frames)) {
+                    out[0].extend(levels[0].push_whole(whole));
+                    out[1].extend(levels[1].push(float));
+                }
+                out.iter_mut().zip(&mut levels).for_each(|(out, level)| out.extend(level.finish()));
+                assert_eq!(out[0], out[1], "{setting:?}, {frames} frames at a time");
+            }
+        }
     }
 
     #[test]

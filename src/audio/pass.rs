@@ -197,13 +197,13 @@ impl<'a> Replay<'a> {
     }
 
     /// The next interleaved samples, which may be none at all, or `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Cow<'a, [f32]>>, Error> {
+    pub(super) fn next(&mut self) -> Result<Option<Replayed<'a>>, Error> {
         let block = match &mut self.blocks {
             Blocks::Kept(blocks) => blocks.next().map(|samples| match samples {
-                Samples::Whole(samples) => Cow::Owned(samples.iter().copied().map(from_i16).collect()),
-                Samples::Float(samples) => Cow::Borrowed(&samples[..]),
+                Samples::Whole(samples) => Replayed::Whole(samples),
+                Samples::Float(samples) => Replayed::Float(Cow::Borrowed(samples)),
             }),
-            Blocks::Again(shaper) => shaper.next()?.map(Cow::Owned),
+            Blocks::Again(shaper) => shaper.next()?.map(|samples| Replayed::Float(Cow::Owned(samples))),
         };
         let Some(block) = block else {
             return if self.position == self.samples { Ok(None) } else { Err(changed()) };
@@ -212,10 +212,50 @@ impl<'a> Replay<'a> {
         let within = |edge: u64| edge.saturating_sub(self.position).min(len) as usize * self.channels;
         let encoded = within(self.range.start)..within(self.range.end);
         self.position += len;
-        if encoded.len() == block.len() {
-            return Ok(Some(block));
+        Ok(Some(block.cut(encoded)))
+    }
+}
+
+/// Interleaved samples of a replay.
+pub(super) enum Replayed<'a> {
+    Whole(&'a [i16]),
+    Float(Cow<'a, [f32]>),
+}
+
+impl Replayed<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Whole(samples) => samples.len(),
+            Self::Float(samples) => samples.len(),
         }
-        Ok(Some(Cow::Owned(block[encoded].to_vec())))
+    }
+
+    fn cut(self, range: Range<usize>) -> Self {
+        match self {
+            Self::Whole(samples) => Self::Whole(&samples[range]),
+            Self::Float(Cow::Borrowed(samples)) => Self::Float(Cow::Borrowed(&samples[range])),
+            Self::Float(Cow::Owned(mut samples)) => {
+                samples.truncate(range.end);
+                samples.drain(..range.start);
+                Self::Float(Cow::Owned(samples))
+            }
+        }
+    }
+
+    /// The same as floating point.
+    pub(super) fn to_float(&self) -> Cow<'_, [f32]> {
+        match self {
+            Self::Whole(samples) => samples.iter().copied().map(from_i16).collect(),
+            Self::Float(samples) => Cow::Borrowed(samples),
+        }
+    }
+
+    /// The same at a level.
+    pub(super) fn levelled(&self, level: &mut Level) -> Vec<i16> {
+        match self {
+            Self::Whole(samples) => level.push_whole(samples),
+            Self::Float(samples) => level.push(samples),
+        }
     }
 }
 
@@ -233,7 +273,7 @@ pub(super) fn levelled(
         let mut replay = Replay::new(survey, source, settings)?;
         while let Some(block) = replay.next()? {
             check(stop)?;
-            outlet.give(level.push(&block))?;
+            outlet.give(block.levelled(&mut level))?;
         }
         outlet.give(level.finish())?;
         Ok(level.reduction_db())
