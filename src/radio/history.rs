@@ -359,6 +359,7 @@ mod tests {
             let lost = History::above_lost(day(0), day(days));
             assert!(lost.media_seq >= seconds(day(0)) + ABOVE + days * 86_400 * NUMBERS_PER_SECOND, "{lost:?}");
             assert!(lost.media_seq >= seconds(day(days)), "{lost:?}");
+            assert!(lost.media_seq <= seconds(day(days)) + ABOVE + days * 86_400 * NUMBERS_PER_SECOND, "{lost:?}");
             let most = (days * 86_400 * NUMBERS_PER_SECOND).min(DISCONTINUITIES_MAX);
             assert_eq!(lost.disc_seq, ABOVE + most, "after {days} days");
         }

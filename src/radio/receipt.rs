@@ -502,6 +502,7 @@ mod tests {
         );
         assert_eq!(line, expected);
         assert_eq!(Receipt::read(&line, |id| (id == "r1").then_some(&key)).unwrap(), receipt());
+        assert_eq!(key.check(), "a9049bb6");
     }
 
     #[test]

@@ -41,6 +41,17 @@ fn wrong() -> [(Vec<SigningKey>, &'static str); 5] {
     ]
 }
 
+/// Where the lines are that the key `id`, in quotes, has signed: file and line.
+fn signed_by(disk: &Disk, id: &str) -> Vec<String> {
+    let mut places = Vec::new();
+    for (name, text) in disk.content() {
+        let text = String::from_utf8_lossy(&text).into_owned();
+        let signed = text.lines().zip(1..).filter(|(line, _)| line.contains(&format!("\"key_id\":{id}")));
+        places.extend(signed.map(|(_, number)| format!("{name}:{number}: ")));
+    }
+    places
+}
+
 #[test]
 fn a_ledger_whose_key_is_not_at_hand_is_kept_and_numbers_go_on_above_it() {
     for (keys, id) in wrong() {
@@ -84,11 +95,24 @@ fn where_receipts_are_required_the_start_is_refused_and_nothing_is_moved() {
         let disk = rotated();
         let before = disk.content();
         let why = recalled_with(&disk, keys, true).unwrap_err().to_string();
-        for words in [id, "state/keys/receipts.toml", "restore that file from a backup", "move ledger/ away"] {
+        let place = signed_by(&disk, id).remove(0);
+        for words in [&place, id, "state/keys/receipts.toml", "restore that file from a backup", "move ledger/ away"] {
             assert!(why.contains(words), "{words} in {why}");
         }
         assert_eq!(disk.content(), before);
     }
+}
+
+/// The line that hands over to a key tells of it, as one that it signed does.
+#[test]
+fn a_key_that_has_signed_one_line_is_judged_by_the_one_that_hands_over_to_it() {
+    let disk = disk();
+    let mut ledger = on_air(&disk, 10);
+    assert!(ledger.set_keys(good()));
+    ledger.append(&[segment(10, group(10))], Time(60_000_000)).unwrap();
+    assert_eq!(signed_by(&disk, "\"r2\"").len(), 1);
+    let why = recalled_with(&disk, vec![key("r1", "secret")], true).unwrap_err().to_string();
+    assert!(why.contains("\"r2\"") && why.contains("state/keys/receipts.toml"), "{why}");
 }
 
 /// A line that was changed fails by its signature, too.
