@@ -182,6 +182,12 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_largest_picture_fills_a_message_of_bitswap_and_leaves_room_for_its_head() {
+        let message = 2 * 1_024 * 1_024;
+        assert_eq!(message - COVER_MAX, 4_096);
+    }
+
+    #[test]
     fn a_block_is_told_by_its_hash() {
         let cid = cid_of(RAW, b"one");
         assert!(is_of(&cid, b"one") && !is_of(&cid, b"two"));
