@@ -21,7 +21,6 @@ use rung::Rungs;
 
 mod audition;
 mod cut;
-mod decimate;
 pub mod decode;
 mod encode;
 pub mod excerpt;

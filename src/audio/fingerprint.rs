@@ -2,11 +2,11 @@
 
 use rusty_chromaprint::{Configuration, Fingerprinter, match_fingerprints};
 
-use super::{Error, decimate::Decimator, level::highest};
+use super::{Error, level::highest, mix::to_channels, resample::Resampler};
 
 /// The first audible minute tells recordings apart.
 const SECONDS: usize = 60;
-/// All that Chromaprint listens to is below 3 520 Hz; at another rate than this it resamples, slowly.
+/// What Chromaprint listens to, in mono; at any other rate it resamples, slowly.
 const LOW_RATE: u32 = 11_025;
 /// Quieter than this is the silence before a recording: −60 dBFS.
 const SILENCE: f32 = 0.001;
@@ -58,7 +58,8 @@ impl Fingerprint {
 
 /// Takes a fingerprint of what runs by.
 pub(super) struct Taker {
-    decimator: Decimator,
+    resampler: Resampler,
+    channels: usize,
     fingerprinter: Fingerprinter,
     /// Samples of all channels that are still wanted.
     wanted: usize,
@@ -70,31 +71,37 @@ impl Taker {
     pub(super) fn new(rate: u32, channels: usize) -> Result<Self, Error> {
         let mut fingerprinter = Fingerprinter::new(&configuration());
         let refused = |error| Error::Format(format!("no fingerprint can be taken: {error:?}"));
-        let decimator = Decimator::new(rate, channels, LOW_RATE);
-        fingerprinter.start(decimator.rate(), 1).map_err(refused)?;
-        Ok(Self { decimator, fingerprinter, wanted: SECONDS * rate as usize * channels, begun: false })
+        fingerprinter.start(LOW_RATE, 1).map_err(refused)?;
+        let resampler = Resampler::new(rate, LOW_RATE, 1)?;
+        Ok(Self { resampler, channels, fingerprinter, wanted: SECONDS * rate as usize * channels, begun: false })
     }
 
     /// Takes interleaved samples.
-    pub(super) fn add(&mut self, samples: &[f32]) {
+    pub(super) fn add(&mut self, samples: &[f32]) -> Result<(), Error> {
         if self.wanted == 0 || !self.begun && highest(samples) <= SILENCE {
-            return;
+            return Ok(());
         }
         self.begun = true;
         let samples = &samples[..samples.len().min(self.wanted)];
-        let coarse: Vec<i16> = self.decimator.push(samples).iter().map(|sample| (sample * 32_767.0) as i16).collect();
-        self.fingerprinter.consume(&coarse);
+        let low = self.resampler.push(to_channels(samples.to_vec(), self.channels, 1))?;
+        self.fingerprinter.consume(&in_16_bits(&low));
         self.wanted -= samples.len();
+        Ok(())
     }
 
     /// What was heard.
-    pub(super) fn finish(mut self) -> Fingerprint {
+    pub(super) fn finish(mut self) -> Result<Fingerprint, Error> {
         if !self.begun {
-            return Fingerprint::default();
+            return Ok(Fingerprint::default());
         }
+        self.fingerprinter.consume(&in_16_bits(&self.resampler.finish()?));
         self.fingerprinter.finish();
-        Fingerprint(self.fingerprinter.fingerprint().to_vec())
+        Ok(Fingerprint(self.fingerprinter.fingerprint().to_vec()))
     }
+}
+
+fn in_16_bits(samples: &[f32]) -> Vec<i16> {
+    samples.iter().map(|sample| (sample * 32_767.0) as i16).collect()
 }
 
 fn configuration() -> Configuration {
@@ -129,8 +136,8 @@ mod tests {
 
     fn taken(samples: &[f32], block: usize) -> Fingerprint {
         let mut taker = Taker::new(RATE, 1).unwrap();
-        samples.chunks(block).for_each(|samples| taker.add(samples));
-        taker.finish()
+        samples.chunks(block).for_each(|samples| taker.add(samples).unwrap());
+        taker.finish().unwrap()
     }
 
     fn in_common(one: &Fingerprint, other: &Fingerprint) -> usize {
@@ -174,7 +181,7 @@ mod tests {
         let tune = tune(4, 30);
         let mut own = Fingerprinter::new(&configuration());
         own.start(RATE, 1).unwrap();
-        own.consume(&tune.iter().map(|sample| (sample * 32_767.0) as i16).collect::<Vec<_>>());
+        own.consume(&in_16_bits(&tune));
         own.finish();
         let (own, ours) = (Fingerprint(own.fingerprint().to_vec()), taken(&tune, 1_152));
         let differ: u32 = own.0.iter().zip(&ours.0).map(|(one, other)| (one ^ other).count_ones()).sum();
@@ -182,8 +189,8 @@ mod tests {
         assert!(own.0.len().abs_diff(ours.0.len()) <= 1 && differ * 100 < bits, "{differ} of {bits} bits differ");
         let in_stereo: Vec<f32> = tune.iter().flat_map(|sample| [*sample; 2]).collect();
         let mut stereo = Taker::new(RATE, 2).unwrap();
-        stereo.add(&in_stereo);
-        assert_eq!(stereo.finish(), ours);
+        stereo.add(&in_stereo).unwrap();
+        assert_eq!(stereo.finish().unwrap(), ours);
     }
 
     #[test]

@@ -54,7 +54,7 @@ impl<'a> Survey<'a> {
         };
         let mut found = pipe::run(shaped, |block| {
             meter.add(&block);
-            taker.add(&block);
+            taker.add(&block)?;
             kept = kept.take().and_then(|kept| kept.with(block));
             Ok(())
         })?;
@@ -62,7 +62,7 @@ impl<'a> Survey<'a> {
         let range = encoded_range(&measured, settings)?;
         let warnings = mem::take(&mut found.warnings);
         let flaws = found.flaws(measured.loudness.integrated(0.0));
-        Ok(Self { measured, warnings, flaws, fingerprint: taker.finish(), range, kept })
+        Ok(Self { measured, warnings, flaws, fingerprint: taker.finish()?, range, kept })
     }
 
     /// How many samples of silence are left out in front.
