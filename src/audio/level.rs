@@ -1,5 +1,7 @@
 //! The level of an item on its way: one gain, the limiter where there is one, fades at both ends, then 16 bits.
 
+use std::ops::Range;
+
 use super::{Settings, limiter::Limiter};
 
 /// Levels the samples of one item in their order.
@@ -42,8 +44,7 @@ impl Level {
     /// The same with samples of 16 bits, which stay what they are where nothing changes them.
     pub(super) fn push_whole(&mut self, samples: &[i16]) -> Vec<i16> {
         let end = self.at + (samples.len() / self.channels) as u64;
-        let faded = self.at < self.fade || end + self.fade > self.samples;
-        if self.limiter.is_some() || self.gain != 1.0 || faded {
+        if self.limiter.is_some() || self.gain != 1.0 || !self.is_steady(self.at..end) {
             return self.push(&samples.iter().copied().map(from_i16).collect::<Vec<_>>());
         }
         self.at = end;
@@ -72,7 +73,7 @@ impl Level {
             let frames = (range.start - from) as usize..(range.end - from) as usize;
             let samples = &samples[frames.start * self.channels..frames.end * self.channels];
             let gains = gains.map(|gains| &gains[frames]);
-            if range.start >= self.fade && range.end + self.fade <= self.samples {
+            if self.is_steady(range.clone()) {
                 self.steady(samples, gains, &mut out);
             } else {
                 self.fading(samples, gains, range.start, &mut out);
@@ -80,6 +81,11 @@ impl Level {
         }
         self.at = to;
         out
+    }
+
+    /// Whether none of these frames is faded.
+    fn is_steady(&self, frames: Range<u64>) -> bool {
+        frames.start >= self.fade && frames.end + self.fade <= self.samples
     }
 
     /// Where nothing is faded.

@@ -13,7 +13,7 @@ use crate::{
 /// The blocks of a mirror that may be served. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Kept<B> {
-    blocks: B,
+    pub(super) blocks: B,
     shelf: Arc<Mutex<Shelf>>,
 }
 

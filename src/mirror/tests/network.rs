@@ -109,6 +109,16 @@ async fn says(mirror: &Mirror, words: &str) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mirror_whose_store_has_broken_ends_with_words() {
+    let stage = Stage::new().await;
+    let folder = tempfile::tempdir().unwrap();
+    let (mirror, _stop) = stage.mirror(&folder, false).await;
+    mirror.blocks.blocks.close().await;
+    let ended = timeout(BOUND, mirror.running).await.unwrap().unwrap();
+    assert!(ended.unwrap_err().to_string().contains("the block store was broken off by a bug"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_station_is_mirrored_by_its_name_and_goes_on_being_so_without_it() {
     let mut stage = Stage::new().await;
     let folder = tempfile::tempdir().unwrap();
