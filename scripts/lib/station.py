@@ -35,7 +35,9 @@ def free_port():
 class Station:
     """`ipfs-radio run`, from start to stop. Use it in a `with`."""
 
-    def __init__(self, folder, setup="", streaming="", peer='listen = ["/ip4/127.0.0.1/tcp/0"]\nbootstrap = []\ndelegated_routers = []', environment=None):
+    def __init__(self, folder, setup="", streaming="", peer='listen = ["/ip4/127.0.0.1/tcp/0"]\nbootstrap = []\ndelegated_routers = []', environment=None,
+                 program=None):
+        """`program`: what is run in the place of the binary, with its arguments."""
         self.folder = Path(folder)
         self.folder.mkdir(parents=True, exist_ok=True)
         self.url = f"http://127.0.0.1:{free_port()}"
@@ -44,6 +46,7 @@ class Station:
         (self.folder / "streaming.toml").write_text(f'{streaming}\n[http]\nlisten = "{listen}"\n[peer]\n{peer}\n')
         self.log = self.folder / "run.log"
         self.environment = environment or {}
+        self.program = program
         self.process = None
 
     def __enter__(self):
@@ -57,7 +60,7 @@ class Station:
         """Starts it and waits for the first list. Returns the seconds that took. `program`: what is run in its place."""
         began = time.monotonic()
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([program or binary(), "run", "--dir", str(self.folder), *arguments],
+            self.process = subprocess.Popen([program or self.program or binary(), "run", "--dir", str(self.folder), *arguments],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, **self.environment})
         while True:
