@@ -231,4 +231,28 @@ mod tests {
         assert!(refused.contains("peer.key"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), b"");
     }
+
+    /// The public key stands behind the secret one, so that neither can turn into another unnoticed.
+    #[test]
+    fn a_key_file_with_any_bit_turned_or_its_end_missing_is_refused_and_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("stream.key");
+        let whole = Key::of_seed(7).to_protobuf();
+        let turned = (0..whole.len() * 8).map(|bit| {
+            let mut bytes = whole.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            (format!("bit {bit} turned"), bytes)
+        });
+        let cut = (0..whole.len()).map(|length| (format!("the first {length} bytes"), whole[..length].to_vec()));
+        for (what, bytes) in turned.chain(cut) {
+            fs::write(&path, &bytes).unwrap();
+            match Key::load_or_create(&path, true) {
+                Err(refused) => assert!(refused.to_string().contains("stream.key"), "{what}: {refused}"),
+                Ok(other) => panic!("{what}: taken for the key of {}", other.name()),
+            }
+            assert_eq!(fs::read(&path).unwrap(), bytes, "{what}");
+        }
+        fs::write(&path, &whole).unwrap();
+        assert_eq!(Key::load_or_create(&path, true).unwrap().name(), Key::of_seed(7).name());
+    }
 }
