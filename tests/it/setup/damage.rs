@@ -1,13 +1,13 @@
 //! Finding damage and mending it.
 
-use std::{fs, process::Command};
+use std::{collections::BTreeSet, fs, path::Path, process::Command};
 
 use ipfs_radio::{
     radio::segment::chunk_name,
     setup::{self, Options},
 };
 
-use super::world::{Station, job, tree};
+use super::world::{Station, job, tree, with_settings};
 
 const REPAIR: Options = Options {
     reorder: false,
@@ -66,6 +66,59 @@ fn every_kind_of_damage_is_named_and_mended() {
         assert_eq!((report.encoded, report.entries), (1, 5), "only what is damaged is made anew");
         assert_eq!(setup::check(&station.layout).unwrap(), []);
         assert_eq!(tree(&station.path("processed")), whole);
+    }
+}
+
+/// The names of all chunks that the manifest promises.
+fn chunks(station: &Station) -> BTreeSet<String> {
+    let manifest = station.manifest();
+    let metas = manifest.items().iter().map(|line| station.meta(&line.id));
+    let renditions = metas.flat_map(|meta| meta.renditions);
+    renditions.flat_map(|rendition| rendition.segments).map(|segment| chunk_name(&segment.cid)).collect()
+}
+
+/// Turns a bit of the file, cuts it, empties it or removes it.
+fn spoil(path: &Path, way: usize, random: u32) {
+    let mut bytes = fs::read(path).unwrap();
+    let at = random as usize % bytes.len();
+    match way % 4 {
+        0 => bytes[at] ^= 1 << (random % 8),
+        1 => bytes.truncate(at),
+        2 => bytes.clear(),
+        _ => return fs::remove_file(path).unwrap(),
+    }
+    fs::write(path, bytes).unwrap();
+}
+
+#[test]
+fn a_hundred_spoiled_chunks_are_all_named_and_made_the_same_again() {
+    let station = Station::empty();
+    for number in 0..26 {
+        station.record(&format!("music/{number}.wav"), 200 + 30 * number, 4_900);
+    }
+    let job = with_settings(|settings| settings.bitrates = vec![64_000, 128_000]);
+    station.run(&job);
+    let (whole, store) = (tree(&station.path("processed")), station.layout.processed());
+    let all: Vec<String> = chunks(&station).into_iter().collect();
+    assert!(all.len() > 250, "{} chunks", all.len());
+    let mut random = 1_u32;
+    for round in 0..4 {
+        let (mut sound, mut spoiled) = (all.clone(), BTreeSet::new());
+        for number in 0..25 {
+            random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let chunk = sound.swap_remove((random >> 8) as usize % sound.len());
+            spoil(&store.chunk(&chunk), round + number, random >> 4);
+            spoiled.insert(chunk);
+        }
+        let damages = setup::check(&station.layout).unwrap();
+        let named: BTreeSet<String> =
+            spoiled.iter().filter(|chunk| damages.iter().any(|damage| damage.what.contains(*chunk))).cloned().collect();
+        assert_eq!((named, damages.len()), (spoiled, 25), "round {round}: {damages:?}");
+        let items: BTreeSet<&String> = damages.iter().map(|damage| &damage.id).collect();
+        let report = station.try_run(&job, &REPAIR).unwrap();
+        assert_eq!((report.encoded, report.entries), (items.len(), 26), "only what is damaged is made anew");
+        assert_eq!(setup::check(&station.layout).unwrap(), []);
+        assert!(tree(&station.path("processed")) == whole, "round {round}: it was made otherwise");
     }
 }
 
