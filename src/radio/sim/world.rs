@@ -203,6 +203,11 @@ impl World {
         self.life.as_ref().expect("the process runs").timeline.skew_millis(self.clocks())
     }
 
+    /// In how many bytes all that the timeline keeps can be told.
+    pub(super) fn kept(&self) -> usize {
+        format!("{:?}", self.life.as_ref().expect("the process runs").timeline).len()
+    }
+
     /// Lets so much real time pass.
     pub(super) fn run(&mut self, seconds: u64) {
         let until = self.now + seconds * SECOND;
