@@ -12,6 +12,7 @@ mod expect;
 mod follow;
 pub(super) mod list;
 mod names;
+mod network;
 mod observer;
 mod paper;
 mod reanchor;

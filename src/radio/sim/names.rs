@@ -186,6 +186,9 @@ impl Names {
     }
 
     fn arrive(&mut self, now: u64) {
+        if now < self.down_until {
+            return;
+        }
         let (arrived, under_way) = self.under_way.drain(..).partition(|(at, _)| *at <= now);
         self.under_way = under_way;
         let arrived: Vec<(u64, Record)> = arrived;

@@ -92,7 +92,7 @@ impl World {
     }
 
     /// The network has just come back: within a minute the name points to the list of now (L4).
-    pub(super) fn check_named(&mut self) {
+    pub(in super::super) fn check_named(&mut self) {
         let Some(visible) = self.observer.visible else { return };
         self.names.return_at(self.now);
         (0..12).for_each(|_| self.run(5));

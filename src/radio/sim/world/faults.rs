@@ -98,6 +98,11 @@ impl World {
         self.fetch_down_until = self.now + seconds * SECOND;
     }
 
+    /// No put of a name reaches anybody for so many seconds from now on.
+    pub(in super::super) fn network_down(&mut self, seconds: u64) {
+        self.names.go_down(self.now + seconds * SECOND);
+    }
+
     /// The blocks of all items are gone, or come back.
     pub(in super::super) fn turn_all(&mut self) {
         self.turn_all_blocks();
