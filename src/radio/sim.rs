@@ -8,6 +8,7 @@ mod audience;
 mod blocks;
 mod catalogue;
 mod chance;
+mod clocks;
 mod expect;
 mod follow;
 pub(super) mod list;

@@ -32,7 +32,7 @@ mod checks;
 mod faults;
 mod restart;
 
-pub(super) use faults::{DOWNTIMES, Fault, STEPS};
+pub(super) use faults::{DOWNTIMES, Fault, STEPS, any_step, some_step};
 
 /// What a world is like.
 #[derive(Clone, Debug)]

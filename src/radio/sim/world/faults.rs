@@ -3,6 +3,7 @@
 use super::super::super::timeline::Event;
 use super::super::{
     catalogue::{self, LADDERS},
+    chance::Chance,
     volume::FAILURES,
 };
 use super::{SECOND, World};
@@ -40,9 +41,39 @@ pub(in super::super) enum Fault {
     Rot,
 }
 
-pub(in super::super) const STEPS: [i64; 12] =
-    [1_500, -1_500, 11_000, 13_000, -13_000, 45_000, -45_000, 90_000, 3_600_000, -3_600_000, 7_200_000, 86_400_000];
+/// So far is the wall clock set, in milliseconds: by a leap second, by an NTP server, by hand.
+pub(in super::super) const STEPS: [i64; 17] = [
+    1_000,
+    -1_000,
+    1_500,
+    -1_500,
+    11_000,
+    13_000,
+    -13_000,
+    45_000,
+    -45_000,
+    90_000,
+    -90_000,
+    3_600_000,
+    -3_600_000,
+    7_200_000,
+    -7_200_000,
+    86_400_000,
+    -86_400_000,
+];
 pub(in super::super) const DOWNTIMES: [u64; 9] = [0, 1, 3, 17, 60, 240, 330, 1_200, 3 * 3_600];
+
+/// How far somebody sets the wall clock: one of `STEPS`, or any span from a millisecond to three days, as often as not of
+/// each size, in either direction.
+pub(in super::super) fn some_step(chance: &mut Chance) -> i64 {
+    if chance.one_in(2) { chance.pick(&STEPS) } else { any_step(chance) }
+}
+
+pub(in super::super) fn any_step(chance: &mut Chance) -> i64 {
+    let most = 1_u64 << chance.between(1, 28);
+    let millis = chance.between(most / 2, most) as i64;
+    if chance.one_in(2) { millis } else { -millis }
+}
 
 impl World {
     pub(super) fn schedule_fault(&mut self) {
@@ -63,7 +94,7 @@ impl World {
             Fault::Edit => self.edit(),
             Fault::Crash => self.crash(None),
             Fault::Step => {
-                let step = self.chance.pick(&STEPS);
+                let step = some_step(&mut self.chance);
                 self.step(step);
             }
             Fault::Suspend => {
@@ -217,7 +248,7 @@ impl World {
     /// While it is down, somebody may set the clock.
     pub(super) fn step_while_down(&mut self) {
         if self.config.faults.contains(&Fault::Step) && self.chance.one_in(4) {
-            let step = self.chance.pick(&STEPS);
+            let step = some_step(&mut self.chance);
             self.step(step);
         }
     }
