@@ -4,8 +4,8 @@
  *   ILL=<file> ILL_UNDER=<folder> LD_PRELOAD=ill.so program
  *
  * The file holds 64-bit words that lib/ill.py writes and all processes share: how far the wall clock is off, how long a sync
- * takes, and which call on a file under the folder fails how. What the program does by its own system calls is not seen
- * (fallocate of rustix); all that the standard library of Rust does is.
+ * takes, and which call on a file under the folder fails how; behind them is the path of the last one that failed. What the
+ * program does by its own system calls is not seen (fallocate of rustix); all that the standard library of Rust does is.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -37,10 +37,13 @@ static struct word {
     int64_t with;     /* errno; -1: half of it is done; -2: the process is killed before it */
     int64_t failed;   /* how many did */
     int64_t what;     /* the kind of the last one that did */
+    char where[512];  /* and its file */
 } *word;
 
 static char under[512];
 static size_t under_length;
+/* The path that was last found to be under it. */
+static __thread char found[600];
 
 #define REAL(name) static __typeof__(&name) real; if (!real) real = (__typeof__(&name))dlsym(RTLD_NEXT, #name)
 
@@ -51,7 +54,7 @@ __attribute__((constructor)) static void begin(void) {
     int fd = real(file, O_RDWR | O_CLOEXEC);
     void *at = fd < 0 ? MAP_FAILED : mmap(NULL, sizeof *word, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (at == MAP_FAILED || strlen(folder) >= sizeof under) {
-        static const char words[] = "ill: ILL must be a file of 72 bytes, ILL_UNDER a folder\n";
+        static const char words[] = "ill: ILL must be a file of 584 bytes, ILL_UNDER a folder\n";
         (void)!write(2, words, sizeof words - 1);
         _exit(64);
     }
@@ -60,7 +63,11 @@ __attribute__((constructor)) static void begin(void) {
     word = at;
 }
 
-static int is_ours(const char *path) { return word && path && strncmp(path, under, under_length) == 0; }
+static int is_ours(const char *path) {
+    if (!word || !path || strncmp(path, under, under_length) != 0) return 0;
+    snprintf(found, sizeof found, "%s", path);
+    return 1;
+}
 
 static int is_ours_fd(int fd) {
     char link[64], path[600];
@@ -79,6 +86,7 @@ static int fault(int kind, int ours) {
     if (!word->fails || here < word->fails || here >= word->until) return 0;
     __atomic_add_fetch(&word->failed, 1, __ATOMIC_SEQ_CST);
     word->what = kind;
+    snprintf(word->where, sizeof word->where, "%.511s", found);
     if (word->with == -2) kill(getpid(), SIGKILL);
     return (int)word->with;
 }

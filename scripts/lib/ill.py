@@ -8,6 +8,7 @@ from pathlib import Path
 from preload import preload
 
 WORDS = ("wall_ns", "sync_ns", "kinds", "count", "fails", "until", "with_", "failed", "what")
+PATH_BYTES = 512
 OPEN, CREATE, READ, WRITE, SYNC, RENAME, MAKE, CUT, REMOVE = (1 << bit for bit in range(9))
 KINDS = {OPEN: "open", CREATE: "create", OPEN | CREATE: "create", READ: "read", WRITE: "write", SYNC: "sync", RENAME: "rename", MAKE: "mkdir",
          CUT: "truncate", REMOVE: "unlink"}
@@ -22,9 +23,9 @@ class Ill:
 
     def __init__(self, folder, scratch):
         library, file = preload("ill.c", scratch), Path(scratch) / f"ill-{Path(folder).name}"
-        file.write_bytes(bytes(8 * len(WORDS)))
+        file.write_bytes(bytes(8 * len(WORDS) + PATH_BYTES))
         with open(file, "r+b") as opened:
-            self._map = mmap.mmap(opened.fileno(), 8 * len(WORDS))
+            self._map = mmap.mmap(opened.fileno(), 8 * len(WORDS) + PATH_BYTES)
         self.environment = {"LD_PRELOAD": str(library), "ILL": str(file), "ILL_UNDER": str(Path(folder).absolute())}
 
     def beside(self, clock):
@@ -38,6 +39,10 @@ class Ill:
         self.kinds, self.count, self.failed, self.what = 0, 0, 0, 0
         self.fails, self.until = at, at + times
         self.kinds = kinds
+
+    def where(self):
+        """The path of the last file of which a call failed."""
+        return self._map[8 * len(WORDS) :].split(b"\0")[0].decode(errors="replace")
 
     def well(self):
         self.fails = self.kinds = self.sync_ns = 0
