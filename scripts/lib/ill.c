@@ -4,10 +4,13 @@
  *   ILL=<file> ILL_UNDER=<folder> LD_PRELOAD=ill.so program
  *
  * The file holds 64-bit words that lib/ill.py writes and all processes share: how far the wall clock is off, how long a sync
- * takes, and which call on a file under the folder fails how; behind them is the path of the last one that failed. What the
- * program does by its own system calls is not seen (fallocate of rustix); all that the standard library of Rust does is.
+ * takes, and which call on a file under the folder fails how; behind them is the path of the last one that failed. Seen is what
+ * the program calls in libc: to open, list, read, write, sync, rename, link, make, cut, remove and chmod, as the standard library
+ * of Rust does for all of it. Not seen: system calls of its own (rustix: fallocate of the ledger and of the reserve, statvfs),
+ * those that libc makes within itself, what asks a file without changing it (stat, seek), and locks and inotify.
  */
 #define _GNU_SOURCE
+#include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -25,7 +28,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { OPEN = 1, CREATE = 2, READ = 4, WRITE = 8, SYNC = 16, RENAME = 32, MAKE = 64, CUT = 128, REMOVE = 256 };
+enum { OPEN = 1, CREATE = 2, READ = 4, WRITE = 8, SYNC = 16, RENAME = 32, MAKE = 64, CUT = 128, REMOVE = 256, MODE = 512 };
 
 static struct word {
     int64_t wall_ns;  /* added to the wall clock */
@@ -79,6 +82,18 @@ static int is_ours_fd(int fd) {
     return is_ours(path);
 }
 
+/* The same for a name in an open folder. */
+static int is_ours_at(int at, const char *path) {
+    char link[64], whole[600];
+    if (at == AT_FDCWD || !path || *path == '/') return is_ours(path);
+    if (!word || !word->kinds) return 0;
+    snprintf(link, sizeof link, "/proc/self/fd/%d", at);
+    ssize_t length = readlink(link, whole, sizeof whole - 1);
+    if (length <= 0) return 0;
+    snprintf(whole + length, sizeof whole - length, "/%s", path);
+    return is_ours(whole);
+}
+
 /* Counts a call. Gives 0, or what it fails with. */
 static int fault(int kind, int ours) {
     if (!ours || !(word->kinds & kind)) return 0;
@@ -120,10 +135,21 @@ OPENING(open64)
         va_start(list, flags);                                         \
         mode_t mode = va_arg(list, mode_t);                            \
         va_end(list);                                                  \
-        return refuse(opens(flags), is_ours(path)) ? -1 : real(at, path, flags, mode); \
+        return refuse(opens(flags), is_ours_at(at, path)) ? -1 : real(at, path, flags, mode); \
     }
 OPENING_AT(openat)
 OPENING_AT(openat64)
+
+DIR *opendir(const char *path) {
+    REAL(opendir);
+    return refuse(OPEN, is_ours(path)) ? NULL : real(path);
+}
+
+/* A listing is read where it begins; the entries behind it are in memory, mostly. */
+struct dirent64 *readdir64(DIR *folder) {
+    REAL(readdir64);
+    return telldir(folder) == 0 && refuse(READ, is_ours_fd(dirfd(folder))) ? NULL : real(folder);
+}
 
 #define READING(name, ...)                                             \
     {                                                                  \
@@ -132,6 +158,7 @@ OPENING_AT(openat64)
     }
 ssize_t read(int fd, void *to, size_t bytes) READING(read, fd, to, bytes)
 ssize_t pread64(int fd, void *to, size_t bytes, off64_t at) READING(pread64, fd, to, bytes, at)
+ssize_t readv(int fd, const struct iovec *to, int count) READING(readv, fd, to, count)
 
 #define WRITING(name, less, ...)                                       \
     {                                                                  \
@@ -184,7 +211,7 @@ int rename(const char *from, const char *to) {
 
 int linkat(int from_at, const char *from, int to_at, const char *to, int flags) {
     REAL(linkat);
-    return refuse(RENAME, is_ours(to)) ? -1 : real(from_at, from, to_at, to, flags);
+    return refuse(RENAME, is_ours_at(to_at, to)) ? -1 : real(from_at, from, to_at, to, flags);
 }
 
 int link(const char *from, const char *to) {
@@ -200,6 +227,21 @@ int mkdir(const char *path, mode_t mode) {
 int unlink(const char *path) {
     REAL(unlink);
     return refuse(REMOVE, is_ours(path)) ? -1 : real(path);
+}
+
+int unlinkat(int at, const char *path, int flags) {
+    REAL(unlinkat);
+    return refuse(REMOVE, is_ours_at(at, path)) ? -1 : real(at, path, flags);
+}
+
+int chmod(const char *path, mode_t mode) {
+    REAL(chmod);
+    return refuse(MODE, is_ours(path)) ? -1 : real(path, mode);
+}
+
+int fchmod(int fd, mode_t mode) {
+    REAL(fchmod);
+    return refuse(MODE, is_ours_fd(fd)) ? -1 : real(fd, mode);
 }
 
 /* The wall clock. */

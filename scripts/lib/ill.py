@@ -9,12 +9,12 @@ from preload import preload
 
 WORDS = ("wall_ns", "sync_ns", "kinds", "count", "fails", "until", "with_", "failed", "what")
 PATH_BYTES = 512
-OPEN, CREATE, READ, WRITE, SYNC, RENAME, MAKE, CUT, REMOVE = (1 << bit for bit in range(9))
+OPEN, CREATE, READ, WRITE, SYNC, RENAME, MAKE, CUT, REMOVE, MODE = (1 << bit for bit in range(10))
 KINDS = {OPEN: "open", CREATE: "create", OPEN | CREATE: "create", READ: "read", WRITE: "write", SYNC: "sync", RENAME: "rename", MAKE: "mkdir",
-         CUT: "truncate", REMOVE: "unlink"}
+         CUT: "truncate", REMOVE: "unlink", MODE: "chmod"}
 # What fails how, on a disk that is full, broken or out of descriptors, with a write that takes only half, and with a process
 # that is killed before a call that changes something.
-FAULTS = {"ENOSPC": (errno.ENOSPC, CREATE | WRITE | SYNC | RENAME | MAKE | CUT), "EIO": (errno.EIO, OPEN | CREATE | READ | WRITE | SYNC | RENAME | CUT | REMOVE),
+FAULTS = {"ENOSPC": (errno.ENOSPC, CREATE | WRITE | SYNC | RENAME | MAKE | CUT), "EIO": (errno.EIO, OPEN | CREATE | READ | WRITE | SYNC | RENAME | CUT | REMOVE | MODE),
           "EMFILE": (errno.EMFILE, OPEN | CREATE), "short": (-1, WRITE), "kill": (-2, CREATE | WRITE | SYNC | RENAME | MAKE | CUT | REMOVE)}
 
 
