@@ -14,7 +14,8 @@ KINDS = {OPEN: "open", CREATE: "create", OPEN | CREATE: "create", READ: "read", 
          CUT: "truncate", REMOVE: "unlink", MODE: "chmod"}
 # What fails how, on a disk that is full, broken or out of descriptors, with a write that takes only half, and with a process
 # that is killed before a call that changes something.
-FAULTS = {"ENOSPC": (errno.ENOSPC, CREATE | WRITE | SYNC | RENAME | MAKE | CUT), "EIO": (errno.EIO, OPEN | CREATE | READ | WRITE | SYNC | RENAME | CUT | REMOVE | MODE),
+FAULTS = {"ENOSPC": (errno.ENOSPC, CREATE | WRITE | SYNC | RENAME | MAKE | CUT),
+          "EIO": (errno.EIO, OPEN | CREATE | READ | WRITE | SYNC | RENAME | CUT | REMOVE | MODE),
           "EMFILE": (errno.EMFILE, OPEN | CREATE), "short": (-1, WRITE), "kill": (-2, CREATE | WRITE | SYNC | RENAME | MAKE | CUT | REMOVE)}
 
 
@@ -37,6 +38,7 @@ class Ill:
         """From now on the call number `at` of those that can fail like this fails, and the next ones up to so many."""
         self.with_, kinds = FAULTS[how]
         self.kinds, self.count, self.failed, self.what = 0, 0, 0, 0
+        self._map[8 * len(WORDS) :] = bytes(PATH_BYTES)
         self.fails, self.until = at, at + times
         self.kinds = kinds
 
