@@ -7,6 +7,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 from pieces import made
@@ -19,6 +20,8 @@ AHEAD = LISTED * SEGMENT
 DAY = 86400
 # Files that are copied into the folder: so many recordings, the rest copies of them under other names, and so many that are none.
 COPIED, RECORDINGS, RUBBISH = 20_000, 5, 100
+# Bytes of a file with nothing in it, and MiB that a setup which looks at it may take.
+HUGE, SETUP_MIB = 4 << 30, 300
 # Files that a process may have open, and listeners who come at once.
 FILES, LISTENERS = 256, 1000
 
@@ -168,6 +171,16 @@ def slow_copy(trial):
     trial.is_well(node)
 
 
+def command(trial, *arguments):
+    """Runs a command of the station to its end. Gives its exit code, what it said, and the most memory that it had, in MiB."""
+    with tempfile.TemporaryFile() as said:
+        process = subprocess.Popen([binary(), "--dir", str(trial.nodes[0].folder), *arguments], stdin=subprocess.DEVNULL, stdout=said, stderr=said)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        said.seek(0)
+        return process.returncode, said.read().decode(errors="replace"), usage.ru_maxrss // 1024
+
+
 def names(trial):
     """hostile names, links that lead nowhere or back, files that are none: nothing gets out of its line, each is aired or named"""
     node = trial.station()
@@ -186,13 +199,15 @@ def names(trial):
     (music / "loop").symlink_to(music)
     (music / "self.flac").symlink_to(music / "self.flac")
     (music / "outside.flac").symlink_to("/etc/passwd")
+    with open(music / "huge.mp3", "wb") as huge:
+        huge.truncate(HUGE)
     node.start()
     trial.observe(node)
-    trial.tells(node, "setup: ", "some files were skipped")
-    run = subprocess.run([binary(), "--dir", str(node.folder), "setup"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120)
-    said = run.stdout + run.stderr
-    trial.say(run.returncode == 3, f"setup ends with {run.returncode}")
-    for name in ("empty.flac", "rubbish.mp3", "outside.flac"):
+    trial.tells(node, "setup: ", "some files were skipped", seconds=180)
+    code, said, trial.figures["setup_mib"] = command(trial, "setup")
+    trial.say(code == 3, f"setup ends with {code}")
+    trial.say(trial.figures["setup_mib"] < SETUP_MIB, f"setup took {trial.figures['setup_mib']} MiB")
+    for name in ("empty.flac", "rubbish.mp3", "outside.flac", "huge.mp3"):
         trial.say(name in said, f"setup does not name {name}")
     trial.say("\x1b[2J" not in said, "setup prints control characters of a name")
     manifest = json.loads((node.folder / "processed" / "manifest.json").read_text())
@@ -207,9 +222,29 @@ def names(trial):
         json.loads(fetch(node.url + place))
     trial.goes_on(node, 10, 60)
     trial.say(all("\x1b" not in line for line in parse(fetch(node.stream).decode()).text), "the list has control characters")
-    for path in ("empty.flac", "rubbish.mp3", "outside.flac", "gone.flac", "self.flac", "pipe.flac", "loop"):
+    # The generator works before setup looks again, one child at a time.
+    trial.settles(node)
+    for path in ("empty.flac", "rubbish.mp3", "huge.mp3", "outside.flac", "gone.flac", "self.flac", "pipe.flac", "loop"):
         (music / path).unlink()
     shutil.rmtree(music / "folder.flac")
+    trial.is_well(node)
+    replaced(trial, node)
+
+
+def replaced(trial, node):
+    """A recording is replaced by another one while it is on air: it is heard to its end, and the other one is in the order."""
+    def on_air():
+        title = trial.status(node)["now"]["title"]
+        return (node.folder / "music" / f"{title}.flac").exists() and title.isdecimal() and f"music/{title}.flac"
+    path = trial.wait("a piece on air", on_air)
+    def item():
+        manifest = json.loads((node.folder / "processed" / "manifest.json").read_text())
+        return next(entry["id"] for entry in manifest["entries"] if entry["path"] == path)
+    before, new = item(), node.folder / "new.flac"
+    shutil.copyfile(made("pieces", "201-16", tone(201, 16)), new)
+    os.replace(new, node.folder / path)
+    trial.wait("the other recording in the order", lambda: item() != before)
+    trial.goes_on(node, LISTED + 3, 90)
     trial.is_well(node)
 
 

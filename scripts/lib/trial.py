@@ -23,6 +23,13 @@ STREAMING = f"[streaming]\nwindow_size = {LISTED}\nlook_ahead = {LISTED}\n[ipns]
 TOLD, WELL = 60, 60
 
 
+def children(node):
+    """The processes that a station has started and that are still there."""
+    with contextlib.suppress(OSError):
+        return [int(pid) for task in Path(f"/proc/{node.process.pid}/task").iterdir() for pid in (task / "children").read_text().split()]
+    return []
+
+
 class Trial:
     """`wrong`: what is not as it should be. `told`: the healths and refusals that were waited for. `figures`: for the table."""
 
@@ -141,15 +148,12 @@ class Trial:
 
     def settles(self, node):
         """Waits until no child of it works: setup of the start, and the pieces of the generator behind it, are done."""
-        pid = node.process.pid
-        tasks = Path(f"/proc/{pid}/task")
-        busy = lambda: any((task / "children").read_text().split() for task in tasks.iterdir())
         # The next child follows the last one at once.
         def idle():
-            if busy():
+            if children(node):
                 return False
             time.sleep(0.5)
-            return not busy()
+            return not children(node)
         self.wait("its children to end", idle, 300)
 
     def goes_on(self, node, segments=3, seconds=30):
