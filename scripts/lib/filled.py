@@ -18,6 +18,8 @@ MIB = 1 << 20
 # Seconds of a segment where setup is not told otherwise.
 USUAL = 6
 BALLAST, AMPLE = 64, 128
+# Seconds for which each sync takes ten; and for which a disk that was too slow counts as slow (radio/tempo.rs) behind the last of them, and some.
+SUSTAINED, SLOW = 70, 60 + 10 + 20
 
 
 @contextlib.contextmanager
@@ -203,7 +205,7 @@ def full_start(trial):
 
 
 def slow(trial):
-    """each sync takes half a second, then two; then one takes ten: nobody hears it, and it says so"""
+    """each sync takes half a second, then two, then ten, for a minute or more: nobody hears it, and it says so"""
     # What is listed comes later than it should, and is not due before the look-ahead is over.
     trial.exact = False
     node = trial.station(ill=True, seconds=900, setup="", streaming="[ipns]\nttl_seconds = 4\npublish_interval_seconds = 2\n")
@@ -219,22 +221,22 @@ def slow(trial):
     trial.goes_on(node, 3, 60)
     trial.figures["syncs_a_segment"] = round((ill.count - before) / (trial.listed(node).end - end), 1)
     ill.kinds = 0
-    for delay, seconds in ((0.5, 90), (2, 60)):
-        ill.sync_ns = round(delay * 1e9)
+    for delay, seconds in ((0.5, 90), (2, 60), (10, SUSTAINED)):
         lead = ahead()
+        ill.count, ill.kinds, ill.sync_ns = 0, SYNC, round(delay * 1e9)
         time.sleep(seconds)
         trial.figures[f"ahead_at_{delay}_s"] = [round(lead), round(ahead())]
+        trial.figures[f"syncs_at_{delay}_s"] = ill.count
         trial.say(ahead() > 100, f"{delay} s a sync: only {ahead():.0f} s are listed ahead after {seconds} s")
-    trial.tells(node, "slow disk: ", "see what else writes")
-    ill.sync_ns = 0
-    trial.is_well(node, 300)
-    trial.figures["ahead_again"] = round(ahead())
-    ill.sync_ns = 10_000_000_000
-    time.sleep(7)
-    ill.sync_ns = 0
-    trial.tells(node, "slow disk: ")
+        # One a segment, or as many as there is time for; half of that where the machine is busy.
+        trial.say(ill.count >= seconds / max(delay, USUAL) / 2, f"{delay} s a sync: only {ill.count} were made in {seconds} s")
+        if delay >= 2:
+            trial.tells(node, "slow disk: ", "see what else writes")
+            ill.sync_ns = ill.kinds = 0
+            trial.is_well(node, SLOW)
+            trial.figures[f"ahead_after_{delay}_s"] = round(ahead())
+            trial.say(ahead() > 200, f"{delay} s a sync: only {ahead():.0f} s are listed ahead after it")
     trial.goes_on(node, 5, 90)
-    trial.is_well(node, 300)
 
 
 SCENARIOS = {"full": full, "full-stays": full_stays, "full-keeps-less": full_keeps_less, "full-start": full_start, "slow": slow}
