@@ -2,7 +2,6 @@
 
 import asyncio
 import collections
-import contextlib
 import resource
 import threading
 
@@ -40,7 +39,8 @@ class Crowd(threading.Thread):
             await asyncio.sleep(0.1)
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        self.counts.update(repr(end) for end in ends if not isinstance(end, asyncio.CancelledError))
 
     async def _one(self, number):
         # They come one after the other, not all in the same moment of every round.
@@ -53,38 +53,41 @@ class Crowd(threading.Thread):
                 await asyncio.sleep(AGAIN)
                 continue
             try:
-                wait = await (self._says_nothing(reader) if number % SILENT == 0 else self._asks(reader, writer))
-            except (ConnectionError, asyncio.IncompleteReadError):
-                self.counts["closed"] += 1
-                wait = AGAIN
+                await (self._says_nothing(reader) if number % SILENT == 0 else self._asks(reader, writer))
             finally:
                 writer.close()
-            await asyncio.sleep(wait)
+            await asyncio.sleep(AGAIN)
 
     async def _says_nothing(self, reader):
         """Waits for the end. A silent one that is let in is there for half a minute."""
-        answer = await reader.read(4096)
-        self.counts["503, silent" if answer.startswith(b"HTTP/1.1 503 ") else "closed, silent" if not answer else f"{answer[:12]!r}, silent"] += 1
-        return AGAIN
+        try:
+            said = (await reader.read(4096)).lower()
+        except ConnectionError:
+            said = b""
+        refused = said.startswith(b"http/1.1 503 ")
+        word = "closed" if not said else "503" if refused and b"\r\nretry-after: " in said else "503 without Retry-After" if refused else f"{said[:12]!r}"
+        self.counts[f"{word}, silent"] += 1
 
     async def _asks(self, reader, writer):
-        """Asks as a player does, and leaves. Gives how long to wait."""
+        """Asks as a player does, and leaves."""
         for ask in range(ASKS):
             if ask:
                 await asyncio.sleep(BETWEEN)
             writer.write(f"GET {self.path} HTTP/1.1\r\nHost: {self.host}:{self.port}\r\n\r\n".encode())
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(ANSWER):
-                    status, headers, body = await answer(reader)
-                    if status == 503:
-                        self.counts["503" if headers.get("retry-after", "").isdecimal() else "503 without Retry-After"] += 1
-                        return AGAIN
-                    well = status == 200 and body.startswith(b"#EXTM3U")
-                    self.counts["answered" if well else f"status {status}"] += 1
-                    continue
-            self.counts["left waiting"] += 1
-            return AGAIN
-        return AGAIN
+            try:
+                status, headers, body = await asyncio.wait_for(answer(reader), ANSWER)
+            except TimeoutError:
+                self.counts["left waiting"] += 1
+                return
+            except (ConnectionError, asyncio.IncompleteReadError):
+                # Who is let in stays: only the first question may find the door shut.
+                self.counts["closed while it listened" if ask else "closed"] += 1
+                return
+            if status == 503:
+                self.counts["503" if headers.get("retry-after", "").isdecimal() else "503 without Retry-After"] += 1
+                return
+            well = status == 200 and body.startswith(b"#EXTM3U")
+            self.counts["answered" if well else f"status {status}"] += 1
 
 
 async def answer(reader):
