@@ -8,6 +8,7 @@ mod config;
 mod cover;
 mod disk;
 mod ladder;
+mod leaks;
 mod ledger;
 mod mirror;
 mod originals;
