@@ -2,9 +2,12 @@
 
 import base64
 import hashlib
+import tempfile
 from datetime import datetime, timezone
+from pathlib import Path
 from types import SimpleNamespace
 
+from files import Files
 from observing import Observer, Seen, read_record
 
 TARGET, LISTED, BEGINS = 6, 20, 1_800_000_000
@@ -66,6 +69,26 @@ def recorded(*records):
     return observer.seen.said
 
 
+def written(*steps):
+    """What is said of a folder in which files are (name, text), one after the other: replaced, written where it lies if it ends
+    in `!`, gone if the text is None."""
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        files = Files("it", folder, Seen())
+        for name, body in steps:
+            path = folder / name.removesuffix("!")
+            if body is None:
+                path.unlink()
+            elif name.endswith("!"):
+                path.write_text(body)
+            else:
+                (folder / ".new").write_text(body)
+                (folder / ".new").rename(path)
+            files.look()
+        files.close()
+    return [words for words in files.seen.said if "s.json" in words]
+
+
 def test():
     """Returns the exit code."""
     other = lambda number: cid(number + (number == 5) * 1000)
@@ -94,6 +117,12 @@ def test():
         ("records that go on", False, recorded(record(10, "/ipfs/a"), record(10, "/ipfs/a"), record(300, "/ipfs/b"))),
         ("a record that goes back", True, recorded(record(300, "/ipfs/b"), record(10, "/ipfs/a"))),
         ("two records with one sequence", True, recorded(record(10, "/ipfs/a"), record(10, "/ipfs/b"))),
+        ("a file that is replaced", False, written(("s.json", '{"a": 1}'), ("s.json", '{"a": 2}'), ("s.json", '{"a": 3}'))),
+        ("a file that goes and comes", False, written(("s.json", "{}"), ("s.json", None), ("s.json", "[]"))),
+        ("half a file beside", False, written(("s.json", "{}"), (".tmp-1-0-s.json", '{"a"'))),
+        ("half a file", True, written(("s.json", '{"a": 1}'), ("s.json", '{"a"'))),
+        ("a file that is empty", True, written(("s.json", ""))),
+        ("a file that is written where it lies", True, written(("s.json", '{"a": 1}'), ("s.json!", '{"a": 2}'))),
     ]
     failed = read_record(record(1_800_000_000_000, "/ipfs/a")) != (1_800_000_000_000, "/ipfs/a")
     for what, wrong, said in cases:
