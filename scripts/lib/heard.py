@@ -22,6 +22,8 @@ from station import Station, binary
 # Between two kills, in seconds; how long the station stays away, at every fourth of them.
 EVERY, AWAY = (5, 25), 30
 WARM = 40
+# Whoever has not heard anything after so many seconds hears nothing.
+FIRST = 60
 # What a browser's console says of a request that came to nothing.
 UNANSWERED = "console: Failed to load resource"
 # ffmpeg goes on with a list that does not go on, and does not wait for one that does not come.
@@ -44,9 +46,10 @@ class Again(threading.Thread):
         super().__init__(daemon=True)
         self.url, self.over = url, threading.Event()
         self.bodies, self.dry, self.skipped, self.retried = [], [], 0, 0
+        self.waited = None
 
     def run(self):
-        number = plays = None
+        began, number, plays = time.monotonic(), None, None
         while not self.over.wait(0.2):
             try:
                 live = parse(fetch(self.url, 5).decode())
@@ -60,19 +63,29 @@ class Again(threading.Thread):
                         break
                     body = fetch(urllib.parse.urljoin(self.url, segment.uri), 10)
                     now = time.monotonic()
-                    if plays and now > plays:
-                        self.dry.append(round(now - plays, 3))
+                    self._ran(plays, now)
+                    self.waited = self.waited or now - began
                     plays = max(now, plays or now) + segment.seconds
                     self.bodies.append(body)
                     number += 1
             except (OSError, ValueError, IndexError, StopIteration):
                 self.retried += 1
+        self._ran(plays, time.monotonic())
+
+    def _ran(self, plays, now):
+        if plays and now > plays:
+            self.dry.append(round(now - plays, 3))
+
+    def lost(self):
+        """What it did not get, or not in time."""
+        late = [] if self.waited and self.waited <= FIRST else [f"not a sound in {FIRST} s"]
+        return late + [f"dry for {length} s" for length in self.dry[:3]] + ([f"{self.skipped} segments had left the list"] if self.skipped else [])
 
     def judge(self, book):
         ear = coded.Ear(book)
-        ear.hear(coded.decode(b"".join(self.bodies)))
-        why = [f"dry for {length} s" for length in self.dry[:3]] + ([f"{self.skipped} segments had left the list"] if self.skipped else [])
-        return ear.seconds, why + [f"at {at} s: {what}" for at, what in ear.faults[:3]], f"asked {self.retried} times in vain"
+        if self.bodies:
+            ear.hear(coded.decode(b"".join(self.bodies)))
+        return ear.seconds, self.lost() + [f"at {at} s: {what}" for at, what in ear.faults[:3]], f"asked {self.retried} times in vain"
 
 
 def fate(station, kills, chance, told):

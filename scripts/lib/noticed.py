@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from files import Files
+from heard import FIRST, Again
 from observing import Observer, Seen, read_record
 
 TARGET, LISTED, BEGINS = 6, 20, 1_800_000_000
@@ -89,6 +90,15 @@ def written(*steps):
     return [words for words in files.seen.said if "s.json" in words]
 
 
+def played(waited, *ends):
+    """What is said of a client that hears something after so long, and then each piece when what it had ends at `ends`, at the time 0."""
+    client = Again("")
+    client.waited = waited
+    for end in ends:
+        client._ran(end, 0)
+    return client.lost()
+
+
 def test():
     """Returns the exit code."""
     other = lambda number: cid(number + (number == 5) * 1000)
@@ -123,6 +133,10 @@ def test():
         ("half a file", True, written(("s.json", '{"a": 1}'), ("s.json", '{"a"'))),
         ("a file that is empty", True, written(("s.json", ""))),
         ("a file that is written where it lies", True, written(("s.json", '{"a": 1}'), ("s.json!", '{"a": 2}'))),
+        ("a client that has a piece before it needs it", False, played(2, None, 3, 9)),
+        ("a client that has it too late", True, played(2, None, 3, -0.01)),
+        ("a client that hears nothing", True, played(None)),
+        ("a client that hears something after a minute", True, played(FIRST + 1, None, 3)),
     ]
     failed = read_record(record(1_800_000_000_000, "/ipfs/a")) != (1_800_000_000_000, "/ipfs/a")
     for what, wrong, said in cases:
