@@ -30,8 +30,8 @@ def dht(environment=None):
         server.wait(10)
 
 
-def findable(address):
+def findable(address, host="127.0.0.1"):
     """The `[peer]` table of a station that the server at `address` can tell of."""
-    own = f"/ip4/127.0.0.1/tcp/{free_port()}"
+    own = f"/ip4/{host}/tcp/{free_port()}"
     return (f"listen = [{json.dumps(own)}]\nannounce = [{json.dumps(own)}]\nbootstrap = [{json.dumps(address)}]\n"
             "delegated_routers = []")

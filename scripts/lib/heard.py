@@ -1,5 +1,6 @@
-"""Decoding clients at a station that is killed again and again, and at its mirror: what each of them hears of it."""
+"""Decoding clients at a station that is killed again and again, at its mirror and at a Kubo gateway: what each of them hears of it."""
 
+import contextlib
 import functools
 import json
 import os
@@ -13,6 +14,7 @@ import urllib.parse
 from pathlib import Path
 
 import coded
+import kubo
 import listening
 import sound
 from dht import dht, findable
@@ -24,6 +26,8 @@ EVERY, AWAY = (5, 25), 30
 WARM = 40
 # Whoever has not heard anything after so many seconds hears nothing.
 FIRST = 60
+# Where the mirror is and the gateway does not reach: what the gateway has it has from the station.
+APART = "127.0.0.2"
 # What a browser's console says of a request that came to nothing.
 UNANSWERED = "console: Failed to load resource"
 # ffmpeg goes on with a list that does not go on, and does not wait for one that does not come.
@@ -31,9 +35,11 @@ PATIENT = ("-prefer_x_start", "1", "-max_reload", "10000", "-m3u8_hold_counters"
 listening.PLAIN["ffmpeg-patient"] = (functools.partial(listening.ffmpeg, options=PATIENT), 0.04)
 # (client, where, whether it must hear nothing). `again` is what any client is that asks again for a list that did not come;
 # chromium plays the page.
-CLIENTS = (("again", "station", True), ("again", "mirror", True), ("chromium", "station", True), ("chromium", "mirror", True),
+CLIENTS = (("again", "station", True), ("again", "mirror", True), ("again", "kubo", True),
+           ("chromium", "station", True), ("chromium", "mirror", True),
            ("ffmpeg-patient", "mirror", True), ("mpv", "mirror", True), ("vlc", "mirror", True),
-           ("ffmpeg-patient", "station", False), ("mpv", "station", False), ("vlc", "station", False), ("gstreamer", "station", False))
+           ("ffmpeg-patient", "station", False), ("mpv", "station", False), ("vlc", "station", False), ("gstreamer", "station", False),
+           ("ffmpeg-patient", "kubo", False))
 
 
 class Again(threading.Thread):
@@ -113,17 +119,20 @@ def part(options, out, kills):
     out.mkdir(parents=True)
     wanted = options.clients.split(",") if options.clients else [name for name, *_ in CLIENTS]
     seconds = WARM + kills * (sum(EVERY) / 2) + kills / 4 * AWAY / 2 + 20
-    with tempfile.TemporaryDirectory() as scratch, dht() as address:
-        scratch = Path(scratch)
+    with contextlib.ExitStack() as stack:
+        scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
         scratch.chmod(0o755)
+        server, gateway = kubo.gateway(stack, {"Swarm": {"AddrFilters": [f"/ip4/{APART}/ipcidr/32"]}}) if options.kubo else (None, None)
+        address = server.address if server else stack.enter_context(dht())
         coded.lay(scratch / "station")
-        station, mirror = Station(scratch / "station", peer=findable(address)), Station(scratch / "mirror", peer=findable(address))
+        station, mirror = Station(scratch / "station", peer=findable(address)), Station(scratch / "mirror", peer=findable(address, APART))
         subprocess.run([binary(), "--dir", str(station.folder), "setup"], check=True, stdout=subprocess.DEVNULL)
         book = coded.Book(station.folder)
         try:
             station.start()
             mirror.start("--follow", station.status["station"])
-            return listen(station, mirror, book, wanted, seconds, kills, options, out, scratch)
+            places = {"station": station.url, "mirror": mirror.url, **({"kubo": gateway.gateway} if gateway else {})}
+            return listen(station, mirror, gateway, places, book, wanted, seconds, kills, options, out, scratch)
         finally:
             for node in (mirror, station):
                 if node.process:
@@ -131,20 +140,27 @@ def part(options, out, kills):
                     shutil.copy(node.log, out / f"{node.folder.name}.log")
 
 
-def listen(station, mirror, book, wanted, seconds, kills, options, out, scratch):
-    source = sound.Source(mirror.stream)
-    began = time.time()
-    source.look()
-    nodes, rows, told = {"station": station, "mirror": mirror}, [], []
+def launched(places, stream, wanted, seconds, out, scratch):
+    """The clients that are wanted, as rows of the table."""
+    rows = []
     for name, where, must in CLIENTS:
-        if name not in wanted:
+        if name not in wanted or where not in places:
             continue
+        url = f"{places[where]}/ipns/{stream}"
         if name == "again":
-            client = Again(nodes[where].stream)
+            client = Again(url)
             client.start()
         else:
-            client = listening.Client(f"{name}-{where}", name, nodes[where].url, nodes[where].stream, out, scratch, seconds)
+            client = listening.Client(f"{name}-{where}", name, places[where], url, out, scratch, seconds)
         rows.append((name, where, must, client))
+    return rows
+
+
+def listen(station, mirror, gateway, places, book, wanted, seconds, kills, options, out, scratch):
+    source = sound.Source(mirror.stream)
+    began, told, met = time.time(), [], False
+    source.look()
+    rows = launched(places, station.status["stream"], wanted, seconds, out, scratch)
     time.sleep(WARM)
     killing = threading.Thread(target=fate, args=(station, kills, random.Random(options.seed), told))
     killing.start()
@@ -152,6 +168,8 @@ def listen(station, mirror, book, wanted, seconds, kills, options, out, scratch)
     while time.time() < ends or killing.is_alive():
         time.sleep(5)
         source.look()
+        if gateway:
+            met = met or mirror.status["peer"] in [peer["Peer"] for peer in gateway.ask("swarm/peers")["Peers"] or ()]
     killing.join()
     for name, _, _, client in rows:
         if name == "again":
@@ -162,8 +180,10 @@ def listen(station, mirror, book, wanted, seconds, kills, options, out, scratch)
     source.look()
     source.decode(began - 90)
     print(f"{len(told)} kills in {seconds:.0f} s; back after {sorted(told)[len(told) // 2]:.2f} s in the median, {max(told):.2f} s at most; "
-          f"load average {os.getloadavg()[0]:.1f}")
-    return table(rows, book, source, out)
+          f"load average {os.getloadavg()[0]:.1f}", flush=True)
+    if met:
+        print("failed: the gateway met the mirror")
+    return table(rows, book, source, out) and not met
 
 
 def table(rows, book, source, out):
@@ -188,7 +208,7 @@ def table(rows, book, source, out):
         word = "passed" if not why else "FAILED" if must else "heard it"
         passed = passed and not (must and why)
         lines.append({"client": name, "at": where, "must": must, "seconds": round(seconds, 1), "why": why, "note": note})
-        print(f"{name:<16} {where:<8} {seconds:7.1f} {word:<10} {note}" + "".join(f"\n{'':<34} {words}" for words in why[:6]))
+        print(f"{name:<16} {where:<8} {seconds:7.1f} {word:<10} {note}" + "".join(f"\n{'':<34} {words}" for words in why[:6]), flush=True)
     (out / "table.json").write_text(json.dumps(lines, indent=1))
     print(f"{'passed' if passed else 'failed'}: heard", flush=True)
     return passed

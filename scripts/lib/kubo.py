@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import tempfile
 import time
 import urllib.request
 from pathlib import Path
@@ -76,6 +77,13 @@ class Kubo:
         request = urllib.request.Request(f"{self.api}/api/v0/{command}", method="POST")
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             return json.loads(answer.read() or b"null")
+
+
+def gateway(stack, extra=None):
+    """A server of the DHT and a gateway that knows nobody else, as long as the stack lasts. Returns both."""
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+    server = stack.enter_context(Kubo(folder / "K1", "dhtserver"))
+    return server, stack.enter_context(Kubo(folder / "K2", "dhtclient", [server.address], extra))
 
 
 def _merge(into, other):
