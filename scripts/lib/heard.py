@@ -34,7 +34,7 @@ UNANSWERED = "console: Failed to load resource"
 PATIENT = ("-prefer_x_start", "1", "-max_reload", "10000", "-m3u8_hold_counters", "10000")
 listening.PLAIN["ffmpeg-patient"] = (functools.partial(listening.ffmpeg, options=PATIENT), 0.04)
 # (client, where, whether it must hear nothing). `again` is what any client is that asks again for a list that did not come;
-# chromium plays the page.
+# chromium plays the page. ffmpeg has no sound ahead: while the gateway waits for a list, and its station is away, it runs dry.
 CLIENTS = (("again", "station", True), ("again", "mirror", True), ("again", "kubo", True),
            ("chromium", "station", True), ("chromium", "mirror", True),
            ("ffmpeg-patient", "mirror", True), ("mpv", "mirror", True), ("vlc", "mirror", True),
