@@ -54,7 +54,7 @@ mod walk;
 mod workload;
 
 /// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
-pub const PIPELINE_VERSION: u32 = 2;
+pub const PIPELINE_VERSION: u32 = 3;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq)]

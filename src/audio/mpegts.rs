@@ -19,6 +19,12 @@ const AUDIO_PID: u16 = 0x100;
 const PROGRAM: u16 = 1;
 /// AAC frames in one PES packet.
 const FRAMES_PER_PES: usize = 8;
+/// AAC frames in the first PES packet of a segment. After a seek libavformat (`hls.c`) drops what has a date before the place,
+/// up to the first packet without one, which is the second frame of a PES packet, and mpv does not know when what follows is
+/// to be heard until the next date: 184 ms with eight frames here, 44 ms with two (measured with mpv 0.35 and ffmpeg 5.1;
+/// with one nothing is gained, since the next packet is dated, too). 258 frames are 2 and 32 times 8; another number of them
+/// takes a packet of 188 bytes more than without.
+const FIRST_FRAMES: usize = 2;
 /// PTS of an item's first frame, in ticks of 90 kHz: 10 s.
 const BASE_PTS: u64 = 900_000;
 /// How far the clock runs ahead of what it dates, in ticks of 90 kHz: one second, as much as a decoder buffers
@@ -53,7 +59,7 @@ impl Muxer {
         self.frames
     }
 
-    /// The next segment: the tables, then the frames (ADTS), eight to a PES packet.
+    /// The next segment: the tables, then the frames (ADTS), two in the first PES packet and eight in each other.
     pub(super) fn segment(&mut self, frames: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
         self.write(frames).map_err(|error| Error::Encoder(format!("a transport stream cannot be made: {error}")))
     }
@@ -63,7 +69,8 @@ impl Muxer {
         let mut out = TsPacketWriter::new(Vec::with_capacity(size * 9 / 8 + 4 * TsPacket::SIZE));
         out.write_ts_packet(&packet(PAT_PID, &mut self.pat, None, TsPayload::Pat(pat()?))?)?;
         out.write_ts_packet(&packet(PMT_PID, &mut self.pmt, None, TsPayload::Pmt(pmt()?))?)?;
-        for (index, group) in frames.chunks(FRAMES_PER_PES).enumerate() {
+        let (first, rest) = frames.split_at(frames.len().min(FIRST_FRAMES));
+        for (index, group) in first.chunks(FIRST_FRAMES).chain(rest.chunks(FRAMES_PER_PES)).enumerate() {
             self.write_pes(&mut out, &group.concat(), index == 0)?;
             self.frames += group.len() as u64;
         }
