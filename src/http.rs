@@ -166,6 +166,7 @@ async fn serve_within(limits: Limits, door: &impl Door, routes: watch::Receiver<
                 pause = PAUSE_MIN;
                 let Some(ticket) = admission.admit(address.ip()) else {
                     debug!(%address, "connection refused: too many are open");
+                    guard::turn_away(stream);
                     continue;
                 };
                 let (routes, stop) = (routes.clone(), stop.clone());

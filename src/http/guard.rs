@@ -3,8 +3,8 @@
 use std::{
     collections::HashMap,
     future::Future,
-    io,
-    net::{IpAddr, Ipv6Addr},
+    io::{self, Read as _, Write as _},
+    net::{IpAddr, Ipv6Addr, Shutdown},
     pin::Pin,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
@@ -19,6 +19,7 @@ use tokio::{
     net::TcpStream,
     time::{Sleep, sleep},
 };
+use tracing::debug;
 
 /// The most open connections in all.
 pub const MAX_CONNECTIONS: usize = 512;
@@ -100,6 +101,32 @@ impl Admission {
 
     fn locked(&self) -> MutexGuard<'_, Open> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is answered where no more connections are admitted, whatever is asked (RFC 9110 §15.6.4): a list is worth another
+/// look after a segment's time.
+const FULL: &str = "HTTP/1.1 503 Service Unavailable\r\n\
+    Retry-After: 6\r\n\
+    Content-Type: text/plain; charset=utf-8\r\n\
+    Content-Length: 39\r\n\
+    Cache-Control: no-store\r\n\
+    Access-Control-Allow-Origin: *\r\n\
+    Connection: close\r\n\r\n\
+    too many connections: try again later\r\n";
+
+/// Closes a connection that is not admitted, with a word. It waits for nothing: what cannot be written at once is not written,
+/// and of the request only what has come is read, for a close with unread bytes is a reset, which can overtake the answer.
+pub(super) fn turn_away(connection: TcpStream) {
+    let told = connection.into_std().and_then(|mut connection| {
+        connection.write_all(FULL.as_bytes())?;
+        connection.shutdown(Shutdown::Write)?;
+        connection.read(&mut [0; 2_048])
+    });
+    if let Err(error) = told
+        && error.kind() != io::ErrorKind::WouldBlock
+    {
+        debug!(%error, "a connection was turned away without a word");
     }
 }
 

@@ -99,19 +99,23 @@ async fn is_closed(stream: &mut TcpStream) -> bool {
 }
 
 #[tokio::test]
-async fn connections_beyond_the_limit_are_closed_and_room_comes_back() {
+async fn connections_beyond_the_limit_are_told_to_come_back_and_room_comes_back() {
     let node = node_within(Limits { connections: 2, ..Limits::default() }).await;
     let (first, mut second) = (node.connect().await, node.connect().await);
     second.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await.unwrap();
     assert!(second.read_u8().await.is_ok());
     let mut third = node.connect().await;
-    assert!(matches!(timeout(LONG, third.read(&mut [0])).await.unwrap(), Ok(0) | Err(_)));
+    let mut told = String::new();
+    timeout(LONG, third.read_to_string(&mut told)).await.unwrap().unwrap();
+    let (head, body) = told.split_once("\r\n\r\n").unwrap();
+    assert!(head.starts_with("HTTP/1.1 503 ") && head.contains("\r\nRetry-After: 6\r\n"), "{told}");
+    assert!(head.contains(&format!("\r\nContent-Length: {}\r\n", body.len())), "{told}");
     drop(first);
     let served = async {
         loop {
-            let mut again = node.connect().await;
+            let (mut again, mut status) = (node.connect().await, [0; 12]);
             let _ = again.write_all(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n").await;
-            if again.read_u8().await.is_ok() {
+            if again.read_exact(&mut status).await.is_ok() && status == *b"HTTP/1.1 200" {
                 break;
             }
         }
