@@ -195,7 +195,8 @@ impl Streamer {
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
-                    tell(&self.upcoming, timeline.ahead(ahead::ENTRIES));
+                    let fails = |path: &str| self.failing.contains_key(path);
+                    tell(&self.upcoming, ahead::slots(timeline, self.order.as_deref(), fails));
                     self.tasks.spawn("fetching an item", async move {
                         let (event, seen) = supply.fetch(slot).await;
                         let _ = events.send(event).await;
@@ -276,6 +277,12 @@ impl Streamer {
             self.failing.insert(path.to_owned(), ill);
         }
         self.tell_failing();
+        self.tell_upcoming();
+    }
+
+    fn tell_upcoming(&self) {
+        let Some(timeline) = &self.timeline else { return };
+        tell(&self.upcoming, ahead::slots(timeline, self.order.as_deref(), |path| self.failing.contains_key(path)));
     }
 
     /// What was found of an entry when its turn came or before.
@@ -290,6 +297,7 @@ impl Streamer {
             (None, Soundness::Whole) => {
                 if self.failing.remove(&seen.path).is_some() {
                     self.tell_failing();
+                    self.tell_upcoming();
                 }
                 return;
             }
@@ -313,9 +321,7 @@ impl Streamer {
             if !self.begin() {
                 self.handle(Event::Order(order));
             }
-            if let Some(timeline) = &self.timeline {
-                tell(&self.upcoming, timeline.ahead(ahead::ENTRIES));
-            }
+            self.tell_upcoming();
         }
         let Some(loaded) = read.filler else { return };
         if read.rendering != Rendering::Over && loaded.samples < self.head_start {

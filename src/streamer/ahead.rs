@@ -1,6 +1,6 @@
 //! Looks at what is to air next, before it is its turn: what is damaged by then has been made anew.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{collections::HashMap, iter, sync::Arc};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -11,15 +11,16 @@ use super::supply::{Soundness, Supply};
 use crate::{
     clock,
     radio::{
-        programme::Slot,
+        programme::{Order, Slot},
         segment::Item,
         time::{Span, Time},
+        timeline::Timeline,
     },
 };
 
 /// Entries that are looked at ahead of their turn.
 pub(super) const ENTRIES: usize = 16;
-/// An item that was whole is not looked at again for so long.
+/// An item that was whole is not looked at again for so long, unless something was made anew.
 const WHOLE: Span = Span::seconds(600);
 /// One that was not is looked at again after so long, or as soon as it was tried to make it anew.
 const AGAIN: Span = Span::seconds(60);
@@ -31,6 +32,20 @@ pub(super) struct Seen {
     /// Its item, if that can be read.
     pub(super) item: Option<Arc<Item>>,
     pub(super) soundness: Soundness,
+}
+
+/// What is to be looked at: what comes next, and as many entries of the order of which something is wrong, so that it is
+/// seen when they are well again, however far away their turn is.
+pub(super) fn slots(timeline: &Timeline, order: Option<&Order>, fails: impl Fn(&str) -> bool) -> Vec<Slot> {
+    let failing = order.into_iter().flat_map(|order| {
+        let name: Arc<str> = order.sha256.as_str().into();
+        iter::zip(0.., &order.entries).filter(|(_, entry)| fails(&entry.path)).map(move |(position, entry)| Slot {
+            order: name.clone(),
+            position,
+            entry: entry.clone(),
+        })
+    });
+    timeline.ahead(ENTRIES).into_iter().chain(failing.take(ENTRIES)).collect()
 }
 
 /// Verifies the items of `upcoming`, one at a time, for as long as anybody listens.
@@ -69,7 +84,8 @@ pub(super) async fn look_ahead(
         };
         tokio::select! {
             changed = upcoming.changed() => if changed.is_err() { return },
-            () = supply.repairs.tried() => known.retain(|_, (_, whole)| *whole),
+            // Also of what was whole: that it had ceased to be may have been found when its turn came.
+            () = supply.repairs.tried() => known.clear(),
             () = again => {}
         }
     }
