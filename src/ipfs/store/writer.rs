@@ -169,6 +169,12 @@ impl Desk {
     }
 
     fn hold(&self, blocks: &[(Cid, Bytes)], why: &str) {
+        if self.refused.is_empty() {
+            tracing::warn!(
+                why,
+                "the disk takes no block now: it is held in memory, given out from there, and offered again"
+            );
+        }
         for (cid, bytes) in blocks {
             self.refused.hold(*cid, bytes.clone(), why, |cid| self.care.is_wanted(cid));
         }
