@@ -167,12 +167,13 @@ impl Layout {
         self.state().join("stat-cache.json")
     }
 
-    /// Deletes what a node before has left half written in `state/`; for who holds its lock. What cannot be deleted stays:
-    /// nothing depends on it.
+    /// Deletes what a node before has left half written in `state/` and among the keys; for who holds its lock. What cannot
+    /// be deleted stays: nothing depends on it.
     pub fn sweep_state(&self) {
         let own = [self.accepted_order(), self.sequence_state(), self.health(), self.adopted(), self.follow()];
-        let swept = own.iter().map(|path| super::sweep_beside(path));
-        swept.filter_map(Result::err).for_each(|error| tracing::debug!(%error, "half written files stay"));
+        let keys = [self.peer_key(), self.stream_key(), self.station_key()];
+        let swept = own.iter().chain(&keys).map(|path| super::sweep_beside(path));
+        swept.filter_map(Result::err).for_each(|error| tracing::warn!(%error, "half written files stay"));
     }
 
     /// A projection for operators.
@@ -318,7 +319,10 @@ mod tests {
             fs::write(state.join(format!(".tmp-1-0-{name}")), "half").unwrap();
             fs::write(state.join(name), "whole").unwrap();
         }
+        let half = layout.create_keys().unwrap().join(".tmp-1-0-peer.key");
+        fs::write(&half, "half").unwrap();
         layout.sweep_state();
+        assert!(!half.exists(), "a private key in halves");
         for name in own {
             assert!(!state.join(format!(".tmp-1-0-{name}")).exists() && state.join(name).exists(), "{name}");
         }

@@ -67,7 +67,9 @@ impl Key {
             Err(_) => {}
         }
         match write_new(path, &Self::generate().to_protobuf()) {
-            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(refuse(error.to_string())),
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                Err(refuse(format!("there is none yet, and none can be made: {error}")))
+            }
             _ => Self::load_or_create(path, false),
         }
     }
@@ -131,22 +133,29 @@ fn read(path: &Path) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
-/// Writes beside, then links into place: unlike a rename, a link never replaces what is there.
+/// Writes beside, then links into place: unlike a rename, a link never replaces what is there. What is beside has a name of
+/// which a node that starts knows that it is half written, should the process be killed here.
 fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let folder = path.parent().unwrap_or_else(|| Path::new("."));
     fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    let beside = path.with_extension(format!("key.{}.tmp", std::process::id()));
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    let beside = folder.join(format!(".tmp-{}-0-{name}", std::process::id()));
     match fs::remove_file(&beside) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {}
     }
-    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    let linked = fs::hard_link(&beside, path);
-    fs::remove_file(&beside)?;
-    linked?;
+    let linked = write_durably(&beside, bytes).and_then(|()| fs::hard_link(&beside, path));
+    match fs::remove_file(&beside) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => linked.and(Err(error))?,
+        _ => linked?,
+    }
     fs::File::open(folder)?.sync_all()
+}
+
+fn write_durably(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 #[cfg(test)]
@@ -216,6 +225,11 @@ mod tests {
         assert!(refused.contains("never replaced"), "{refused}");
         assert_eq!(fs::read(&path).unwrap(), made.to_protobuf());
         assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "nothing is left beside it");
+
+        let taken = folder.path().join("keys/station.key");
+        fs::create_dir(&taken).unwrap();
+        assert!(Key::generate().save_new(&taken).is_err());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 2, "nothing is left where none can be made");
 
         let moved = folder.path().join("moved/stream.key");
         made.save_new(&moved).unwrap();

@@ -85,8 +85,11 @@ impl Identity {
     /// its keys silently, so there it is an error that says what to do.
     pub fn load(dir: &Path, may_create: bool) -> anyhow::Result<Self> {
         let key = |name: &str| {
-            Key::load_or_create(&dir.join(format!("{name}.key")), may_create)
-                .with_context(|| format!("the {name} key cannot be used; restore it with `ipfs-radio key import FILE`"))
+            Key::load_or_create(&dir.join(format!("{name}.key")), may_create).with_context(|| {
+                format!(
+                    "the {name} key cannot be used; if it was ever there, restore it with `ipfs-radio key import FILE`"
+                )
+            })
         };
         let [peer, stream, station] = KEYS.map(key);
         let receipts = receipts(dir, may_create)
