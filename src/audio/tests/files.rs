@@ -45,7 +45,7 @@ pub(super) fn bytes_of(name: &str) -> Vec<u8> {
 fn lossless_formats_are_decoded_sample_by_sample() {
     let left = channel(&original(16_000, 8_800).0.samples, 2, 0);
     let exact: Vec<f32> = left.iter().map(|sample| (sample * 32_768.0).round() / 32_768.0).collect();
-    for name in ["mono.wav", "mono.aiff", "mono.caf", "mono.flac", "cover.flac", "mono-alac.m4a"] {
+    for name in ["mono.wav", "mono.aiff", "mono.caf", "mono.flac", "cover.flac", "mono-alac.m4a", "mono.oga"] {
         let (rate, channels, samples, warnings) = pcm(&fixture(name)).unwrap();
         assert_eq!((rate, channels, samples.len(), warnings.len()), (16_000, 1, 8_800, 0), "{name}");
         assert!(largest_difference(&samples, &exact) <= 1.0 / 32_768.0, "{name}");
@@ -64,6 +64,7 @@ fn lossy_formats_start_where_the_recording_starts() {
         ("stereo.m4a", 44_100, 45, 0),
         ("stereo.webm", 48_000, 648, 0),
         ("bare.mp3", 44_100, 2_538, 1_105),
+        ("stereo.mp2", 44_100, 1_386, 481),
         ("stereo.aac", 44_100, 1_898, 1_024),
     ];
     for (name, rate, surplus, expected) in matrix {
@@ -84,7 +85,9 @@ fn lossy_formats_start_where_the_recording_starts() {
 fn every_format_becomes_segments() {
     let lossless = ["mono.wav", "mono.aiff", "mono.caf", "mono.flac", "cover.flac", "mono-alac.m4a", "surround.flac"];
     let lossy = ["stereo.mp3", "bare.mp3", "stereo.ogg", "stereo.opus", "stereo.m4a", "stereo.webm", "stereo.aac"];
-    for name in lossless.into_iter().chain(lossy) {
+    // A picture in a video track comes with the last.
+    let other = ["mono.oga", "stereo.mp2", "cover.mov"];
+    for name in lossless.into_iter().chain(lossy).chain(other) {
         let (report, parts) = encoded(&fixture(name), &plain());
         assert_eq!(report.mastered.warnings, [""; 0], "{name}");
         assert_eq!(frames(&parts, 44_100).len() as u64 * FRAME, report.samples, "{name}");
@@ -311,6 +314,19 @@ fn wider_samples_are_read_and_those_over_full_scale_come_back_under_the_ceiling(
     assert!((mastered.levels.peak.unwrap() - 9.54).abs() < 0.01, "not clamped before the gain: {mastered:?}");
     assert!((mastered.levels.output_loudness.unwrap() + 16.0).abs() < 0.1, "{mastered:?}");
     assert!(mastered.flaws.clipped > 1_000, "but named: {mastered:?}");
+}
+
+#[test]
+fn all_usual_rates_are_read() {
+    for rate in [8_000, 11_025, 12_000, 16_000, 24_000, 32_000, 37_800, 88_200, 96_000, 176_400, 192_000] {
+        let sound = original(rate, u64::from(rate));
+        let whole = sound.0.samples.iter().flat_map(|sample| ((sample * 32_768.0).round() as i16).to_le_bytes());
+        let (_folder, file) = written(&wav(1, rate, 2, 16, &whole.collect::<Vec<u8>>()), "rate.wav");
+        let (found, channels, samples, warnings) = pcm(&file).unwrap();
+        assert_eq!((found, channels, warnings.len()), (rate, 2, 0));
+        assert!(largest_difference(&samples, &sound.0.samples) <= 1.0 / 32_768.0 && samples.len() == 2 * rate as usize);
+        assert_eq!(encoded(&file, &plain()).0.samples, (1 + 44_100_u64.div_ceil(FRAME)) * FRAME, "{rate} Hz");
+    }
 }
 
 #[test]
