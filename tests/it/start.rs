@@ -37,6 +37,19 @@ fn a_port_that_is_taken_is_told_once() {
 }
 
 #[test]
+fn setup_that_has_no_place_for_what_it_makes_says_so_and_ends_with_the_code_of_a_disk() {
+    let station = with_music();
+    let processed = station.path().join("processed");
+    let _ = fs::remove_dir_all(&processed);
+    fs::write(&processed, "a file where a folder belongs").unwrap();
+    let output = station.call(&["setup"]);
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("processed"), "{said}");
+    assert_eq!(fs::read_to_string(&processed).unwrap(), "a file where a folder belongs");
+}
+
+#[test]
 fn a_signal_right_after_the_start_is_a_clean_stop() {
     for command in [&["run", "--no-setup"][..], &["run"], &["setup"]] {
         let mut station = Station::new(6, 4);

@@ -428,9 +428,13 @@ mod tests {
     #[test]
     fn the_vod_list_names_chunks_and_six_decimals() {
         let list = meta().renditions[0].list(44_100);
-        let name = chunk_name(&cid_of(RAW, &[0]));
-        assert!(list.contains(&format!("#EXTINF:5.990748,\n{name}\n")), "{list}");
-        assert!(list.contains("#EXT-X-TARGETDURATION:6\n") && list.ends_with("#EXT-X-ENDLIST\n"), "{list}");
+        let [first, second, third] = [0, 1, 2].map(|part| chunk_name(&cid_of(RAW, &[part])));
+        let expected = format!(
+            "#EXTM3U\n#EXT-X-VERSION:3\n#EXT-X-TARGETDURATION:6\n#EXT-X-MEDIA-SEQUENCE:0\n#EXT-X-PLAYLIST-TYPE:VOD\n\
+             #EXT-X-INDEPENDENT-SEGMENTS\n#EXTINF:5.990748,\n{first}\n#EXTINF:5.990748,\n{second}\n\
+             #EXTINF:5.990748,\n{third}\n#EXT-X-ENDLIST\n"
+        );
+        assert_eq!(list, expected);
         let frame = Segment { cid: cid_of(RAW, &[0]), samples: 1_024, bytes: 100 };
         let list = Rendition { bitrate: 128_000, segments: vec![frame] }.list(44_100);
         assert!(list.contains("#EXTINF:0.023220,\n"), "rounded to the nearest: {list}");
