@@ -12,7 +12,7 @@ use tokio::{
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
 use self::{
-    ahead::{Seen, look_ahead},
+    ahead::{Seen, Upcoming, look_ahead},
     air::Shown,
     catalog::Catalog,
     child::Rendering,
@@ -27,7 +27,7 @@ use crate::{
     clock, disk,
     ipfs::{Blocks, Node, Records},
     radio::{
-        programme::{Order, Slot},
+        programme::Order,
         receipt::Body,
         rules::Rules,
         segment::{Item, Rung},
@@ -134,7 +134,7 @@ struct Streamer {
     /// Entries of which something is wrong, and what.
     failing: BTreeMap<String, Ill>,
     /// What is to be looked at before it is its turn.
-    upcoming: watch::Sender<Vec<Slot>>,
+    upcoming: watch::Sender<Vec<Upcoming>>,
     /// Whether the dates are to be those of the wall clock.
     reanchor: Wish,
 }
@@ -196,7 +196,7 @@ impl Streamer {
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
                     let fails = |path: &str| self.failing.contains_key(path);
-                    tell(&self.upcoming, ahead::slots(timeline, self.order.as_deref(), fails));
+                    tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), fails));
                     self.tasks.spawn("fetching an item", async move {
                         let (event, seen) = supply.fetch(slot).await;
                         let _ = events.send(event).await;
@@ -282,7 +282,7 @@ impl Streamer {
 
     fn tell_upcoming(&self) {
         let Some(timeline) = &self.timeline else { return };
-        tell(&self.upcoming, ahead::slots(timeline, self.order.as_deref(), |path| self.failing.contains_key(path)));
+        tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), |path| self.failing.contains_key(path)));
     }
 
     /// What was found of an entry when its turn came or before.
@@ -443,7 +443,7 @@ async fn read_orders(
 }
 
 /// Tells what comes next if it is other than before.
-fn tell(upcoming: &watch::Sender<Vec<Slot>>, ahead: Vec<Slot>) {
+fn tell(upcoming: &watch::Sender<Vec<Upcoming>>, ahead: Vec<Upcoming>) {
     upcoming.send_if_modified(|told| {
         let other = *told != ahead;
         *told = ahead;

@@ -68,7 +68,7 @@ def corrupt_chunk(trial):
         # It stands until the item is whole again and has been looked at.
         trial.tells(node, "programme: ", path, chunk.name, "it is being made anew", seconds=ROUND)
         trial.wait(f"{path} to be made anew ({how})", lambda: chunk.exists() and chunk.read_bytes() == whole)
-    trial.is_well(node, ROUND)
+    trial.is_well(node)
 
 
 def corrupt_chunk_no_setup(trial):
