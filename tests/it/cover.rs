@@ -62,7 +62,11 @@ fn a_picture_is_in_the_root_named_in_the_list_and_in_what_plays_now() {
         (is_told && in_root(mirror, &path)? == picture).then_some(())
     });
 
-    // What the repo has is there after a crash, whatever became of the folder.
+    // What the repo has is there after a crash, whatever became of the folder. Without that the item does not come again: it
+    // has to be one that the list does not let go before the next start.
+    station.wait("the item with the picture to be on air again", |station| {
+        (station.status()?["now"]["cover"] == path.as_str()).then_some(())
+    });
     station.kill();
     fs::rename(station.path().join("processed"), station.path().join("gone")).unwrap();
     station.run();
