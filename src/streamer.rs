@@ -191,7 +191,7 @@ impl Streamer {
                     let (skew, allowed) = (shown.skew(now).unwrap_or_default(), timeline.rules().skew());
                     self.notes.told(trouble::of_clock(skew, allowed, timeline.is_reanchoring()));
                     self.shows.send_replace(Some(shown));
-                    project(&self.sequence_state, timeline, now.wall);
+                    project(&self.sequence_state, timeline, now.wall, &self.notes);
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
@@ -474,7 +474,7 @@ async fn record(writer: Writer, bodies: Vec<Body>) -> Event {
 }
 
 /// Writes `sequence_state.json`: for people to read, never read back.
-fn project(path: &std::path::Path, timeline: &Timeline, wall: Time) {
+fn project(path: &std::path::Path, timeline: &Timeline, wall: Time, notes: &Notes) {
     let last = timeline.last();
     let text = serde_json::json!({
         "media_sequence": last.map(|aired| aired.media_seq),
@@ -483,11 +483,10 @@ fn project(path: &std::path::Path, timeline: &Timeline, wall: Time) {
         "entry": last.map(|aired| aired.run.entry.clone()),
         "timestamp": wall.to_string(),
     });
-    let (path, text) = (path.to_path_buf(), format!("{text}\n"));
-    task::spawn_blocking(move || {
-        if let Err(error) = disk::replace(&path, text.as_bytes()) {
-            tracing::debug!(%error, "sequence_state.json");
-        }
+    let (path, text, notes) = (path.to_path_buf(), format!("{text}\n"), notes.clone());
+    task::spawn_blocking(move || match disk::replace(&path, text.as_bytes()) {
+        Ok(()) => notes.clear("projections"),
+        Err(error) => notes.raise("projections", format!("{error}; nothing on air depends on it")),
     });
 }
 

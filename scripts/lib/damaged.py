@@ -11,12 +11,12 @@ from playlist import fetch
 from station import binary
 
 
-def spoil(path, how):
-    """Flips a bit, cuts, empties or deletes."""
+def spoil(path, how, at=None):
+    """Flips a bit (of the byte `at`, or in the middle), cuts, empties or deletes."""
     body = bytearray(path.read_bytes())
     path.chmod(0o600)
     if how == "flipped":
-        body[len(body) // 2] ^= 4
+        body[len(body) // 2 if at is None else at] ^= 4
     elif how == "cut":
         del body[len(body) // 2 :]
     elif how == "emptied":
@@ -107,7 +107,8 @@ def corrupt_manifest(trial):
     # The generator works before the mending, one child at a time.
     trial.settles(node)
     for how in HOW:
-        spoil(manifest, how)
+        # In the middle there may be a digit, and another one is as good: that would be another manifest, not a damaged one.
+        spoil(manifest, how, at=0)
         # The order is read anew 0.3 s after a change, and for so long at least the words stand.
         trial.tells(node, "order: ", str(manifest), "the last accepted order plays on", "it is being made anew")
         trial.wait(f"the manifest to be made anew ({how})", lambda: manifest.exists() and manifest.read_bytes() == whole, 150)

@@ -7,7 +7,7 @@ from ill import FAULTS
 
 # What health and the log tell of beside what is so under a clock that hastens: it makes any disk slow.
 TOPICS = ("air", "blocks", "clock", "disk", "generator", "ledger", "memory", "names", "order", "peer",
-          "programme", "receipts", "repo", "root", "setup", "store")
+          "programme", "projections", "receipts", "repo", "root", "setup", "store")
 # Which failures need no word, as kinds of call, what `part:path` looks like, and why: those of what is only there to save work or
 # waits to be tidied up. That the next run, or this one, makes the same of it is looked at apart from this.
 LOOKED_UP = ("open", "read")
@@ -20,7 +20,8 @@ QUIET = (
     (LOOKED_UP, r"(^setup:processed|:state/generated)/(manifest\.json|playlist(\.generated)?\.m3u)$",
      "what cannot be compared with what is to be written is written"),
     (LOOKED_UP, r":state/stat-cache\.json$", "files of which nothing is known are read again"),
-    (("unlink",), r"/\.tmp-[^/]*$", "what is half written and cannot be removed is swept by the next run"),
+    (("open", "sync"), r"/blockstore/[^/]{2}$", "the repo does not say so, and the writer makes the shard durable itself behind it (store/files.rs)"),
+    (("unlink",), r"/\.tmp-[^/]*$|/blockstore/[^/]*/[^/]*\.tmp$", "what is half written and cannot be removed is swept by the next run"),
 )
 
 

@@ -42,6 +42,7 @@ const _: () = assert!(COVER_MAX <= MAX_BLOCK_BYTES);
 #[derive(Clone)]
 pub struct Store {
     repo: Repo<DefaultStorage>,
+    folder: PathBuf,
     jobs: mpsc::Sender<Job>,
     first: mpsc::Sender<First>,
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
@@ -76,14 +77,22 @@ impl Store {
         let (first, ahead) = mpsc::channel(WAITING_JOBS);
         let (care, refused) = (Care::new(), Refused::default());
         let (held, wanted) = (refused.clone(), care.clone());
-        let desk = Desk { repo: repo.clone(), folder, first: ahead, refused: held, care: wanted, owed: 0 };
+        let desk =
+            Desk { repo: repo.clone(), folder: folder.clone(), first: ahead, refused: held, care: wanted, owed: 0 };
         let writer = tokio::spawn(writer::run(desk, waiting));
-        Ok(Self { repo, jobs, first, writer: Arc::new(Mutex::new(Some(writer))), care, refused })
+        Ok(Self { repo, folder, jobs, first, writer: Arc::new(Mutex::new(Some(writer))), care, refused })
     }
 
-    /// Every block that is here, pinned or not, in order: what is to be swept is among them.
+    /// Every block that is here, pinned or not, in order: what is to be swept is among them. Those that cannot be listed are
+    /// told of, and are for another time.
     pub async fn held(&self) -> Vec<Cid> {
-        let mut held: Vec<Cid> = self.repo.list_blocks().await.collect().await;
+        let (mut held, wrong) = match files::list(self.folder.clone()).await {
+            Ok(listed) => listed,
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        if let Some(why) = wrong {
+            tracing::warn!(why, "blocks cannot be listed; they stay until a start can list them");
+        }
         held.extend(self.refused.cids());
         held.sort_unstable();
         held.dedup();
@@ -169,7 +178,8 @@ impl Blocks for Store {
         if let Some(bytes) = self.refused.get(&cid) {
             return Ok(Some(bytes));
         }
-        match writer::read(&self.repo, &cid).await? {
+        let read = writer::read(&self.repo, &cid).await;
+        match read.inspect_err(|error| tracing::warn!(%cid, %error, "a block cannot be read"))? {
             Held::Whole(bytes) => Ok(Some(bytes)),
             Held::Not => {
                 self.care.missed(&cid);

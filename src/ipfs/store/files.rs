@@ -1,6 +1,12 @@
 //! What the repo leaves to us on its disk.
 
-use std::{fs, io, path::PathBuf};
+use std::{
+    collections::BTreeSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use cid::Cid;
 
 use super::{failed, refused::is_refusal};
 use crate::ipfs::Error;
@@ -23,18 +29,56 @@ pub(super) async fn sweep(folder: PathBuf) -> Result<usize, Error> {
     .await
 }
 
-/// Makes the shards themselves durable; the repo does so with the files in them only.
-pub(super) async fn sync(folder: PathBuf) -> Result<(), Error> {
+/// The blocks in the repo, which lists those it can and says nothing of others; and why some are not among them, if so.
+pub(super) async fn list(folder: PathBuf) -> Result<(Vec<Cid>, Option<String>), Error> {
     off_thread(move || {
-        for part in ["blockstore", "datastore/pins"] {
-            fs::File::open(folder.join(part))?.sync_all()?;
+        let (mut blocks, mut wrong) = (Vec::new(), None);
+        for shard in fs::read_dir(folder.join("blockstore"))? {
+            let shard = shard?.path();
+            if let Err(error) = list_shard(&shard, &mut blocks) {
+                wrong = Some(format!("{}: {error}", shard.display()));
+            }
+        }
+        Ok((blocks, wrong))
+    })
+    .await
+}
+
+fn list_shard(shard: &Path, blocks: &mut Vec<Cid>) -> io::Result<()> {
+    if !shard.is_dir() {
+        return Ok(());
+    }
+    for file in fs::read_dir(shard)? {
+        let path = file?.path();
+        let is_block = path.extension().is_some_and(|extension| extension == "data");
+        let name = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_block);
+        blocks.extend(name.and_then(|name| Cid::try_from(name).ok()));
+    }
+    Ok(())
+}
+
+/// Makes durable where these files lie, and the shards themselves: the repo does so with what is in the files, and does not
+/// say when it could not with their names.
+pub(super) async fn sync(folder: PathBuf, files: Vec<PathBuf>) -> Result<(), Error> {
+    off_thread(move || {
+        let shards: BTreeSet<&Path> = files.iter().filter_map(|file| file.parent()).collect();
+        let parts = ["blockstore", "datastore/pins"].map(|part| folder.join(part));
+        for shard in shards {
+            match fs::File::open(shard) {
+                // All that belongs there was refused, and is held in memory.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                opened => opened?.sync_all()?,
+            }
+        }
+        for part in parts {
+            fs::File::open(part)?.sync_all()?;
         }
         Ok(())
     })
     .await
 }
 
-fn sweep_shard(shard: &std::path::Path) -> io::Result<usize> {
+fn sweep_shard(shard: &Path) -> io::Result<usize> {
     let mut swept = 0;
     for file in fs::read_dir(shard)? {
         let path = file?.path();

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use super::{
+    block_file,
     care::Care,
     failed, files,
     refused::{Refused, refusal},
@@ -161,7 +162,8 @@ impl Desk {
 
     /// Makes durable where the blocks lie. Where that is refused, they lie there and are held as well.
     async fn sync(&self, blocks: &[(Cid, Bytes)]) -> Result<(), Error> {
-        match files::sync(self.folder.clone()).await {
+        let files = blocks.iter().map(|(cid, _)| block_file(&self.folder, cid)).collect();
+        match files::sync(self.folder.clone(), files).await {
             Err(Error::Refused(why)) => self.hold(blocks, &why),
             other => return other,
         }
@@ -234,9 +236,15 @@ pub(super) async fn read(repo: &Repo<DefaultStorage>, cid: &Cid) -> Result<Held,
     }
 }
 
-/// Whether a block is here whole, and pinned.
+/// Whether a block is here whole, and pinned. What cannot be read is not, and is written again.
 async fn is_settled(repo: &Repo<DefaultStorage>, cid: &Cid) -> bool {
-    matches!(read(repo, cid).await, Ok(Held::Whole(_))) && repo.is_pinned(cid).await.unwrap_or(false)
+    let settled = async {
+        Ok::<_, Error>(matches!(read(repo, cid).await?, Held::Whole(_)) && repo.is_pinned(cid).await.map_err(failed)?)
+    };
+    settled.await.unwrap_or_else(|error| {
+        tracing::warn!(%cid, %error, "a block cannot be read, and is written again");
+        false
+    })
 }
 
 /// Reads a block back and pins it. The repo leaves a file alone that is there already, so one that broke on disk is
