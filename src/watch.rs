@@ -7,6 +7,7 @@ use std::{
     collections::HashSet,
     fs::{self, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
+    mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::Arc,
@@ -14,7 +15,11 @@ use std::{
 };
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
-use tokio::{sync::Notify, task, time};
+use tokio::{
+    sync::Notify,
+    task,
+    time::{self, Instant},
+};
 
 /// How often the files are looked at even though nothing was heard.
 const RESCAN: Duration = Duration::from_secs(60);
@@ -38,6 +43,10 @@ pub struct Watch {
     /// What was there when a change was told last.
     told: u64,
     looks: u32,
+    /// Something was heard that was not told yet: whoever waited may have been called away.
+    heard: bool,
+    /// When it is looked, though nothing is heard.
+    due: Instant,
 }
 
 impl Watch {
@@ -59,7 +68,9 @@ impl Watch {
         let wanted: Vec<_> = places.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
         let told = fingerprint(&wanted);
         let watched = Vec::new();
-        let mut watch = Self { dirty, settle, rescan: RESCAN, watcher, wanted, watched, told, looks: 0 };
+        let due = Instant::now() + RESCAN;
+        let (rescan, looks, heard) = (RESCAN, 0, false);
+        let mut watch = Self { dirty, settle, rescan, watcher, wanted, watched, told, looks, heard, due };
         watch.attach();
         watch
     }
@@ -74,7 +85,7 @@ impl Watch {
         }
     }
 
-    /// Waits for the next settled change, or for the next time to tell anyway.
+    /// Waits for the next settled change, or for the next time to tell anyway. Nothing is lost if the wait is given up.
     pub async fn changed(&mut self) {
         while !self.look().await {}
     }
@@ -82,15 +93,19 @@ impl Watch {
     /// Waits until something is heard or it is time to look. Whether it is to be told.
     async fn look(&mut self) -> bool {
         self.attach();
-        let heard = time::timeout(self.rescan, self.dirty.notified()).await.is_ok();
-        if heard {
+        if !self.heard {
+            self.heard = time::timeout_at(self.due, self.dirty.notified()).await.is_ok();
+        }
+        if self.heard {
             let settled = async { while time::timeout(self.settle, self.dirty.notified()).await.is_ok() {} };
             // An endless copy must not keep the station from what is already there.
             let _ = time::timeout(SETTLE_MAX, settled).await;
         }
         let wanted = self.wanted.clone();
         let found = task::spawn_blocking(move || fingerprint(&wanted)).await.unwrap_or(!self.told);
+        let heard = mem::take(&mut self.heard);
         self.looks += 1;
+        self.due = Instant::now() + self.rescan;
         let tell = heard || found != self.told || self.looks >= TELL_ANYWAY;
         if tell {
             (self.told, self.looks) = (found, 0);
@@ -154,7 +169,18 @@ mod tests {
     /// Nothing is heard: as on a file system that tells of nothing.
     fn deaf(places: &[(&Path, bool)]) -> Watch {
         let watch = Watch::new(places, Duration::from_millis(1));
-        Watch { watcher: None, rescan: Duration::from_millis(20), dirty: Arc::default(), ..watch }
+        let (rescan, due) = (Duration::from_millis(20), Instant::now());
+        Watch { watcher: None, rescan, due, dirty: Arc::default(), ..watch }
+    }
+
+    #[tokio::test]
+    async fn a_change_is_told_though_who_waited_for_it_was_called_away() {
+        let dir = tempfile::tempdir().unwrap();
+        let (hour, settle) = (Duration::from_secs(3_600), Duration::from_millis(200));
+        let mut watch = Watch { settle, rescan: hour, due: Instant::now() + hour, ..deaf(&[(dir.path(), true)]) };
+        watch.dirty.notify_one();
+        assert!(time::timeout(settle / 10, watch.changed()).await.is_err(), "it settles first");
+        time::timeout(hour / 100, watch.changed()).await.expect("the change is forgotten");
     }
 
     #[tokio::test]
