@@ -117,6 +117,13 @@ class Trial:
         self.told.append(found if len(found) < 400 else found[:400] + " …")
         return found
 
+    def has_told(self, node, so_far, *words, seconds=TOLD):
+        """Waits for a line of the log behind its first `so_far` bytes with all these words: health has said so, be it for a moment."""
+        def wanted():
+            lines = node.log.read_bytes()[so_far:].decode(errors="replace").splitlines()
+            return next((line for line in lines if all(word in line for word in words)), None)
+        self.told.append(self.wait(f"health to have said {words}", wanted, seconds)[:400])
+
     def tells_log(self, node, words):
         """What it printed has these words."""
         self.say(words in node.log.read_text(errors="replace"), f"it does not print: {words}")
