@@ -3,7 +3,8 @@
 import asyncio
 import collections
 import resource
-import threading
+
+from background import Background
 
 # Who says nothing at all, one in so many; how often the others ask before they leave, and seconds between two of their questions.
 SILENT, ASKS, BETWEEN = 5, 5, 2
@@ -11,24 +12,16 @@ SILENT, ASKS, BETWEEN = 5, 5, 2
 AGAIN, ANSWER = 5, 60
 
 
-class Crowd(threading.Thread):
+class Crowd(Background):
     """So many listeners of the list at `path`, in a `with`. `counts`: what became of them, in words."""
 
     def __init__(self, url, path, listeners):
-        super().__init__(daemon=True)
+        super().__init__()
         self.host, self.port = url.removeprefix("http://").split(":")
         self.path, self.listeners = path, listeners
-        self.counts, self.over = collections.Counter(), threading.Event()
+        self.counts = collections.Counter()
         _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
 
     def run(self):
         asyncio.run(self._all())

@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import threading
 import time
 from pathlib import Path
 
+from background import Looking
 from crowd import Crowd
 from pieces import made
 from playlist import fetch, parse
@@ -138,29 +138,20 @@ def copied(music, sources):
     return pauses
 
 
-class Runs(threading.Thread):
+class Runs(Looking):
     """Which runs of setup a station has begun since then, in a `with`: its children, looked at faster than one can end."""
 
     def __init__(self, node):
-        super().__init__(daemon=True)
-        self.node, self.seen, self.over = node, set(), threading.Event()
+        super().__init__(0.05)
+        self.node, self.seen = node, set()
 
-    def __enter__(self):
-        self.start()
-        return self
-
-    def __exit__(self, *_):
-        self.over.set()
-        self.join()
-
-    def run(self):
-        while not self.over.wait(0.05):
-            for pid in children(self.node):
-                with contextlib.suppress(OSError):
-                    words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-                    # Until it is another program, a child is the station itself.
-                    if b"setup" in words and b"--generated" not in words:
-                        self.seen.add(pid)
+    def look(self):
+        for pid in children(self.node):
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                # Until it is another program, a child is the station itself.
+                if b"setup" in words and b"--generated" not in words:
+                    self.seen.add(pid)
 
 
 def copy_20000(trial):

@@ -3,26 +3,21 @@
 import contextlib
 import json
 import os
-import threading
+
+from background import Looking
 
 
-class Files(threading.Thread):
+class Files(Looking):
     """`versions`: of each file, how many were seen. What lay there before is held open, so that no other file gets its number: one
     that changes and keeps it was written where it lies, and might have been read half."""
 
     def __init__(self, name, folder, seen, pause=0.005):
-        super().__init__(daemon=True)
-        self.name, self.folder, self.seen, self.pause = name, folder, seen, pause
-        self.over = threading.Event()
+        super().__init__(pause)
+        self.name, self.folder, self.seen = name, folder, seen
         self.held, self.versions, self.looks = {}, {}, 0
 
-    def run(self):
-        while not self.over.wait(self.pause):
-            self.look()
-
     def end(self):
-        self.over.set()
-        self.join()
+        super().end()
         self.close()
 
     def close(self):

@@ -10,6 +10,7 @@ import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
 
 import coded
+from background import Looking
 from playlist import fetch, faults, parse, step_faults
 
 # Behind the return of a station its list may be shorter than the look-ahead for so long, in real seconds.
@@ -41,17 +42,16 @@ class Seen:
                     self.said.append(f"{who}: {segment.number} was {known} and is {values}")
 
 
-class Observer(threading.Thread):
+class Observer(Looking):
     """One place where the list is to be had. `left`: the sound that the last list still had when the next one came, in seconds,
     at least. `exact`: whether the list must reach the look-ahead by its dates, at every time; otherwise the dates may be off,
     and what is left follows from the sound that was listed. `own`: whether each segment is fetched from here; `slow`: whether
     time goes slower here than at the station, so that all of a list may be over when the next one comes."""
 
     def __init__(self, name, url, clock, seen, pause, exact=False, own=True, slow=False):
-        super().__init__(daemon=True)
+        super().__init__(pause)
         self.name, self.url, self.clock, self.seen = name, url, clock, seen
-        self.pause, self.exact, self.own, self.slow = pause, exact, own, slow
-        self.over = threading.Event()
+        self.exact, self.own, self.slow = exact, own, slow
         self.before, self.sequence = None, None
         # When what was listed has been heard, by the clock.
         self.heard_out = None
@@ -62,13 +62,8 @@ class Observer(threading.Thread):
         self.returned = time.monotonic()
         self.fetchers, self.whole = ThreadPoolExecutor(2), set()
 
-    def run(self):
-        while not self.over.wait(self.pause):
-            self.look()
-
     def end(self):
-        self.over.set()
-        self.join()
+        super().end()
         self.fetchers.shutdown()
 
     def look(self):
