@@ -105,6 +105,13 @@ struct Ill {
     why: String,
 }
 
+/// The same, and since when it is known.
+#[derive(Clone, Debug)]
+struct Failing {
+    ill: Ill,
+    since: Time,
+}
+
 /// The loop and what it works with.
 struct Streamer {
     clock: clock::System,
@@ -132,7 +139,7 @@ struct Streamer {
     rendering: watch::Receiver<Rendering>,
     written: Arc<Notify>,
     /// Entries of which something is wrong, and what.
-    failing: BTreeMap<String, Ill>,
+    failing: BTreeMap<String, Failing>,
     /// What is to be looked at before it is its turn.
     upcoming: watch::Sender<Vec<Upcoming>>,
     /// Whether the dates are to be those of the wall clock.
@@ -195,7 +202,7 @@ impl Streamer {
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
-                    let fails = |path: &str| self.failing.contains_key(path);
+                    let fails = |path: &str| self.failing.get(path).map(|failing| failing.since);
                     tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), fails));
                     self.tasks.spawn("fetching an item", async move {
                         let (event, seen) = supply.fetch(slot).await;
@@ -274,7 +281,10 @@ impl Streamer {
 
     fn fails(&mut self, path: &str, ill: Ill) {
         if self.failing.len() < FAILING_MAX || self.failing.contains_key(path) {
-            self.failing.insert(path.to_owned(), ill);
+            // The same found again by looking ahead is no reason to look again.
+            if self.failing.get(path).is_none_or(|known| known.ill != ill) {
+                self.failing.insert(path.to_owned(), Failing { ill, since: self.clock.now().station });
+            }
         }
         self.tell_failing();
         self.tell_upcoming();
@@ -282,7 +292,8 @@ impl Streamer {
 
     fn tell_upcoming(&self) {
         let Some(timeline) = &self.timeline else { return };
-        tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), |path| self.failing.contains_key(path)));
+        let fails = |path: &str| self.failing.get(path).map(|failing| failing.since);
+        tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), fails));
     }
 
     /// What was found of an entry when its turn came or before.
@@ -366,11 +377,11 @@ impl Streamer {
             return self.notes.clear("programme");
         }
         let shown = self.failing.iter().take(FAILING_SHOWN);
-        let mut lines: Vec<String> = shown.map(|(path, ill)| format!("{path} {}", ill.why)).collect();
+        let mut lines: Vec<String> = shown.map(|(path, failing)| format!("{path} {}", failing.ill.why)).collect();
         if self.failing.len() > FAILING_SHOWN {
             lines.push(format!("and {} more", self.failing.len() - FAILING_SHOWN));
         }
-        let fails = |path: &String| self.failing.get(path).is_some_and(|ill| !ill.airs);
+        let fails = |path: &String| self.failing.get(path).is_some_and(|failing| !failing.ill.airs);
         if self.order.as_ref().is_some_and(|order| order.entries.iter().all(|entry| fails(&entry.path))) {
             lines.push("nothing of the order can air: the filler airs until something can".into());
         }

@@ -11,7 +11,6 @@ use super::supply::{Soundness, Supply};
 use crate::{
     clock,
     radio::{
-        manifest::Entry,
         programme::{Order, Slot},
         segment::Item,
         time::{Span, Time},
@@ -39,22 +38,36 @@ pub(super) struct Seen {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Upcoming {
     slot: Slot,
-    /// Whether something is wrong with it, as far as is known.
-    fails: bool,
+    /// Since when something is wrong with it, as far as is known.
+    fails: Option<Time>,
+}
+
+impl Upcoming {
+    /// Whether a look at `at`, which found it `whole` or not, tells enough of it at `now`.
+    fn is_known(&self, (at, whole): (Time, bool), now: Time) -> bool {
+        // Whoever found it failing may have met a fault that is over: that is seen by one more look.
+        let outdated = self.fails.is_some_and(|since| at < since);
+        let good_for = if whole && self.fails.is_none() { WHOLE } else { AGAIN };
+        !outdated && at.plus(good_for) > now
+    }
 }
 
 /// What is to be looked at: what comes next, and as many entries of the order of which something is wrong, so that it is
 /// seen when they are well again, however far away their turn is.
-pub(super) fn upcoming(timeline: &Timeline, order: Option<&Order>, fails: impl Fn(&str) -> bool) -> Vec<Upcoming> {
+pub(super) fn upcoming(
+    timeline: &Timeline,
+    order: Option<&Order>,
+    fails: impl Fn(&str) -> Option<Time>,
+) -> Vec<Upcoming> {
     let next = timeline.ahead(ENTRIES).into_iter();
     let next = next.map(|slot| Upcoming { fails: fails(&slot.entry.path), slot });
-    let failing = order.into_iter().flat_map(|order| {
-        let name: Arc<str> = order.sha256.as_str().into();
-        let slot =
-            move |(position, entry): (usize, &Entry)| Slot { order: name.clone(), position, entry: entry.clone() };
-        iter::zip(0.., &order.entries).filter(|(_, entry)| fails(&entry.path)).map(slot)
+    let entries = order.into_iter().flat_map(|order| iter::repeat(order).zip(iter::zip(0.., &order.entries)));
+    let failing = entries.filter_map(|(order, (position, entry))| {
+        let since = fails(&entry.path)?;
+        let slot = Slot { order: order.sha256.as_str().into(), position, entry: entry.clone() };
+        Some(Upcoming { slot, fails: Some(since) })
     });
-    next.chain(failing.take(ENTRIES).map(|slot| Upcoming { slot, fails: true })).collect()
+    next.chain(failing.take(ENTRIES)).collect()
 }
 
 /// Verifies the items of `upcoming`, one at a time, for as long as anybody listens.
@@ -69,13 +82,9 @@ pub(super) async fn look_ahead(
         let entries = upcoming.borrow_and_update().clone();
         known.retain(|_, (at, _)| at.plus(WHOLE) > clock.now().station);
         known.retain(|id, (_, whole)| *whole || entries.iter().any(|entry| entry.slot.entry.id == *id));
-        for Upcoming { slot, fails } in &entries {
-            let now = clock.now().station;
-            let fresh = known.get(&slot.entry.id).is_some_and(|(at, whole)| {
-                let good_for = if *whole && !*fails { WHOLE } else { AGAIN };
-                at.plus(good_for) > now
-            });
-            if fresh {
+        for entry in &entries {
+            let (slot, now) = (&entry.slot, clock.now().station);
+            if known.get(&slot.entry.id).is_some_and(|look| entry.is_known(*look, now)) {
                 continue;
             }
             let (item, soundness) = supply.examine(slot, usize::MAX).await;
@@ -84,7 +93,8 @@ pub(super) async fn look_ahead(
                 return;
             }
         }
-        let known_of = |entry: &Upcoming| known.get(&entry.slot.entry.id).filter(|(_, whole)| entry.fails || !whole);
+        let known_of =
+            |entry: &Upcoming| known.get(&entry.slot.entry.id).filter(|(_, whole)| entry.fails.is_some() || !whole);
         let ailing = entries.iter().filter_map(known_of).map(|(at, _)| at.plus(AGAIN)).min();
         let again = async {
             match ailing {
@@ -98,5 +108,35 @@ pub(super) async fn look_ahead(
             () = supply.repairs.tried() => known.clear(),
             () = again => {}
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::radio::{programme::Entry, segment::Kind};
+
+    fn at(seconds: u64) -> Time {
+        Time(0).plus(Span::seconds(seconds))
+    }
+
+    fn entry(fails: Option<Time>) -> Upcoming {
+        let entry = Entry { path: "a.flac".into(), kind: Kind::Track, id: "a".into() };
+        Upcoming { slot: Slot { order: "".into(), position: 0, entry }, fails }
+    }
+
+    #[test]
+    fn what_is_found_failing_is_looked_at_once_more_and_then_once_a_minute() {
+        assert!(entry(None).is_known((at(100), true), at(699)));
+        assert!(!entry(None).is_known((at(100), true), at(700)));
+        for whole in [true, false] {
+            let look = |second| (at(second), whole);
+            assert!(!entry(Some(at(101))).is_known(look(100), at(101)), "the fault may be over");
+            assert!(entry(Some(at(101))).is_known(look(102), at(161)));
+            assert!(!entry(Some(at(101))).is_known(look(102), at(162)));
+        }
+        // Found failing, and not told of yet.
+        assert!(entry(None).is_known((at(100), false), at(159)));
+        assert!(!entry(None).is_known((at(100), false), at(160)));
     }
 }
