@@ -78,19 +78,34 @@ def steady(life):
     return wrong
 
 
+def adopted(t, starts, kept):
+    """For how many seconds longer than `kept` there are blocks at `t`: a start keeps what no receipt tells of for as long once
+    more, but not what a start before it has adopted."""
+    first = next((start for start in starts if t - kept < start <= t), None)
+    if first is None:
+        return 0.0
+    before = max((start for start in starts if start < first), default=0.0)
+    return max(0.0, t - kept - max(before, first - kept))
+
+
 def disk(samples, who, kept):
     """What is wrong with the disk once nothing that is put is kept longer than the run has lasted; and the figures. `kept`:
     how long that is, in seconds."""
+    starts = [after["t"] for before, after in zip(samples, samples[1:]) if after[who]["life"] != before[who]["life"]]
     settled = [(line["t"], line[who]["disk_kib"], line[who]["blocks"]) for line in samples if line["t"] >= kept]
     if not settled or settled[-1][0] - settled[0][0] < SETTLED:
         return [], {"disk": f"not judged: {samples[-1]['t']:.0f} s are too short, {kept + SETTLED:.0f} are needed"}
     third = max(1, len(settled) // 3)
     figures, wrong = {}, []
+    mean = lambda values: sum(values) / len(values)
+    early, late = (mean([kept + adopted(t, starts, kept) for t, *_ in part]) for part in (settled[:third], settled[-third:]))
+    allowed = FULLER * max(1.0, late / early)
+    if allowed > FULLER:
+        figures["disk_allowed"] = round(allowed, 2)
     for index, name in ((1, "disk_kib"), (2, "blocks")):
-        mean = lambda part: sum(sample[index] for sample in part) / len(part)
-        before, after = mean(settled[:third]), mean(settled[-third:])
+        before, after = (mean([sample[index] for sample in part]) for part in (settled[:third], settled[-third:]))
         figures[name] = [round(before), round(after)]
-        if after > FULLER * before:
+        if after > allowed * before:
             wrong.append(f"{name} rises from {before:.0f} to {after:.0f} when everything that goes has gone")
     return wrong, figures
 

@@ -134,6 +134,14 @@ def verdicts():
         after, after) is None
     good = run()
     yield f"a run as it should be passes: {enduring.verdict(good)[0]}", not enduring.verdict(good)[0]
+    ages = [enduring.adopted(t, starts, 100) for t, starts in ((300, []), (300, [200]), (300, [250]), (300, [210, 250]), (300, [250, 290]))]
+    yield f"what a start adopts is there for longer: {ages}", ages == [0, 0, 50, 90, 50]
+    killed = copy.deepcopy(good)
+    restarted(killed)
+    yield f"so it is behind a kill: {enduring.verdict(killed)[0]}", not enduring.verdict(killed)[0]
+    for line in killed["samples"]:
+        line["station"]["life"] = 0
+    yield "and without one it is a fault", list(enduring.verdict(killed)[0]) == ["disk"]
     for criterion, name, spoil in SPOILT:
         bad = copy.deepcopy(good)
         spoil(bad)
@@ -163,6 +171,17 @@ def run(hours=8):
             "orders": [["a", "b", "c"]], "heard": {"faults": [], "gaps": [], "seconds": 28_700.0, "wanted": 28_600.0}, "verified": 0,
             "receipts": receipts, "listed": {number: (f"cid{number}", 6.0 * number) for number in numbers}, "joins": len(numbers) // 10,
             "stopped": {"station": 0, "mirror": 0}, "kept": 5_600.0}
+
+
+def restarted(run):
+    """The station starts anew when three quarters of the time are over, and half of its blocks are such as a start adopts."""
+    kept, start = run["kept"], run["samples"][-1]["t"] * 3 / 4
+    for line in run["samples"]:
+        if start <= line["t"] < start + kept:
+            line["station"]["life"] = 1
+            line["station"]["blocks"] *= 1 + (line["t"] - start) / kept / 2
+        elif line["t"] >= start:
+            line["station"]["life"] = 1
 
 
 def rise(who, name, per_hour, since=0):
