@@ -5,8 +5,10 @@ use std::{
     ffi::OsStr,
     ops::ControlFlow,
     os::unix::ffi::OsStrExt,
+    panic::resume_unwind,
     path::{Path, PathBuf},
     sync::atomic::AtomicBool,
+    thread,
 };
 
 use super::{
@@ -44,12 +46,11 @@ pub(super) fn make(
 ) -> Result<Report, Error> {
     let store = layout.processed();
     let suspects = check::suspects(&store, options)?;
-    let chunks = Chunks::swept(&store)?;
-    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
-    let desk = Desk::new(bench, layout, tools, stop, true);
     disk::sweep_beside(&layout.stat_cache())?;
     disk::sweep(&layout.callbacks())?;
-    let mut run = Run::new(layout, job, options, tools, &store)?;
+    let (chunks, mut run) = found(|| Chunks::swept(&store), || Run::new(layout, job, options, tools, &store))?;
+    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
+    let desk = Desk::new(bench, layout, tools, stop, true);
     run.work(&desk, job.jobs)?;
     if let Err(error) = desk.remember_only(layout, run.files()) {
         tracing::warn!(%error, "what was read is not remembered; the next run reads it again");
@@ -71,14 +72,25 @@ pub(super) fn plan(
 ) -> Result<Report, Error> {
     let store = layout.processed();
     let suspects = check::suspects(&store, options)?;
-    let chunks = Chunks::listed(&store)?;
+    let (chunks, mut run) = found(|| Chunks::listed(&store), || Run::new(layout, job, options, tools, &store))?;
     let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
     let desk = Desk::new(bench, layout, tools, stop, false);
-    let mut run = Run::new(layout, job, options, tools, &store)?;
     run.work(&desk, job.jobs)?;
     run.report.stopped = stopped(stop);
     run.tell_leaving();
     Ok(run.report)
+}
+
+/// Lists the chunks, of which a large library has hundreds of thousands, and finds its recordings meanwhile.
+fn found<'a>(
+    chunks: impl FnOnce() -> Result<Chunks, Error> + Send,
+    run: impl FnOnce() -> Result<Run<'a>, Error>,
+) -> Result<(Chunks, Run<'a>), Error> {
+    thread::scope(|scope| {
+        let chunks = scope.spawn(chunks);
+        let run = run();
+        Ok((chunks.join().unwrap_or_else(|panic| resume_unwind(panic))?, run?))
+    })
 }
 
 /// One run: what was there, what is found, what becomes of it.
