@@ -36,7 +36,7 @@ fn in_root(station: &Station, path: &str) -> Option<Vec<u8>> {
 #[test]
 fn a_picture_is_in_the_root_named_in_the_list_and_in_what_plays_now() {
     let dht = Dht::start();
-    let mut station = pictured(Station::among(20, 10, &[&dht.address]));
+    let mut station = pictured(Station::among(60, 10, &[&dht.address]));
     station.run();
     let path = station.wait("a list with a picture", named);
     let picture = station.wait("the picture in the root", |station| in_root(station, &path));
