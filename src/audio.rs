@@ -1,25 +1,30 @@
 //! From recordings to segments: decode, resample, level, encode, cut, mux. CPU only; bytes and PCM in and out.
 //!
 //! The chain runs twice over a source, and more often where a limiter has to be tried. The survey counts the samples,
-//! measures and keeps the PCM while there is room; the last pass levels, encodes and cuts. So no more is in memory than
-//! 84 MiB of PCM for all items together, and for each a segment a rung and 10 MB of what was measured, with 0.3 MB for each of
-//! its hours; and the bytes are the same either way.
+//! measures and keeps the PCM while there is room; the last pass levels, encodes and cuts, section by section, on each core
+//! that is left. So no more is in memory than 84 MiB of PCM for all items together, and 40 MiB that waits for other cores; and
+//! for each a section of each rung and 10 MB of what was measured, with 0.3 MB for each of its hours; and the bytes are the
+//! same either way.
 
 use std::{
     io,
     ops::RangeInclusive,
     sync::atomic::{AtomicBool, Ordering},
+    thread,
 };
 
 pub use audition::audition;
+pub use cores::Cores;
 use cut::Cut;
 pub use fingerprint::Fingerprint;
 pub use flaws::Flaws;
 use master::Master;
 use pass::{Room, Survey, levelled};
 use rung::Rungs;
+use section::{Common, Plan};
 
 mod audition;
+mod cores;
 mod cut;
 pub mod decode;
 mod encode;
@@ -43,6 +48,7 @@ mod pass;
 mod pipe;
 mod resample;
 mod rung;
+mod section;
 mod shape;
 pub mod synth;
 mod tags;
@@ -227,39 +233,43 @@ pub enum Error {
     Stopped,
 }
 
-/// Encodes one item and hands each segment to `sink` as soon as it is cut: in order, and for each part rung by rung.
+/// Encodes one item and hands each segment to `sink` as soon as it is cut: in order, and for each part rung by rung. Of the
+/// `cores` it takes one, and what is left of them helps; the bytes are the same in any case.
 pub fn encode(
     source: &dyn Source,
     settings: &Settings,
+    cores: &Cores,
     stop: &AtomicBool,
     sink: &mut dyn FnMut(Part) -> io::Result<()>,
 ) -> Result<Encoded, Error> {
-    encode_keeping(source, settings, stop, sink, &ROOM)
+    encode_keeping(source, settings, cores, stop, sink, &ROOM)
 }
 
 /// The same, keeping PCM between the passes as far as there is room.
 fn encode_keeping(
     source: &dyn Source,
     settings: &Settings,
+    cores: &Cores,
     stop: &AtomicBool,
     sink: &mut dyn FnMut(Part) -> io::Result<()>,
     room: &Room,
 ) -> Result<Encoded, Error> {
     check_settings(settings)?;
+    let _one = cores.take();
     let survey = Survey::of(source, settings, stop, room)?;
-    let samples = survey.len();
-    let cut = Cut::new(samples, settings.rate, settings.segment_seconds);
+    let cut = Cut::new(survey.len(), settings.rate, settings.segment_seconds);
     let master = Master::of(&survey, source, settings, stop)?;
-    let mut rungs = Rungs::open(settings, cut)?;
-
     let step = STEP * usize::from(settings.channels);
-    levelled(&survey, source, settings, master.setting, stop, |pcm| {
-        pcm.chunks(step).try_for_each(|step| {
-            check(stop)?;
-            rungs.feed(step, sink)
-        })
+    thread::scope(|scope| {
+        let mut rungs = Rungs::new(Common { scope, settings, cores, stop }, cut, Plan::new(cut));
+        levelled(&survey, source, settings, master.setting, stop, |pcm| {
+            pcm.chunks(step).try_for_each(|step| {
+                check(stop)?;
+                rungs.feed(step, sink)
+            })
+        })?;
+        rungs.finish(sink)
     })?;
-    rungs.finish(sink)?;
     let (mastered, fingerprint) = (mastered(&survey, &master), survey.fingerprint.clone());
     Ok(Encoded { samples: cut.samples(), lead: survey.lead(), mastered, fingerprint })
 }

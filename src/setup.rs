@@ -11,7 +11,7 @@ use std::{
 };
 
 use crate::{
-    audio::{self, Encoded, Part, Source, excerpt},
+    audio::{self, Cores, Encoded, Part, Source, excerpt},
     disk::{self, Disk, Layout, Lock, Store},
     radio::{
         manifest::{self, Meta, Pipeline},
@@ -54,7 +54,7 @@ mod walk;
 mod workload;
 
 /// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
-pub const PIPELINE_VERSION: u32 = 3;
+pub const PIPELINE_VERSION: u32 = 4;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq)]
@@ -98,6 +98,7 @@ pub struct Options {
 pub type Encode<'a> = dyn Fn(
         &dyn Source,
         &audio::Settings,
+        &Cores,
         &AtomicBool,
         &mut dyn FnMut(Part) -> io::Result<()>,
     ) -> Result<Encoded, audio::Error>

@@ -26,6 +26,11 @@ impl Cut {
         self.frames
     }
 
+    /// Its parts.
+    pub(super) fn parts(self) -> u64 {
+        self.parts
+    }
+
     /// Samples per channel of the item once it is encoded.
     pub(super) fn samples(self) -> u64 {
         self.frames * FRAME

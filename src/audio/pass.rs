@@ -113,12 +113,30 @@ impl Room {
         Self { bytes: AtomicUsize::new(bytes) }
     }
 
+    /// So much of it, until that is dropped; `None` where there is less.
+    pub(super) fn hold(&self, bytes: usize) -> Option<Held<'_>> {
+        self.take(bytes).then(|| Held { bytes, room: self })
+    }
+
     fn take(&self, bytes: usize) -> bool {
         self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok()
     }
 
     fn give_back(&self, bytes: usize) {
         self.bytes.fetch_add(bytes, Ordering::Relaxed);
+    }
+}
+
+/// Room that somebody has.
+#[derive(Debug)]
+pub(super) struct Held<'a> {
+    bytes: usize,
+    room: &'a Room,
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.room.give_back(self.bytes);
     }
 }
 

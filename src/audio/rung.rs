@@ -1,124 +1,141 @@
-//! The bitrates of an item, each with encoder, cut and multiplexer in a row; several are encoded side by side.
+//! The bitrates of an item: PCM is encoded section by section, and what comes of it is cut and multiplexed in order.
 
-use std::{io, panic::resume_unwind, thread};
+use std::{collections::VecDeque, io, mem};
 
 use super::{
-    Error, Part, Settings,
+    Error, Part,
     cut::{Cut, FRAME},
-    encode::Encoder,
     mpegts::Muxer,
+    section::{Common, Packets, Plan, Section, State},
 };
 
-/// Samples that several rungs are given at a time: to begin a thread costs next to nothing beside what it encodes.
-const SIDE_BY_SIDE: usize = 1 << 16;
+/// Sections that may wait to be handed on; then the first of them is waited for.
+const WAITING_MAX: usize = 4;
 
 /// Where segments go: in order, and for each part rung by rung.
 pub(super) type Sink<'a> = dyn FnMut(Part) -> io::Result<()> + 'a;
 
 /// All rungs of an item.
-pub(super) struct Rungs {
-    rungs: Vec<Rung>,
-    /// What several of them have not been given yet.
-    gathered: Vec<i16>,
-}
-
-impl Rungs {
-    /// Opens the rungs of `settings`, at least one.
-    pub(super) fn open(settings: &Settings, cut: Cut) -> Result<Self, Error> {
-        let open = |(index, bitrate): (usize, &u32)| Rung::open(index, settings, *bitrate, cut);
-        let rungs = settings.bitrates.iter().enumerate().map(open).collect::<Result<_, _>>()?;
-        Ok(Self { rungs, gathered: Vec::new() })
-    }
-
-    /// Takes interleaved samples.
-    pub(super) fn feed(&mut self, pcm: &[i16], sink: &mut Sink<'_>) -> Result<(), Error> {
-        if let [only] = &mut self.rungs[..] {
-            return only.feed(pcm, sink);
-        }
-        self.gathered.extend_from_slice(pcm);
-        if self.gathered.len() < SIDE_BY_SIDE { Ok(()) } else { self.hand_on(false, sink) }
-    }
-
-    /// Ends the item.
-    pub(super) fn finish(mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        if let [only] = &mut self.rungs[..] {
-            return only.finish(sink);
-        }
-        self.hand_on(true, sink)
-    }
-
-    /// Encodes what was gathered, each rung on a thread of its own. All have the same cut: they complete the same parts.
-    fn hand_on(&mut self, is_last: bool, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let pcm = std::mem::take(&mut self.gathered);
-        let encode = |rung: &mut Rung| {
-            let mut parts = Vec::new();
-            let mut keep = |part| {
-                parts.push(part);
-                Ok(())
-            };
-            rung.feed(&pcm, &mut keep)?;
-            if is_last {
-                rung.finish(&mut keep)?;
-            }
-            Ok::<_, Error>(parts)
-        };
-        let made = thread::scope(|scope| {
-            let running: Vec<_> = self.rungs.iter_mut().map(|rung| scope.spawn(|| encode(rung))).collect();
-            let ended = running.into_iter().map(|one| one.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            ended.collect::<Result<Vec<Vec<Part>>, Error>>()
-        })?;
-        let mut parts: Vec<Part> = made.into_iter().flatten().collect();
-        parts.sort_by_key(|part| (part.part, part.rung));
-        parts.into_iter().try_for_each(sink).map_err(Error::Sink)
-    }
-}
-
-/// Takes PCM and hands on segments.
-struct Rung {
-    index: usize,
-    encoder: Encoder,
-    muxer: Muxer,
+pub(super) struct Rungs<'scope, 'env> {
+    common: Common<'scope, 'env>,
     cut: Cut,
+    plan: Plan,
+    /// Those that have begun and are not handed on, in order.
+    sections: VecDeque<Section<'scope>>,
+    /// The number of the section that begins next.
+    next: u64,
+    /// Whole frames of PCM so far, and what there is of the next.
+    frames: u64,
+    begun: Vec<i16>,
+    rungs: Vec<Rung>,
+    /// The part that is filled.
     part: u64,
-    /// Frames of the part that is being filled.
-    waiting: Vec<Vec<u8>>,
 }
 
-impl Rung {
-    /// Opens rung `index` at `bitrate` b/s.
-    fn open(index: usize, settings: &Settings, bitrate: u32, cut: Cut) -> Result<Self, Error> {
-        let encoder = Encoder::open(settings.rate, settings.channels, bitrate)?;
-        Ok(Self { index, encoder, muxer: Muxer::new(settings.rate), cut, part: 0, waiting: Vec::new() })
+/// One rung, behind its encoders.
+struct Rung {
+    muxer: Muxer,
+    /// Frames of the part that is being filled.
+    waiting: Packets,
+}
+
+impl<'scope, 'env> Rungs<'scope, 'env> {
+    /// Begins an item.
+    pub(super) fn new(common: Common<'scope, 'env>, cut: Cut, plan: Plan) -> Self {
+        let rung = |_: &u32| Rung { muxer: Muxer::new(common.settings.rate), waiting: Vec::new() };
+        let rungs = common.settings.bitrates.iter().map(rung).collect();
+        let sections = VecDeque::new();
+        Self { common, cut, plan, sections, next: 0, frames: 0, begun: Vec::new(), rungs, part: 0 }
     }
 
     /// Takes interleaved samples.
-    fn feed(&mut self, pcm: &[i16], sink: &mut Sink<'_>) -> Result<(), Error> {
-        self.encoder.push(pcm, &mut self.waiting)?;
-        self.hand_on(sink)
-    }
-
-    /// Ends the item.
-    fn finish(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
-        self.encoder.finish(&mut self.waiting)?;
-        self.hand_on(sink)?;
-        if self.cut.part(self.part).is_some() || !self.waiting.is_empty() {
-            let (made, wanted) = (self.muxer.frames() + self.waiting.len() as u64, self.cut.frames());
-            return Err(Error::Encoder(format!("{made} frames instead of {wanted}")));
+    pub(super) fn feed(&mut self, mut pcm: &[i16], sink: &mut Sink<'_>) -> Result<(), Error> {
+        let whole = FRAME as usize * usize::from(self.common.settings.channels);
+        while !pcm.is_empty() {
+            let (taken, rest) = pcm.split_at(pcm.len().min(whole - self.begun.len()));
+            self.begun.extend_from_slice(taken);
+            pcm = rest;
+            if self.begun.len() == whole {
+                self.push(sink)?;
+            }
         }
         Ok(())
     }
 
-    /// Hands on each part that is complete.
-    fn hand_on(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+    /// Ends the item.
+    pub(super) fn finish(mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+        if !self.begun.is_empty() {
+            self.push(sink)?;
+        }
+        self.begin()?;
+        let common = self.common;
+        self.sections.iter_mut().try_for_each(|section| section.end(common, true))?;
+        self.hand_on(true, sink)?;
+        let left = self.rungs.iter().any(|rung| !rung.waiting.is_empty());
+        if self.cut.part(self.part).is_some() || left {
+            return Err(Error::Encoder(format!(
+                "{} frames do not give the parts of {}",
+                self.frames,
+                self.cut.frames()
+            )));
+        }
+        Ok(())
+    }
+
+    /// Gives the frame that is there to the sections that take it.
+    fn push(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
+        self.begin()?;
+        let mut frame = mem::take(&mut self.begun);
+        let (common, number) = (self.common, self.frames);
+        self.sections.iter_mut().try_for_each(|section| section.push(common, number, &frame))?;
+        self.frames += 1;
+        frame.clear();
+        self.begun = frame;
+        self.hand_on(false, sink)
+    }
+
+    /// Opens the sections whose turn it is.
+    fn begin(&mut self) -> Result<(), Error> {
+        while let Some(own) = self.plan.section(self.next)
+            && Section::begins(&own) <= self.frames
+        {
+            self.next += 1;
+            let is_last = self.plan.section(self.next).is_none();
+            self.sections.push_back(Section::open(self.common, own, is_last)?);
+        }
+        Ok(())
+    }
+
+    /// Hands on each part that is complete; `all` of them when the item is over.
+    fn hand_on(&mut self, all: bool, sink: &mut Sink<'_>) -> Result<(), Error> {
+        let mut wait = all || self.sections.len() > WAITING_MAX;
+        while let Some(first) = self.sections.front_mut() {
+            let (made, state) = first.give(wait)?;
+            for (rung, packets) in self.rungs.iter_mut().zip(made) {
+                rung.waiting.extend(packets);
+            }
+            self.cut_parts(sink)?;
+            match state {
+                State::Waits => break,
+                State::Over => drop(self.sections.pop_front()),
+            }
+            wait = all;
+        }
+        Ok(())
+    }
+
+    fn cut_parts(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         while let Some(frames) = self.cut.part(self.part) {
             let len = (frames.end - frames.start) as usize;
-            if self.waiting.len() < len {
+            // All rungs have the same cut: they complete the same parts.
+            if self.rungs.iter().any(|rung| rung.waiting.len() < len) {
                 break;
             }
-            let frames: Vec<Vec<u8>> = self.waiting.drain(..len).collect();
-            let bytes = self.muxer.segment(&frames)?;
-            let samples = len as u32 * FRAME as u32;
-            sink(Part { rung: self.index, part: self.part as u32, samples, bytes }).map_err(Error::Sink)?;
+            for (index, rung) in self.rungs.iter_mut().enumerate() {
+                let frames: Packets = rung.waiting.drain(..len).collect();
+                let (bytes, samples) = (rung.muxer.segment(&frames)?, len as u32 * FRAME as u32);
+                sink(Part { rung: index, part: self.part as u32, samples, bytes }).map_err(Error::Sink)?;
+            }
             self.part += 1;
         }
         Ok(())

@@ -17,6 +17,7 @@ mod heard;
 mod levels;
 mod pictures;
 mod rate;
+mod sections;
 mod texts;
 
 /// PCM in memory.
@@ -71,7 +72,8 @@ fn encode_all(source: &dyn Source, settings: &Settings, room: usize) -> Result<(
         parts.push(part);
         Ok(())
     };
-    let encoded = encode_keeping(source, settings, &AtomicBool::new(false), &mut sink, &Room::new(room))?;
+    let (cores, stop) = (Cores::new(1), AtomicBool::new(false));
+    let encoded = encode_keeping(source, settings, &cores, &stop, &mut sink, &Room::new(room))?;
     Ok((encoded, parts))
 }
 
@@ -249,7 +251,7 @@ fn every_segment_decodes_alone_to_what_it_is_in_a_row() {
 #[test]
 fn the_bytes_are_the_same_kept_or_decoded_again_and_on_any_thread() {
     let (pcm, first, parts) = four_segments();
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         for room in [0, 100_000, KEPT_BYTES] {
             scope.spawn(move || {
                 let (again, same) = encode_all(pcm, &plain(), room).unwrap();
@@ -436,7 +438,7 @@ fn a_stop_ends_the_work_and_a_failed_sink_is_named() {
     let (pcm, ..) = four_segments();
     let stop = AtomicBool::new(true);
     let mut sink = |_| panic!("nothing is handed on");
-    assert!(matches!(encode(pcm, &plain(), &stop, &mut sink), Err(Error::Stopped)));
+    assert!(matches!(encode(pcm, &plain(), &Cores::new(1), &stop, &mut sink), Err(Error::Stopped)));
 
     let stop = AtomicBool::new(false);
     let mut parts = 0;
@@ -445,11 +447,11 @@ fn a_stop_ends_the_work_and_a_failed_sink_is_named() {
         stop.store(true, Ordering::Relaxed);
         Ok(())
     };
-    assert!(matches!(encode(pcm, &plain(), &stop, &mut sink), Err(Error::Stopped)));
+    assert!(matches!(encode(pcm, &plain(), &Cores::new(1), &stop, &mut sink), Err(Error::Stopped)));
     assert_eq!(parts, 1);
 
     let mut sink = |_| Err(io::ErrorKind::StorageFull.into());
-    let full = encode(pcm, &plain(), &AtomicBool::new(false), &mut sink);
+    let full = encode(pcm, &plain(), &Cores::new(1), &AtomicBool::new(false), &mut sink);
     assert!(matches!(full, Err(Error::Sink(error)) if error.kind() == io::ErrorKind::StorageFull));
 }
 

@@ -49,7 +49,7 @@ pub(super) fn make(
     disk::sweep_beside(&layout.stat_cache())?;
     disk::sweep(&layout.callbacks())?;
     let (chunks, mut run) = found(|| Chunks::swept(&store), || Run::new(layout, job, options, tools, &store))?;
-    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
+    let bench = Bench::new(&store, tools, job, &job.settings, suspects, chunks);
     let desk = Desk::new(bench, layout, tools, stop, true);
     run.work(&desk, job.jobs)?;
     if let Err(error) = desk.remember_only(layout, run.files()) {
@@ -73,7 +73,7 @@ pub(super) fn plan(
     let store = layout.processed();
     let suspects = check::suspects(&store, options)?;
     let (chunks, mut run) = found(|| Chunks::listed(&store), || Run::new(layout, job, options, tools, &store))?;
-    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, suspects, chunks);
+    let bench = Bench::new(&store, tools, job, &job.settings, suspects, chunks);
     let desk = Desk::new(bench, layout, tools, stop, false);
     run.work(&desk, job.jobs)?;
     run.report.stopped = stopped(stop);

@@ -46,7 +46,7 @@ pub fn generated(
     let _lock = open_store(layout, &store, tools)?;
     let suspects = check::suspects(&store, options)?;
     let chunks = Chunks::swept(&store)?;
-    let bench = Bench::new(&store, &tools.disk, settings, job.jingle_offset, tools.encode, suspects, chunks);
+    let bench = Bench::new(&store, tools, job, settings, suspects, chunks);
     let pipeline = super::pipeline(settings);
     let publisher = Publisher { store: &store, disk: &tools.disk, pipeline, cycle, reorder: false };
 

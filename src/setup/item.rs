@@ -9,7 +9,7 @@ use std::{
 use cid::Cid;
 
 use super::{
-    Encode, Error, Overrides, audio, garbage,
+    Encode, Error, Job, Overrides, Tools, audio, garbage,
     listened::Listened,
     quality::{flaws, loudness},
     recipe::Recipe,
@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     audio::{
-        Encoded, Part, Source,
+        Cores, Encoded, Part, Source,
         decode::{self, Probe},
         excerpt::Excerpt,
     },
@@ -103,6 +103,8 @@ pub(super) struct Bench<'a> {
     tracks: Recipe,
     jingles: Recipe,
     pub(super) encode: &'a Encode<'a>,
+    /// Those that work at it.
+    cores: Cores,
     chunks: Chunks,
     /// Items that were found damaged and are made anew.
     suspects: HashSet<String>,
@@ -114,15 +116,15 @@ impl<'a> Bench<'a> {
     /// Finds these chunks there.
     pub(super) fn new(
         store: &'a Store,
-        disk: &'a Disk,
+        tools: &'a Tools<'a>,
+        job: &Job,
         settings: &audio::Settings,
-        jingle_offset: f64,
-        encode: &'a Encode<'a>,
         suspects: HashSet<String>,
         chunks: Chunks,
     ) -> Self {
-        let (tracks, jingles) = (Recipe::new(settings, 0.0), Recipe::new(settings, jingle_offset));
-        Self { store, disk, tracks, jingles, encode, chunks, suspects, makes: AtomicBool::new(false) }
+        let (tracks, jingles) = (Recipe::new(settings, 0.0), Recipe::new(settings, job.jingle_offset));
+        let (disk, encode, cores, makes) = (&tools.disk, tools.encode, Cores::new(job.jobs), AtomicBool::new(false));
+        Self { store, disk, tracks, jingles, encode, cores, chunks, suspects, makes }
     }
 
     /// Whether a jingle is made like a track.
@@ -248,7 +250,7 @@ impl<'a> Bench<'a> {
             }
             Ok(())
         };
-        let encoded = (self.encode)(source, settings, stop, &mut keep);
+        let encoded = (self.encode)(source, settings, &self.cores, stop, &mut keep);
         match (encoded, fatal) {
             (Ok(encoded), _) => Ok((encoded, renditions)),
             (Err(_), Some(error)) => Err(Failure::Fatal(error)),

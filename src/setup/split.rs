@@ -74,7 +74,7 @@ pub fn split(
     let _lock = open_store(layout, &store, tools)?;
     let old = old_manifest(&store)?;
     let chunks = Chunks::swept(&store)?;
-    let bench = Bench::new(&store, &tools.disk, &job.settings, job.jingle_offset, tools.encode, HashSet::new(), chunks);
+    let bench = Bench::new(&store, tools, job, &job.settings, HashSet::new(), chunks);
     let desk = Desk::new(bench, layout, tools, stop, true);
     let jingles = old.iter().flat_map(Manifest::entries).filter(|entry| entry.kind == Kind::Jingle);
     desk.note_jingle_ids(jingles.map(|entry| entry.id.clone()));

@@ -6,7 +6,7 @@ use std::{
 };
 
 use ipfs_radio::{
-    audio::{self, Encoded, Part, Settings, Source},
+    audio::{self, Cores, Encoded, Part, Settings, Source},
     disk::{Disk, Fuse},
     radio::{
         manifest::{Entry, ItemLine, Manifest, Pipeline, RenditionLine},
@@ -64,6 +64,7 @@ fn a_big_library_is_found_again() {
     }
     let encode = |_: &dyn Source,
                   _: &Settings,
+                  _: &Cores,
                   _: &AtomicBool,
                   sink: &mut dyn FnMut(Part) -> io::Result<()>|
      -> Result<Encoded, audio::Error> {

@@ -13,7 +13,7 @@ use std::{
 };
 
 use ipfs_radio::{
-    audio::{self, Block, Encoded, Part, Settings, Source, Stream},
+    audio::{self, Block, Cores, Encoded, Part, Settings, Source, Stream},
     config,
     disk::{Disk, Fuse, Layout},
     radio::{
@@ -165,6 +165,7 @@ impl Station {
     fn with_tools<T>(&self, disk: Disk, work: impl FnOnce(&Tools<'_>) -> T) -> T {
         let encode = |source: &dyn Source,
                       settings: &Settings,
+                      cores: &Cores,
                       stop: &AtomicBool,
                       sink: &mut dyn FnMut(Part) -> io::Result<()>|
          -> Result<Encoded, audio::Error> {
@@ -172,7 +173,7 @@ impl Station {
             if let Some(before) = &*self.before_encode.lock().unwrap() {
                 before();
             }
-            audio::encode(&Beginning(source), settings, stop, sink)
+            audio::encode(&Beginning(source), settings, cores, stop, sink)
         };
         let tell = |progress: &setup::Progress<'_>| self.told.lock().unwrap().push(format!("{progress:?}"));
         let overrides = |file: &Path| config::overrides(file).map_err(|error| error.to_string());
