@@ -112,6 +112,11 @@ struct Failing {
     since: Time,
 }
 
+/// Since when it is known that something is wrong with an entry.
+fn since(failing: &BTreeMap<String, Failing>, path: &str) -> Option<Time> {
+    failing.get(path).map(|failing| failing.since)
+}
+
 /// The loop and what it works with.
 struct Streamer {
     clock: clock::System,
@@ -202,7 +207,7 @@ impl Streamer {
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
-                    let fails = |path: &str| self.failing.get(path).map(|failing| failing.since);
+                    let fails = |path: &str| since(&self.failing, path);
                     tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), fails));
                     self.tasks.spawn("fetching an item", async move {
                         let (event, seen) = supply.fetch(slot).await;
@@ -281,10 +286,9 @@ impl Streamer {
 
     fn fails(&mut self, path: &str, ill: Ill) {
         if self.failing.len() < FAILING_MAX || self.failing.contains_key(path) {
-            // The same found again by looking ahead is no reason to look again.
-            if self.failing.get(path).is_none_or(|known| known.ill != ill) {
-                self.failing.insert(path.to_owned(), Failing { ill, since: self.clock.now().station });
-            }
+            // What fails already is looked at now and then, whatever more is found of it.
+            let since = self.failing.get(path).map_or_else(|| self.clock.now().station, |known| known.since);
+            self.failing.insert(path.to_owned(), Failing { ill, since });
         }
         self.tell_failing();
         self.tell_upcoming();
@@ -292,7 +296,7 @@ impl Streamer {
 
     fn tell_upcoming(&self) {
         let Some(timeline) = &self.timeline else { return };
-        let fails = |path: &str| self.failing.get(path).map(|failing| failing.since);
+        let fails = |path: &str| since(&self.failing, path);
         tell(&self.upcoming, ahead::upcoming(timeline, self.order.as_deref(), fails));
     }
 

@@ -2,7 +2,8 @@
 
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// How many may be busy. An item takes one, whatever is left; those that are left help with it.
+/// How many may encode at a time. An item takes one, whatever is left, and those that are left help with it. Its decoder or its
+/// levels, on a thread beside the encoder, are not counted: they wait for it most of the time.
 #[derive(Debug)]
 pub struct Cores {
     left: AtomicIsize,

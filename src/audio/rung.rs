@@ -6,11 +6,11 @@ use super::{
     Error, Part,
     cut::{Cut, FRAME},
     mpegts::Muxer,
-    section::{Common, Packets, Plan, Section, State},
+    section::{Common, Packets, Plan, Section, State, frame_len},
 };
 
-/// Sections that may wait to be handed on; then the first of them is waited for.
-const WAITING_MAX: usize = 4;
+/// Sections that may be encoded here and wait for one that another core encodes; then that one is waited for.
+const MADE_MAX: usize = 1;
 
 /// Where segments go: in order, and for each part rung by rung.
 pub(super) type Sink<'a> = dyn FnMut(Part) -> io::Result<()> + 'a;
@@ -50,7 +50,7 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
 
     /// Takes interleaved samples.
     pub(super) fn feed(&mut self, mut pcm: &[i16], sink: &mut Sink<'_>) -> Result<(), Error> {
-        let whole = FRAME as usize * usize::from(self.common.settings.channels);
+        let whole = frame_len(self.common.settings);
         while !pcm.is_empty() {
             let (taken, rest) = pcm.split_at(pcm.len().min(whole - self.begun.len()));
             self.begun.extend_from_slice(taken);
@@ -108,7 +108,8 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
 
     /// Hands on each part that is complete; `all` of them when the item is over.
     fn hand_on(&mut self, all: bool, sink: &mut Sink<'_>) -> Result<(), Error> {
-        let mut wait = all || self.sections.len() > WAITING_MAX;
+        let made = self.sections.iter().filter(|section| section.is_made()).count();
+        let mut wait = all || made > MADE_MAX;
         while let Some(first) = self.sections.front_mut() {
             let (made, state) = first.give(wait)?;
             for (rung, packets) in self.rungs.iter_mut().zip(made) {

@@ -20,11 +20,12 @@ use super::{
 /// AAC frames in a section, about: a minute and a half.
 const FRAMES: u64 = 4_096;
 /// Frames that an encoder takes ahead of its section; what it makes of them is dropped. With four, what is decoded at a seam is
-/// as near to the source as anywhere (35 seams measured, 0.0 to 1.2 dB beside one encoder for all; with none, 38 dB).
+/// as near to the source as with one encoder for all (35 seams measured, 1.2 dB at most; with none, 38 dB); eight are a 500th of
+/// a section and leave room for sounds that were not measured.
 const RUN_IN: u64 = 8;
-/// Room for PCM that is gathered for other cores, of all items together, in bytes.
-const GATHERED_BYTES: usize = 40 << 20;
-static ROOM: Room = Room::new(GATHERED_BYTES);
+/// Room for what other cores get and make, of all items together, in bytes: enough for two sections at the defaults.
+const AWAY_BYTES: usize = 40 << 20;
+static ROOM: Room = Room::new(AWAY_BYTES);
 
 /// AAC frames of one rung.
 pub(super) type Packets = Vec<Vec<u8>>;
@@ -44,7 +45,7 @@ impl Plan {
 
     /// The same with so many frames in a section, about.
     pub(super) fn of(cut: Cut, frames: u64) -> Self {
-        let sections = cut.frames().saturating_add(frames / 2) / frames;
+        let sections = cut.frames().saturating_add(frames / 2) / frames.max(1);
         Self { cut, sections: sections.clamp(1, cut.parts()) }
     }
 
@@ -85,15 +86,15 @@ enum Work<'scope> {
     Here(Vec<Strand>),
     /// Its PCM is gathered for another core.
     Gathered(Gathered<'scope>),
-    /// Another core encodes it.
-    Away(ScopedJoinHandle<'scope, Result<Vec<Packets>, Error>>),
+    /// Another core encodes it, or has.
+    Away(ScopedJoinHandle<'scope, Result<Vec<Packets>, Error>>, Held<'static>),
     /// It is encoded.
     Made(Vec<Packets>),
 }
 
 struct Gathered<'scope> {
     pcm: Vec<i16>,
-    _held: Held<'static>,
+    held: Held<'static>,
     core: Core<'scope>,
 }
 
@@ -111,12 +112,11 @@ impl<'scope> Section<'scope> {
         own.start.saturating_sub(RUN_IN)
     }
 
-    /// Opens the section of these AAC frames. The last one of an item goes to no other core: nothing is left to do meanwhile.
+    /// Opens the section of these AAC frames. The last one of an item goes to no other core: there is none to encode here meanwhile.
     pub(super) fn open<'env>(common: Common<'scope, 'env>, own: Range<u64>, is_last: bool) -> Result<Self, Error> {
         let takes = Self::begins(&own)..own.end + 1;
         let size = Size { dropped: own.start - takes.start, kept: own.end - own.start };
-        let samples = (takes.end - takes.start) * FRAME * u64::from(common.settings.channels);
-        let gathered = if is_last { None } else { Gathered::begin(common.cores, samples as usize) };
+        let gathered = if is_last { None } else { Gathered::begin(common.settings, common.cores, &takes) };
         let work = match gathered {
             Some(gathered) => Work::Gathered(gathered),
             None => Work::Here(Strand::open(common.settings, size)?),
@@ -132,9 +132,11 @@ impl<'scope> Section<'scope> {
         match &mut self.work {
             Work::Here(strands) => strands.iter_mut().try_for_each(|strand| strand.push(pcm))?,
             Work::Gathered(gathered) => gathered.pcm.extend_from_slice(pcm),
-            Work::Away(_) | Work::Made(_) => {}
+            Work::Away(..) | Work::Made(_) => {}
         }
-        if number + 1 < self.takes.end { Ok(()) } else { self.end(common, false) }
+        // One that is not whole is the last of the item, which then ends.
+        let is_whole = pcm.len() == frame_len(common.settings);
+        if number + 1 < self.takes.end || !is_whole { Ok(()) } else { self.end(common, false) }
     }
 
     /// Ends it; `flush`: because the item ends.
@@ -142,8 +144,9 @@ impl<'scope> Section<'scope> {
         let (size, Common { settings, stop, .. }) = (self.size, common);
         self.work = match mem::replace(&mut self.work, Work::Made(Vec::new())) {
             Work::Here(strands) => Work::Made(ended(strands, flush)?),
-            Work::Gathered(gathered) => {
-                Work::Away(common.scope.spawn(move || gathered.encode(settings, size, flush, stop)))
+            Work::Gathered(Gathered { pcm, held, core }) => {
+                let encoding = move || encode(&pcm, settings, size, flush, stop, core);
+                Work::Away(common.scope.spawn(encoding), held)
             }
             work => work,
         };
@@ -152,38 +155,64 @@ impl<'scope> Section<'scope> {
 
     /// What has been made and not been given yet, rung by rung. With `wait` another core is waited for.
     pub(super) fn give(&mut self, wait: bool) -> Result<(Vec<Packets>, State), Error> {
-        match &mut self.work {
-            Work::Here(strands) => {
-                Ok((strands.iter_mut().map(|strand| mem::take(&mut strand.packets)).collect(), State::Waits))
+        let (made, state, rest) = match mem::replace(&mut self.work, Work::Made(Vec::new())) {
+            Work::Here(mut strands) => {
+                let made = strands.iter_mut().map(|strand| mem::take(&mut strand.packets)).collect();
+                (made, State::Waits, Work::Here(strands))
             }
-            Work::Gathered(_) => Ok((Vec::new(), State::Waits)),
-            Work::Away(running) if !wait && !running.is_finished() => Ok((Vec::new(), State::Waits)),
-            work => match mem::replace(work, Work::Made(Vec::new())) {
-                Work::Away(running) => Ok((running.join().unwrap_or_else(|panic| resume_unwind(panic))?, State::Over)),
-                Work::Made(packets) => Ok((packets, State::Over)),
-                Work::Here(_) | Work::Gathered(_) => Ok((Vec::new(), State::Waits)),
-            },
-        }
+            Work::Away(running, held) if !wait && !running.is_finished() => {
+                (Vec::new(), State::Waits, Work::Away(running, held))
+            }
+            Work::Away(running, _held) => {
+                let made = running.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+                (made, State::Over, Work::Made(Vec::new()))
+            }
+            Work::Made(made) => (made, State::Over, Work::Made(Vec::new())),
+            gathered @ Work::Gathered(_) => (Vec::new(), State::Waits, gathered),
+        };
+        self.work = rest;
+        Ok((made, state))
+    }
+
+    /// Whether it is encoded, here, and waits for one before it.
+    pub(super) const fn is_made(&self) -> bool {
+        matches!(self.work, Work::Made(_))
     }
 }
 
 impl<'scope> Gathered<'scope> {
-    /// If a core is left, and room for so many samples.
-    fn begin(cores: &'scope Cores, samples: usize) -> Option<Self> {
+    /// If a core is left, and room for these frames of PCM and for what is made of them.
+    fn begin(settings: &Settings, cores: &'scope Cores, frames: &Range<u64>) -> Option<Self> {
         let core = cores.spare()?;
-        let held = ROOM.hold(samples * size_of::<i16>())?;
-        Some(Self { pcm: Vec::with_capacity(samples), _held: held, core })
+        let frames = (frames.end - frames.start) as usize;
+        let samples = frames * frame_len(settings);
+        let bits: u64 = settings.bitrates.iter().map(|bitrate| u64::from(*bitrate)).sum();
+        let made = frames as u64 * FRAME * bits / u64::from(settings.rate) / 8;
+        let held = ROOM.hold(samples * size_of::<i16>() + made as usize)?;
+        Some(Self { pcm: Vec::with_capacity(samples), held, core })
     }
+}
 
-    fn encode(self, settings: &Settings, size: Size, flush: bool, stop: &AtomicBool) -> Result<Vec<Packets>, Error> {
-        let _busy = self.core;
-        let mut strands = Strand::open(settings, size)?;
-        for frame in self.pcm.chunks(FRAME as usize * usize::from(settings.channels)) {
-            check(stop)?;
-            strands.iter_mut().try_for_each(|strand| strand.push(frame))?;
-        }
-        ended(strands, flush)
+/// Samples of a frame of PCM, interleaved.
+pub(super) fn frame_len(settings: &Settings) -> usize {
+    FRAME as usize * usize::from(settings.channels)
+}
+
+/// What another core does with a section.
+fn encode(
+    pcm: &[i16],
+    settings: &Settings,
+    size: Size,
+    flush: bool,
+    stop: &AtomicBool,
+    _busy: Core<'_>,
+) -> Result<Vec<Packets>, Error> {
+    let mut strands = Strand::open(settings, size)?;
+    for frame in pcm.chunks(frame_len(settings)) {
+        check(stop)?;
+        strands.iter_mut().try_for_each(|strand| strand.push(frame))?;
     }
+    ended(strands, flush)
 }
 
 /// What is left of the strands of a section, all of whose PCM they have.

@@ -103,7 +103,7 @@ pub(super) struct Bench<'a> {
     tracks: Recipe,
     jingles: Recipe,
     pub(super) encode: &'a Encode<'a>,
-    /// Those that work at it.
+    /// What may encode at a time, of all items.
     cores: Cores,
     chunks: Chunks,
     /// Items that were found damaged and are made anew.

@@ -1,6 +1,10 @@
 //! Looks at what is to air next, before it is its turn: what is damaged by then has been made anew.
 
-use std::{collections::HashMap, iter, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashMap},
+    iter,
+    sync::Arc,
+};
 
 use tokio::{
     sync::{mpsc, watch},
@@ -89,8 +93,14 @@ pub(super) async fn look_ahead(
             }
             let (item, soundness) = supply.examine(slot, usize::MAX).await;
             known.insert(slot.entry.id.clone(), (clock.now().station, soundness == Soundness::Whole));
-            if seen.send(Seen { path: slot.entry.path.clone(), item, soundness }).await.is_err() {
-                return;
+            // The same recording may lie there under several names.
+            let of_item = entries.iter().filter(|other| other.slot.entry.id == slot.entry.id);
+            let paths: BTreeSet<&String> = of_item.map(|other| &other.slot.entry.path).collect();
+            for path in paths {
+                let seen_now = Seen { path: path.clone(), item: item.clone(), soundness: soundness.clone() };
+                if seen.send(seen_now).await.is_err() {
+                    return;
+                }
             }
         }
         let known_of =

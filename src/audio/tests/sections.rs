@@ -25,20 +25,33 @@ fn made(pcm: &[i16], settings: &Settings, frames: u64, left: usize) -> Result<Ve
 
 /// The same, where the survey has counted so many samples.
 fn made_of(pcm: &[i16], settings: &Settings, samples: u64, frames: u64, left: usize) -> Result<Vec<Part>, Error> {
-    let (cut, cores, stop) = (Cut::new(samples, RATE, 1), Cores::new(left), AtomicBool::new(false));
-    let mut parts = Vec::new();
-    let mut sink = |part| {
+    let (stop, mut parts) = (AtomicBool::new(false), Vec::new());
+    let mut sink = |part, _: bool| {
         parts.push(part);
         Ok(())
     };
-    thread::scope(|scope| {
-        let mut rungs = Rungs::new(Common { scope, settings, cores: &cores, stop: &stop }, cut, Plan::of(cut, frames));
-        pcm.chunks(1_500).try_for_each(|some| rungs.feed(some, &mut sink))?;
-        rungs.finish(&mut sink)
-    })?;
+    made_into(&mut sink, &stop, pcm, settings, (samples, frames, left))?;
+    Ok(parts)
+}
+
+/// The same, part by part; `sink` also hears whether all cores are busy.
+fn made_into(
+    sink: &mut dyn FnMut(Part, bool) -> io::Result<()>,
+    stop: &AtomicBool,
+    pcm: &[i16],
+    settings: &Settings,
+    (samples, frames, left): (u64, u64, usize),
+) -> Result<(), Error> {
+    let (cut, cores) = (Cut::new(samples, RATE, 1), Cores::new(left));
+    let sink = &mut |part| sink(part, cores.spare().is_none());
+    let made = thread::scope(|scope| {
+        let mut rungs = Rungs::new(Common { scope, settings, cores: &cores, stop }, cut, Plan::of(cut, frames));
+        pcm.chunks(1_500).try_for_each(|some| rungs.feed(some, sink))?;
+        rungs.finish(sink)
+    });
     let all: Vec<_> = std::iter::from_fn(|| cores.spare()).take(left + 1).collect();
     assert_eq!(all.len(), left, "all cores are free again");
-    Ok(parts)
+    made
 }
 
 #[test]
@@ -88,4 +101,22 @@ fn less_pcm_than_there_was_is_an_error() {
         let why = made_of(&pcm, &plain(), samples + more, frames, 1).unwrap_err().to_string();
         assert!(why.contains("frames"), "{why}");
     }
+}
+
+#[test]
+fn other_cores_work_while_parts_are_handed_on_and_end_with_the_item() {
+    let (pcm, stop) = (music(20), AtomicBool::new(false));
+    let of = ((pcm.len() / 2) as u64, SHORT, 1);
+    let mut busy = 0;
+    let mut count = |_, all_busy| {
+        busy += usize::from(all_busy);
+        Ok(())
+    };
+    made_into(&mut count, &stop, &pcm, &plain(), of).unwrap();
+    assert!(busy > 0);
+    let refused = made_into(&mut |_, _| Err(io::Error::other("full")), &stop, &pcm, &plain(), of);
+    assert!(matches!(refused, Err(Error::Sink(why)) if why.to_string() == "full"));
+    stop.store(true, Ordering::Relaxed);
+    let stopped = made_into(&mut |_, _| Ok(()), &stop, &pcm, &plain(), of);
+    assert!(matches!(stopped, Err(Error::Stopped)), "a core that helps looks at the stop");
 }
