@@ -52,7 +52,7 @@ impl Plan {
     /// The AAC frames of a section; `None` behind the last one.
     pub(super) fn section(self, index: u64) -> Option<Range<u64>> {
         let part = |section: u64| section * self.cut.parts() / self.sections;
-        let edge = |section: u64| self.cut.part(part(section)).map_or(self.cut.frames(), |part| part.start);
+        let edge = |section: u64| self.cut.part(part(section)).map_or_else(|| self.cut.frames(), |part| part.start);
         (index < self.sections).then(|| edge(index)..edge(index + 1))
     }
 }
