@@ -160,6 +160,15 @@ pub fn sweep_and_list(folder: &Path, mut stays: impl FnMut(&str)) -> Result<usiz
     })
 }
 
+/// Shows the name of each file in a folder; a folder that is not there is empty.
+pub fn list(folder: &Path, mut show: impl FnMut(&str)) -> Result<()> {
+    sweep_if(folder, |name| {
+        show(name);
+        false
+    })?;
+    Ok(())
+}
+
 /// Removes what a killed writer of this one file left half written beside it. Returns how many.
 ///
 /// Only for files that have one writer at a time.

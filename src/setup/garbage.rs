@@ -6,7 +6,6 @@
 
 use std::{
     collections::{BTreeMap, HashSet},
-    fs,
     path::Path,
 };
 
@@ -192,13 +191,11 @@ fn item_of(path: &str) -> Option<&str> {
 
 /// The short names in a folder that have this ending; what is called otherwise is not setup's. A missing folder is empty.
 pub(super) fn stems(folder: &Path, ending: &str) -> Result<Vec<String>, Error> {
-    let listing = match fs::read_dir(folder) {
-        Ok(listing) => listing,
-        Err(gone) if gone.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-        Err(source) => return Err(disk::Error::Io { what: "list", path: folder.to_owned(), source }.into()),
-    };
-    let stem = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(ending).map(str::to_owned);
-    Ok(listing.flatten().filter_map(stem).filter(|stem| is_short_name(stem)).collect())
+    let mut stems = Vec::new();
+    disk::list(folder, |name| {
+        stems.extend(name.strip_suffix(ending).filter(|stem| is_short_name(stem)).map(str::to_owned));
+    })?;
+    Ok(stems)
 }
 
 /// The chunks that a list names; none where it cannot be read.

@@ -2,7 +2,7 @@
 
 use std::{
     collections::HashSet,
-    fs, io,
+    io,
     sync::atomic::{AtomicBool, Ordering},
 };
 
@@ -326,13 +326,9 @@ pub(super) fn read_meta(store: &Store, id: &str) -> Option<Meta> {
 
 /// The short names of all chunks that are there.
 pub(super) fn chunk_names(store: &Store) -> Result<HashSet<String>, Error> {
-    let listing = match fs::read_dir(store.chunks()) {
-        Ok(listing) => listing,
-        Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(HashSet::new()),
-        Err(source) => return Err(disk::Error::Io { what: "list", path: store.chunks(), source }.into()),
-    };
-    let name = |entry: fs::DirEntry| entry.file_name().to_str()?.strip_suffix(".ts").map(str::to_owned);
-    Ok(listing.flatten().filter_map(name).collect())
+    let mut names = HashSet::new();
+    disk::list(&store.chunks(), |name| names.extend(name.strip_suffix(".ts").map(str::to_owned)))?;
+    Ok(names)
 }
 
 /// Whether the chunk is there with the right bytes; what is wrong, in words, if not.

@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::{
     HEAD_START, Station, Streamer,
     air::{Frame, Shown, group_file},
-    catalog::Catalog,
+    catalog::{self, Catalog},
     child::{Children, Rendering},
     identity::Identity,
     indexer::Indexer,
@@ -202,7 +202,7 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         rendering,
         published: Arc::default(),
     };
-    let silent = Catalog::new(settings.layout.processed()).load().is_err();
+    let silent = is_silent(&settings.layout);
     let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
     let witness = witness(&settings, &base.node);
     let (floors, floor) = watch::channel(None);
@@ -569,6 +569,15 @@ async fn seen_on_network(witness: &Witness, floors: watch::Sender<Option<Floor>>
         () = stop.cancelled() => return,
     };
     floors.send_replace(Some(floor));
+}
+
+/// Whether there is no order that could air.
+fn is_silent(layout: &Layout) -> bool {
+    let order = Catalog::new(layout.processed()).load();
+    if let Err(error @ catalog::Error::Disk(_)) = &order {
+        tracing::warn!(%error, "the generator begins as if there was no music; the order is read again");
+    }
+    order.is_err()
 }
 
 /// Whether there is any file in a folder, down to `depth` levels.
