@@ -20,6 +20,7 @@ QUIET = (
     (LOOKED_UP, r"(^setup:processed|:state/generated)/(manifest\.json|playlist(\.generated)?\.m3u)$",
      "what cannot be compared with what is to be written is written"),
     (LOOKED_UP, r":state/stat-cache\.json$", "files of which nothing is known are read again"),
+    (LOOKED_UP, r"^(fresh|again):(processed|state/generated)$", "a folder that is watched and cannot be listed counts as changed: what is in it is read"),
     (("open", "sync"), r"/blockstore/[^/]{2}$", "the repo does not say so, and the writer makes the shard durable itself behind it (store/files.rs)"),
     (("unlink",), r"/\.tmp-[^/]*$|/blockstore/[^/]*/[^/]*\.tmp$", "what is half written and cannot be removed is swept by the next run"),
 )

@@ -292,3 +292,26 @@ fn a_log_on_a_full_disk_ends_nothing() {
     });
     assert_eq!(station.stop(), Some(0));
 }
+
+#[test]
+fn segments_are_as_long_as_is_asked() {
+    for seconds in [3_u32, 8, 10, 30] {
+        let mut station = Station::new(6, 4);
+        station.tone("music/a.wav", 300, seconds * 4_100);
+        fs::write(station.path().join("setup.toml"), format!("[audio]\nsegment_duration = {seconds}\n")).unwrap();
+        station.set_up();
+        station.run();
+        let list = station.wait("a list", Station::list);
+        assert!(list.text.contains(&format!("#EXT-X-TARGETDURATION:{seconds}\n")), "{}", list.text);
+        for entry in list.segments.values() {
+            // Five parts of four lengths and a bit.
+            let length: f64 = entry.title.split(',').next().unwrap().parse().unwrap();
+            assert!((0.8..=1.0).contains(&(length / f64::from(seconds))), "{length} s of {seconds}");
+            let bytes = station.get_bytes(&entry.uri).unwrap();
+            assert!(bytes.len().is_multiple_of(188) && bytes[0] == 0x47, "{}", entry.uri);
+            // 128 kb/s, and at most 8 % for the stream around it.
+            assert!((bytes.len() as f64 / length / 16_000.0 - 1.0).abs() < 0.08, "{} bytes in {length} s", bytes.len());
+        }
+        assert_eq!(station.stop(), Some(0));
+    }
+}
