@@ -68,8 +68,8 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
             self.push(sink)?;
         }
         self.begin()?;
-        let common = self.common;
-        self.sections.iter_mut().try_for_each(|section| section.end(common, true))?;
+        self.sections.iter_mut().try_for_each(|section| section.end(true))?;
+        self.send(true, sink)?;
         self.hand_on(true, sink)?;
         let left = self.rungs.iter().any(|rung| !rung.waiting.is_empty());
         if self.cut.part(self.part).is_some() || left {
@@ -86,11 +86,12 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
     fn push(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         self.begin()?;
         let mut frame = mem::take(&mut self.begun);
-        let (common, number) = (self.common, self.frames);
-        self.sections.iter_mut().try_for_each(|section| section.push(common, number, &frame))?;
+        let (number, cut) = (self.frames, frame.len() < frame_len(self.common.settings));
+        self.sections.iter_mut().try_for_each(|section| section.push(number, &frame, cut))?;
         self.frames += 1;
         frame.clear();
         self.begun = frame;
+        self.send(false, sink)?;
         self.hand_on(false, sink)
     }
 
@@ -100,8 +101,23 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
             && Section::begins(&own) <= self.frames
         {
             self.next += 1;
-            let is_last = self.plan.section(self.next).is_none();
-            self.sections.push_back(Section::open(self.common, own, is_last)?);
+            let others = self.sections.iter().any(Section::is_running) || self.common.cores.spare().is_some();
+            let may_go = others && self.plan.section(1).is_some();
+            self.sections.push_back(Section::open(self.common.settings, own, may_go)?);
+        }
+        Ok(())
+    }
+
+    /// Has what is gathered encoded, each section on a core of its own; waits for one, from the first section on.
+    fn send(&mut self, flush: bool, sink: &mut Sink<'_>) -> Result<(), Error> {
+        while let Some(at) = self.sections.iter().position(Section::is_gathered) {
+            let own_is_busy = self.sections.iter().any(Section::is_on_own);
+            let spare = if own_is_busy { self.common.cores.spare() } else { None };
+            if own_is_busy && spare.is_none() {
+                self.give_first(true, sink)?;
+            } else {
+                self.sections[at].send(self.common, spare, flush);
+            }
         }
         Ok(())
     }
@@ -110,19 +126,24 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
     fn hand_on(&mut self, all: bool, sink: &mut Sink<'_>) -> Result<(), Error> {
         let made = self.sections.iter().filter(|section| section.is_made()).count();
         let mut wait = all || made > MADE_MAX;
-        while let Some(first) = self.sections.front_mut() {
-            let (made, state) = first.give(wait)?;
-            for (rung, packets) in self.rungs.iter_mut().zip(made) {
-                rung.waiting.extend(packets);
-            }
-            self.cut_parts(sink)?;
-            match state {
-                State::Waits => break,
-                State::Over => drop(self.sections.pop_front()),
-            }
+        while !self.sections.is_empty() && matches!(self.give_first(wait, sink)?, State::Over) {
             wait = all;
         }
         Ok(())
+    }
+
+    /// Hands on what there is of the first section, and drops it when that is all; `wait`: for all of it.
+    fn give_first(&mut self, wait: bool, sink: &mut Sink<'_>) -> Result<State, Error> {
+        let Some(first) = self.sections.front_mut() else { return Ok(State::Over) };
+        let (made, state) = first.give(wait)?;
+        for (rung, packets) in self.rungs.iter_mut().zip(made) {
+            rung.waiting.extend(packets);
+        }
+        self.cut_parts(sink)?;
+        if matches!(state, State::Over) {
+            self.sections.pop_front();
+        }
+        Ok(state)
     }
 
     fn cut_parts(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {

@@ -17,13 +17,13 @@ use super::{
     pass::{Held, Room},
 };
 
-/// AAC frames in a section, about: a minute and a half.
-const FRAMES: u64 = 4_096;
+/// AAC frames in a section, about: three quarters of a minute.
+const FRAMES: u64 = 2_048;
 /// Frames that an encoder takes ahead of its section; what it makes of them is dropped. With four, what is decoded at a seam is
-/// as near to the source as with one encoder for all (35 seams measured, 1.2 dB at most; with none, 38 dB); eight are a 500th of
+/// as near to the source as with one encoder for all (35 seams measured, 1.2 dB at most; with none, 38 dB); eight are a 250th of
 /// a section and leave room for sounds that were not measured.
 const RUN_IN: u64 = 8;
-/// Room for what other cores get and make, of all items together, in bytes: enough for two sections at the defaults.
+/// Room for what other cores get and make, of all items together, in bytes: four sections at the defaults.
 const AWAY_BYTES: usize = 40 << 20;
 static ROOM: Room = Room::new(AWAY_BYTES);
 
@@ -84,18 +84,26 @@ struct Size {
 enum Work<'scope> {
     /// It is encoded as it comes.
     Here(Vec<Strand>),
-    /// Its PCM is gathered for another core.
-    Gathered(Gathered<'scope>),
-    /// Another core encodes it, or has.
-    Away(ScopedJoinHandle<'scope, Result<Vec<Packets>, Error>>, Held<'static>),
+    /// Its PCM is gathered for a thread of its own.
+    Gathered(Gathered),
+    /// That thread encodes it, or has.
+    Away(Away<'scope>),
     /// It is encoded.
     Made(Vec<Packets>),
 }
 
-struct Gathered<'scope> {
+struct Gathered {
     pcm: Vec<i16>,
     held: Held<'static>,
-    core: Core<'scope>,
+    /// Whether that is all of it.
+    is_whole: bool,
+}
+
+struct Away<'scope> {
+    running: ScopedJoinHandle<'scope, Result<Vec<Packets>, Error>>,
+    _held: Held<'static>,
+    /// Whether it keeps the core busy that the item took.
+    on_own: bool,
 }
 
 /// How far a section is.
@@ -112,45 +120,54 @@ impl<'scope> Section<'scope> {
         own.start.saturating_sub(RUN_IN)
     }
 
-    /// Opens the section of these AAC frames. The last one of an item goes to no other core: there is none to encode here meanwhile.
-    pub(super) fn open<'env>(common: Common<'scope, 'env>, own: Range<u64>, is_last: bool) -> Result<Self, Error> {
+    /// Opens the section of these AAC frames: for a thread of its own, if it `may` go and there is room, or to be encoded as it
+    /// comes.
+    pub(super) fn open(settings: &Settings, own: Range<u64>, may: bool) -> Result<Self, Error> {
         let takes = Self::begins(&own)..own.end + 1;
         let size = Size { dropped: own.start - takes.start, kept: own.end - own.start };
-        let gathered = if is_last { None } else { Gathered::begin(common.settings, common.cores, &takes) };
+        let gathered = if may { Gathered::begin(settings, &takes) } else { None };
         let work = match gathered {
             Some(gathered) => Work::Gathered(gathered),
-            None => Work::Here(Strand::open(common.settings, size)?),
+            None => Work::Here(Strand::open(settings, size)?),
         };
         Ok(Self { takes, size, work })
     }
 
-    /// Takes the frame of PCM with this number, if it is one of those that it takes; ends with the last of them.
-    pub(super) fn push<'env>(&mut self, common: Common<'scope, 'env>, number: u64, pcm: &[i16]) -> Result<(), Error> {
+    /// Takes the frame of PCM with this number, if it is one of those that it takes. One that is `cut` short is the last of the
+    /// item, which then ends.
+    pub(super) fn push(&mut self, number: u64, pcm: &[i16], cut: bool) -> Result<(), Error> {
         if !self.takes.contains(&number) {
             return Ok(());
         }
         match &mut self.work {
             Work::Here(strands) => strands.iter_mut().try_for_each(|strand| strand.push(pcm))?,
             Work::Gathered(gathered) => gathered.pcm.extend_from_slice(pcm),
-            Work::Away(..) | Work::Made(_) => {}
+            Work::Away(_) | Work::Made(_) => {}
         }
-        // One that is not whole is the last of the item, which then ends.
-        let is_whole = pcm.len() == frame_len(common.settings);
-        if number + 1 < self.takes.end || !is_whole { Ok(()) } else { self.end(common, false) }
+        if number + 1 < self.takes.end || cut { Ok(()) } else { self.end(false) }
     }
 
     /// Ends it; `flush`: because the item ends.
-    pub(super) fn end<'env>(&mut self, common: Common<'scope, 'env>, flush: bool) -> Result<(), Error> {
-        let (size, Common { settings, stop, .. }) = (self.size, common);
+    pub(super) fn end(&mut self, flush: bool) -> Result<(), Error> {
         self.work = match mem::replace(&mut self.work, Work::Made(Vec::new())) {
             Work::Here(strands) => Work::Made(ended(strands, flush)?),
-            Work::Gathered(Gathered { pcm, held, core }) => {
-                let encoding = move || encode(&pcm, settings, size, flush, stop, core);
-                Work::Away(common.scope.spawn(encoding), held)
-            }
+            Work::Gathered(gathered) => Work::Gathered(Gathered { is_whole: true, ..gathered }),
             work => work,
         };
         Ok(())
+    }
+
+    /// Has a thread encode what is gathered, on the core that the item took or on a `spare` one.
+    pub(super) fn send<'env>(&mut self, common: Common<'scope, 'env>, spare: Option<Core<'scope>>, flush: bool) {
+        let (size, Common { settings, stop, .. }) = (self.size, common);
+        self.work = match mem::replace(&mut self.work, Work::Made(Vec::new())) {
+            Work::Gathered(Gathered { pcm, held, .. }) => {
+                let on_own = spare.is_none();
+                let running = common.scope.spawn(move || encode(&pcm, settings, size, flush, stop, spare));
+                Work::Away(Away { running, _held: held, on_own })
+            }
+            work => work,
+        };
     }
 
     /// What has been made and not been given yet, rung by rung. With `wait` another core is waited for.
@@ -160,11 +177,9 @@ impl<'scope> Section<'scope> {
                 let made = strands.iter_mut().map(|strand| mem::take(&mut strand.packets)).collect();
                 (made, State::Waits, Work::Here(strands))
             }
-            Work::Away(running, held) if !wait && !running.is_finished() => {
-                (Vec::new(), State::Waits, Work::Away(running, held))
-            }
-            Work::Away(running, _held) => {
-                let made = running.join().unwrap_or_else(|panic| resume_unwind(panic))?;
+            Work::Away(away) if !wait && !away.running.is_finished() => (Vec::new(), State::Waits, Work::Away(away)),
+            Work::Away(away) => {
+                let made = away.running.join().unwrap_or_else(|panic| resume_unwind(panic))?;
                 (made, State::Over, Work::Made(Vec::new()))
             }
             Work::Made(made) => (made, State::Over, Work::Made(Vec::new())),
@@ -178,18 +193,32 @@ impl<'scope> Section<'scope> {
     pub(super) const fn is_made(&self) -> bool {
         matches!(self.work, Work::Made(_))
     }
+
+    /// Whether all of it is gathered.
+    pub(super) const fn is_gathered(&self) -> bool {
+        matches!(self.work, Work::Gathered(Gathered { is_whole: true, .. }))
+    }
+
+    /// Whether a thread is at it.
+    pub(super) fn is_running(&self) -> bool {
+        matches!(&self.work, Work::Away(away) if !away.running.is_finished())
+    }
+
+    /// Whether that keeps the core busy that the item took.
+    pub(super) fn is_on_own(&self) -> bool {
+        self.is_running() && matches!(&self.work, Work::Away(away) if away.on_own)
+    }
 }
 
-impl<'scope> Gathered<'scope> {
-    /// If a core is left, and room for these frames of PCM and for what is made of them.
-    fn begin(settings: &Settings, cores: &'scope Cores, frames: &Range<u64>) -> Option<Self> {
-        let core = cores.spare()?;
+impl Gathered {
+    /// If there is room for these frames of PCM and for what is made of them.
+    fn begin(settings: &Settings, frames: &Range<u64>) -> Option<Self> {
         let frames = (frames.end - frames.start) as usize;
         let samples = frames * frame_len(settings);
         let bits: u64 = settings.bitrates.iter().map(|bitrate| u64::from(*bitrate)).sum();
         let made = frames as u64 * FRAME * bits / u64::from(settings.rate) / 8;
         let held = ROOM.hold(samples * size_of::<i16>() + made as usize)?;
-        Some(Self { pcm: Vec::with_capacity(samples), held, core })
+        Some(Self { pcm: Vec::with_capacity(samples), held, is_whole: false })
     }
 }
 
@@ -198,14 +227,14 @@ pub(super) fn frame_len(settings: &Settings) -> usize {
     FRAME as usize * usize::from(settings.channels)
 }
 
-/// What another core does with a section.
+/// What a thread does with a section.
 fn encode(
     pcm: &[i16],
     settings: &Settings,
     size: Size,
     flush: bool,
     stop: &AtomicBool,
-    _busy: Core<'_>,
+    _busy: Option<Core<'_>>,
 ) -> Result<Vec<Packets>, Error> {
     let mut strands = Strand::open(settings, size)?;
     for frame in pcm.chunks(frame_len(settings)) {
@@ -296,8 +325,8 @@ mod tests {
     }
 
     #[test]
-    fn a_song_is_two_sections_and_a_jingle_is_one() {
+    fn a_song_is_a_few_sections_and_a_jingle_is_one() {
         let count = |seconds: u64| Plan::new(Cut::new(seconds * 44_100, 44_100, 6)).sections;
-        assert_eq!([5, 90, 140, 150, 210, 240, 3_600].map(count), [1, 1, 1, 2, 2, 3, 38]);
+        assert_eq!([5, 60, 90, 150, 210, 240, 3_600].map(count), [1, 1, 2, 3, 4, 5, 76]);
     }
 }

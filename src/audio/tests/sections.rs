@@ -25,33 +25,37 @@ fn made(pcm: &[i16], settings: &Settings, frames: u64, left: usize) -> Result<Ve
 
 /// The same, where the survey has counted so many samples.
 fn made_of(pcm: &[i16], settings: &Settings, samples: u64, frames: u64, left: usize) -> Result<Vec<Part>, Error> {
-    let (stop, mut parts) = (AtomicBool::new(false), Vec::new());
-    let mut sink = |part, _: bool| {
+    let mut parts = Vec::new();
+    let mut sink = |part| {
         parts.push(part);
         Ok(())
     };
-    made_into(&mut sink, &stop, pcm, settings, (samples, frames, left))?;
+    made_into(&mut sink, &AtomicBool::new(false), pcm, settings, (samples, frames, left))?;
     Ok(parts)
 }
 
-/// The same, part by part; `sink` also hears whether all cores are busy.
+/// The same, part by part. Whether there was a time at which no core was left.
 fn made_into(
-    sink: &mut dyn FnMut(Part, bool) -> io::Result<()>,
+    sink: &mut dyn FnMut(Part) -> io::Result<()>,
     stop: &AtomicBool,
     pcm: &[i16],
     settings: &Settings,
     (samples, frames, left): (u64, u64, usize),
-) -> Result<(), Error> {
+) -> Result<bool, Error> {
     let (cut, cores) = (Cut::new(samples, RATE, 1), Cores::new(left));
-    let sink = &mut |part| sink(part, cores.spare().is_none());
+    let mut all_busy = false;
     let made = thread::scope(|scope| {
         let mut rungs = Rungs::new(Common { scope, settings, cores: &cores, stop }, cut, Plan::of(cut, frames));
-        pcm.chunks(1_500).try_for_each(|some| rungs.feed(some, sink))?;
+        pcm.chunks(1_500).try_for_each(|some| {
+            rungs.feed(some, sink)?;
+            all_busy |= cores.spare().is_none();
+            Ok(())
+        })?;
         rungs.finish(sink)
     });
     let all: Vec<_> = std::iter::from_fn(|| cores.spare()).take(left + 1).collect();
     assert_eq!(all.len(), left, "all cores are free again");
-    made
+    made.map(|()| all_busy)
 }
 
 #[test]
@@ -104,19 +108,14 @@ fn less_pcm_than_there_was_is_an_error() {
 }
 
 #[test]
-fn other_cores_work_while_parts_are_handed_on_and_end_with_the_item() {
+fn other_cores_work_at_a_long_item_and_end_with_it() {
     let (pcm, stop) = (music(20), AtomicBool::new(false));
-    let of = ((pcm.len() / 2) as u64, SHORT, 1);
-    let mut busy = 0;
-    let mut count = |_, all_busy| {
-        busy += usize::from(all_busy);
-        Ok(())
-    };
-    made_into(&mut count, &stop, &pcm, &plain(), of).unwrap();
-    assert!(busy > 0);
-    let refused = made_into(&mut |_, _| Err(io::Error::other("full")), &stop, &pcm, &plain(), of);
+    let of = |frames| ((pcm.len() / 2) as u64, frames, 1);
+    assert!(made_into(&mut |_| Ok(()), &stop, &pcm, &plain(), of(SHORT)).unwrap());
+    assert!(!made_into(&mut |_| Ok(()), &stop, &pcm, &plain(), of(u64::MAX)).unwrap(), "there is but one section");
+    let refused = made_into(&mut |_| Err(io::Error::other("full")), &stop, &pcm, &plain(), of(SHORT));
     assert!(matches!(refused, Err(Error::Sink(why)) if why.to_string() == "full"));
     stop.store(true, Ordering::Relaxed);
-    let stopped = made_into(&mut |_, _| Ok(()), &stop, &pcm, &plain(), of);
+    let stopped = made_into(&mut |_| Ok(()), &stop, &pcm, &plain(), of(SHORT));
     assert!(matches!(stopped, Err(Error::Stopped)), "a core that helps looks at the stop");
 }
