@@ -43,7 +43,7 @@ impl<'a> Survey<'a> {
     ) -> Result<Self, Error> {
         let mut meter = Meter::of_source(settings);
         let mut taker = Taker::new(settings.rate, usize::from(settings.channels))?;
-        let mut kept = Some(Kept { blocks: Vec::new(), bytes: 0, room });
+        let mut kept = Some(Kept { blocks: Vec::new(), held: Vec::new(), room });
         let shaped = |outlet: &mut Outlet<f32>| {
             let mut shaper = Shaper::inspecting(source.open()?, settings);
             while let Some(block) = shaper.next()? {
@@ -115,15 +115,9 @@ impl Room {
 
     /// So much of it, until that is dropped; `None` where there is less.
     pub(super) fn hold(&self, bytes: usize) -> Option<Held<'_>> {
-        self.take(bytes).then(|| Held { bytes, room: self })
-    }
-
-    fn take(&self, bytes: usize) -> bool {
-        self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |free| free.checked_sub(bytes)).is_ok()
-    }
-
-    fn give_back(&self, bytes: usize) {
-        self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        let less = |free: usize| free.checked_sub(bytes);
+        let taken = self.bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less);
+        taken.is_ok().then(|| Held { bytes, room: self })
     }
 }
 
@@ -136,14 +130,14 @@ pub(super) struct Held<'a> {
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        self.room.give_back(self.bytes);
+        self.room.bytes.fetch_add(self.bytes, Ordering::Relaxed);
     }
 }
 
-/// The PCM of an item.
+/// The PCM of an item, and the room that its blocks have.
 struct Kept<'a> {
     blocks: Vec<Samples>,
-    bytes: usize,
+    held: Vec<Held<'a>>,
     room: &'a Room,
 }
 
@@ -169,18 +163,9 @@ impl Kept<'_> {
             Samples::Whole(samples) => size_of_val(&samples[..]),
             Samples::Float(samples) => size_of_val(&samples[..]),
         };
-        if !self.room.take(bytes) {
-            return None;
-        }
-        self.bytes += bytes;
+        self.held.push(self.room.hold(bytes)?);
         self.blocks.push(samples);
         Some(self)
-    }
-}
-
-impl Drop for Kept<'_> {
-    fn drop(&mut self) {
-        self.room.give_back(self.bytes);
     }
 }
 
