@@ -37,6 +37,7 @@ pub(crate) fn ts(data: &[u8]) {
         }
         let read: Vec<&[u8]> = units.iter().flat_map(|unit| adts(&unit.data)).collect();
         assert!(read.iter().eq(frames.iter()), "other frames than were written");
+        assert_eq!(muxer.frames(), count);
     }
 }
 

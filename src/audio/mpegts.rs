@@ -54,6 +54,12 @@ impl Muxer {
         Self { rate, frames: 0, pat: zero, pmt: zero, audio: zero }
     }
 
+    /// Frames that have been made into segments.
+    #[cfg(any(test, feature = "fuzz"))]
+    pub(super) fn frames(&self) -> u64 {
+        self.frames
+    }
+
     /// The next segment: the tables, then the frames (ADTS), two in the first PES packet and eight in each other.
     pub(super) fn segment(&mut self, frames: &[Vec<u8>]) -> Result<Vec<u8>, Error> {
         self.write(frames).map_err(|error| Error::Encoder(format!("a transport stream cannot be made: {error}")))
