@@ -3,8 +3,8 @@
 //! The chain runs twice over a source, and more often where a limiter has to be tried. The survey counts the samples,
 //! measures and keeps the PCM while there is room; the last pass levels, encodes and cuts, section by section, on each core
 //! that is left. So no more is in memory than 84 MiB of PCM for all items together, and 40 MiB that other cores work at; and for
-//! each up to three sections of all rungs, 1.5 MB with one rung of 128 kb/s, and 10 MB of what was measured, with 0.3 MB for each
-//! of its hours; and the bytes are the same either way.
+//! each up to three sections that are encoded, of 0.8 MB with one rung of 128 kb/s, and 10 MB of what was measured, with 0.3 MB
+//! for each of its hours; and the bytes are the same either way.
 
 use std::{
     io,

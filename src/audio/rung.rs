@@ -86,8 +86,8 @@ impl<'scope, 'env> Rungs<'scope, 'env> {
     fn push(&mut self, sink: &mut Sink<'_>) -> Result<(), Error> {
         self.begin()?;
         let mut frame = mem::take(&mut self.begun);
-        let (number, cut) = (self.frames, frame.len() < frame_len(self.common.settings));
-        self.sections.iter_mut().try_for_each(|section| section.push(number, &frame, cut))?;
+        let (number, short) = (self.frames, frame.len() < frame_len(self.common.settings));
+        self.sections.iter_mut().try_for_each(|section| section.push(number, &frame, short))?;
         self.frames += 1;
         frame.clear();
         self.begun = frame;

@@ -133,9 +133,9 @@ impl<'scope> Section<'scope> {
         Ok(Self { takes, size, work })
     }
 
-    /// Takes the frame of PCM with this number, if it is one of those that it takes. One that is `cut` short is the last of the
-    /// item, which then ends.
-    pub(super) fn push(&mut self, number: u64, pcm: &[i16], cut: bool) -> Result<(), Error> {
+    /// Takes the frame of PCM with this number, if it is one of those that it takes. One that is `short` is the last of the item,
+    /// which then ends.
+    pub(super) fn push(&mut self, number: u64, pcm: &[i16], short: bool) -> Result<(), Error> {
         if !self.takes.contains(&number) {
             return Ok(());
         }
@@ -144,7 +144,7 @@ impl<'scope> Section<'scope> {
             Work::Gathered(gathered) => gathered.pcm.extend_from_slice(pcm),
             Work::Away(_) | Work::Made(_) => {}
         }
-        if number + 1 < self.takes.end || cut { Ok(()) } else { self.end(false) }
+        if number + 1 < self.takes.end || short { Ok(()) } else { self.end(false) }
     }
 
     /// Ends it; `flush`: because the item ends.
