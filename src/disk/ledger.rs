@@ -118,12 +118,15 @@ impl Volume for Folder {
         Ok(aside)
     }
 
-    fn asides(&self) -> Vec<Box<dyn Volume>> {
-        let name = self.dir.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let entries = self.dir.parent().and_then(|parent| fs::read_dir(parent).ok()).into_iter().flatten().flatten();
-        let aside =
-            entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(&format!("{name}.damaged-")));
-        aside.map(|entry| Box::new(Self::new(entry.path())) as Box<dyn Volume>).collect()
+    fn asides(&self) -> Result<Vec<Box<dyn Volume>>, Fault> {
+        let beginning = format!("{}.damaged-", self.dir.file_name().unwrap_or_default().to_string_lossy());
+        let mut found: Vec<Box<dyn Volume>> = Vec::new();
+        super::list(self.dir.parent().unwrap_or(Path::new(".")), |name| {
+            if name.starts_with(&beginning) {
+                found.push(Box::new(Self::new(self.dir.with_file_name(name))));
+            }
+        })?;
+        Ok(found)
     }
 
     fn path(&self, name: &str) -> PathBuf {

@@ -76,8 +76,8 @@ impl Volume for Paper {
         Ok(name.into())
     }
 
-    fn asides(&self) -> Vec<Box<dyn Volume>> {
-        Vec::new()
+    fn asides(&self) -> Result<Vec<Box<dyn Volume>>, Fault> {
+        Ok(Vec::new())
     }
 
     fn path(&self, name: &str) -> PathBuf {

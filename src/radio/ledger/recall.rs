@@ -10,7 +10,7 @@ use super::{
         time::Time,
     },
     Error, Ledger, Signer, read,
-    volume::Volume,
+    volume::{Fault, Volume},
 };
 
 /// What is known of the past.
@@ -97,7 +97,15 @@ fn above_asides(volume: &dyn Volume, signer: &Signer, history: &mut History) {
     if history.knows_numbers() {
         return;
     }
-    for aside in volume.asides() {
+    let again = |why: Fault| {
+        volume.warn(&format!("receipts that were put aside are looked for again: {why}"));
+        volume.asides()
+    };
+    let asides = volume.asides().or_else(again).unwrap_or_else(|why| {
+        volume.warn(&format!("receipts that were put aside cannot be found, and numbers may go back: {why}"));
+        Vec::new()
+    });
+    for aside in asides {
         let mut seen = History::default();
         read::strays(&*aside, signer, Time(u64::MAX), &mut |receipt| {
             history.saw(receipt);

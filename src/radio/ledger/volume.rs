@@ -28,8 +28,8 @@ pub trait Volume: fmt::Debug + Send + Sync {
     fn sync(&self) -> Result<(), Fault>;
     /// Gives the folder this name beside its place, where no folder remains. Tells where it lies.
     fn set_aside(&self, name: &str) -> Result<PathBuf, Fault>;
-    /// The folders that were set aside, as far as they can be found.
-    fn asides(&self) -> Vec<Box<dyn Volume>>;
+    /// The folders that were set aside.
+    fn asides(&self) -> Result<Vec<Box<dyn Volume>>, Fault>;
     /// What to call a file in messages; the folder itself where `name` is empty.
     fn path(&self, name: &str) -> PathBuf;
     /// Takes note of a trouble that stops nothing.

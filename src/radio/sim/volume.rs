@@ -465,8 +465,10 @@ impl volume::Volume for Disk {
         Ok(name.into())
     }
 
-    fn asides(&self) -> Vec<Box<dyn volume::Volume>> {
-        self.state().aside.iter().map(|aside| Box::new(aside.clone()) as Box<dyn volume::Volume>).collect()
+    fn asides(&self) -> Result<Vec<Box<dyn volume::Volume>>, Fault> {
+        let mut state = self.state();
+        state.call("find what was set aside", false)?;
+        Ok(state.aside.iter().map(|aside| Box::new(aside.clone()) as Box<dyn volume::Volume>).collect())
     }
 
     fn path(&self, name: &str) -> PathBuf {
