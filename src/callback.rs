@@ -92,16 +92,15 @@ impl Outbox {
     }
 
     /// The keys of what waits, the oldest first.
-    pub fn waiting(&self) -> Vec<String> {
-        let Ok(listing) = fs::read_dir(&self.folder) else { return Vec::new() };
-        let key = |entry: fs::DirEntry| {
-            let name = entry.file_name().into_string().ok()?;
-            let key = name.strip_suffix(".json").filter(|key| key.len() == 32)?.to_owned();
-            Some((entry.metadata().ok()?.modified().ok()?, key))
-        };
-        let mut found: Vec<_> = listing.flatten().filter_map(key).collect();
-        found.sort();
-        found.into_iter().map(|(_, key)| key).collect()
+    pub fn waiting(&self) -> disk::Result<Vec<String>> {
+        let mut keys = Vec::new();
+        disk::list(&self.folder, |name| {
+            keys.extend(name.strip_suffix(".json").filter(|key| key.len() == 32).map(str::to_owned));
+        })?;
+        keys.sort_by_cached_key(|key| {
+            (fs::metadata(self.path(key)).and_then(|file| file.modified()).ok(), key.clone())
+        });
+        Ok(keys)
     }
 
     fn body(&self, key: &str) -> disk::Result<Option<Vec<u8>>> {

@@ -5,6 +5,7 @@
 use std::{collections::HashMap, future::Future, time::Duration};
 
 use super::Outbox;
+use crate::disk;
 
 /// From a failure to the next attempt; it doubles up to [`AGAIN_MAX`].
 const AGAIN: Duration = Duration::from_secs(5);
@@ -92,7 +93,11 @@ impl Rounds {
     /// a receiver that cannot be reached ends the round.
     pub(super) async fn go(&mut self, outbox: &Outbox, courier: &impl Courier) -> Round {
         let (mut round, mut in_a_row) = (Round::default(), 0);
-        for key in self.due(outbox) {
+        let due = self.due(outbox).unwrap_or_else(|error| {
+            round.fails(&error.to_string());
+            Vec::new()
+        });
+        for key in due {
             match self.deliver(&key, outbox, courier).await {
                 Ok(()) => in_a_row = 0,
                 Err(Failure::Away(why)) => {
@@ -112,17 +117,17 @@ impl Rounds {
         round
     }
 
-    fn due(&mut self, outbox: &Outbox) -> Vec<String> {
-        let mut waiting = outbox.waiting();
+    fn due(&mut self, outbox: &Outbox) -> disk::Result<Vec<String>> {
+        let mut waiting = outbox.waiting()?;
         let mut before = std::mem::take(&mut self.aside);
         self.aside = waiting.iter().filter_map(|key| before.remove_entry(key)).collect();
         waiting.retain(|key| self.aside.get(key).is_none_or(|aside| aside.due <= self.rested));
         waiting.sort_by_key(|key| self.aside.get(key).map(|aside| aside.due));
-        waiting
+        Ok(waiting)
     }
 
     async fn deliver(&mut self, key: &str, outbox: &Outbox, courier: &impl Courier) -> Result<(), Failure> {
-        let told = |error: crate::disk::Error| Failure::Failed(error.to_string());
+        let told = |error: disk::Error| Failure::Failed(error.to_string());
         let arrived = self.aside.get(key).is_some_and(|aside| aside.arrived);
         let carried = match outbox.body(key) {
             _ if arrived => Ok(()),

@@ -93,14 +93,18 @@ impl Sender {
         request.body(Full::new(Bytes::from(body))).map_err(|error| error.to_string())
     }
 
-    /// Delivers what waits for at most `limit`. Gives how many deliveries are left, and why.
-    pub async fn deliver(&self, outbox: &Outbox, limit: Duration) -> (usize, String) {
+    /// Delivers what waits for at most `limit`. Says what is left, if anything is, and why.
+    pub async fn deliver(&self, outbox: &Outbox, limit: Duration) -> Option<String> {
         let mut rounds = Rounds::default();
         let why = match timeout(limit, rounds.go(outbox, self)).await {
             Ok(round) => round.why.unwrap_or_default(),
             Err(_) => format!("that takes more than {limit:?}"),
         };
-        (outbox.waiting().len(), why)
+        match outbox.waiting() {
+            Ok(waiting) if waiting.is_empty() => None,
+            Ok(waiting) => Some(format!("{} callbacks wait ({why})", waiting.len())),
+            Err(error) => Some(format!("callbacks may wait ({error})")),
+        }
     }
 
     /// Delivers what waits and what comes, until `stop`.

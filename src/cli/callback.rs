@@ -39,9 +39,8 @@ impl Callbacks {
     /// Delivers what there is, for a moment.
     pub(super) fn deliver(&self, runtime: &tokio::runtime::Runtime) {
         let Some((sender, outbox)) = &self.0 else { return };
-        let (left, why) = runtime.block_on(sender.deliver(outbox, PATIENCE));
-        if left > 0 {
-            say(&format!("{left} callbacks wait ({why}): the station delivers them, or the next setup"));
+        if let Some(left) = runtime.block_on(sender.deliver(outbox, PATIENCE)) {
+            say(&format!("{left}: the station delivers them, or the next setup"));
         }
     }
 

@@ -74,7 +74,7 @@ async fn played(
         () = courier.stop.cancelled() => {}
         () = Rounds::default().keep_on(outbox, &courier) => {}
     }
-    (courier.diary.into_inner().unwrap(), outbox.waiting())
+    (courier.diary.into_inner().unwrap(), outbox.waiting().unwrap())
 }
 
 const FAILED: Option<Answer> = Some(Failure::Failed);
@@ -137,7 +137,7 @@ async fn what_has_arrived_does_not_go_out_again_while_the_disk_keeps_it() {
     let folder = tempfile::tempdir().unwrap();
     let [a, b] = ['a', 'b'].map(key);
     let mut outbox = outbox(folder.path(), &[a.clone(), b.clone()], Duration::ZERO);
-    let fuse = crate::disk::Fuse::fails_once_after(0, std::io::ErrorKind::ReadOnlyFilesystem);
+    let fuse = disk::Fuse::fails_once_after(0, std::io::ErrorKind::ReadOnlyFilesystem);
     outbox.disk = Disk::with_fuse(std::sync::Arc::new(fuse));
     let (diary, waiting) = played(&outbox, 60, &[]).await;
     assert_eq!((diary, waiting), (vec![(0, a), (0, b)], Vec::new()));
