@@ -111,6 +111,11 @@ pub trait Source: Sync {
     /// Starts from the beginning.
     fn open(&self) -> Result<Box<dyn Stream + '_>, Error>;
 
+    /// The same once more: what was checked the first time need not be checked again.
+    fn open_again(&self) -> Result<Box<dyn Stream + '_>, Error> {
+        self.open()
+    }
+
     /// What its tags state of its loudness, in LUFS; nothing for [`Reference::Track`].
     fn stated_loudness(&self, _reference: Reference) -> Option<f64> {
         None

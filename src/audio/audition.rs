@@ -6,11 +6,11 @@ use std::{
 };
 
 use super::{
-    Error, Mastered, ROOM, Settings, Source, check, check_settings,
+    Error, Mastered, ROOM, Settings, Source, check_settings,
     level::Level,
     master::Master,
     mastered,
-    pass::{Replay, Survey},
+    pass::{Survey, replay},
 };
 
 /// The format tags of RIFF: whole numbers, and floating point.
@@ -34,13 +34,11 @@ pub fn audition(
     after.write_all(&header(settings, survey.len(), PCM)?).map_err(Error::Sink)?;
 
     let mut level = Level::new(settings, survey.len(), master.setting);
-    let mut replay = Replay::new(&survey, source, settings)?;
     let mut write = |pcm: Vec<i16>| put(after, pcm.into_iter().map(i16::to_le_bytes));
-    while let Some(block) = replay.next()? {
-        check(stop)?;
+    replay(&survey, source, settings, stop, |block| {
         put(before, block.to_float().iter().map(|sample| sample.to_le_bytes()))?;
-        write(block.levelled(&mut level))?;
-    }
+        write(block.levelled(&mut level))
+    })?;
     write(level.finish())?;
     Ok(mastered(&survey, &master))
 }

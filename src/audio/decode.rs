@@ -33,7 +33,10 @@ use symphonia::core::{
     units::TimeBase,
 };
 
-use super::{Block, Error, Flaws, Reference, Source, Stream, foreign, legacy::Legacy, mix::Fold, mp4, mp4::Trim, tags};
+use super::{
+    Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, legacy::Legacy, mix::Fold, mp4, mp4::Trim,
+    tags,
+};
 pub use super::{
     legacy::looks_wrong,
     tags::{Cover, Tags},
@@ -57,7 +60,11 @@ pub struct File {
 
 impl Source for File {
     fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
-        guarded(|| Ok(Box::new(Reader::open(&self.path)?) as Box<dyn Stream>))
+        guarded(|| Ok(Box::new(Reader::open(&self.path, true)?) as Box<dyn Stream>))
+    }
+
+    fn open_again(&self) -> Result<Box<dyn Stream + '_>, Error> {
+        guarded(|| Ok(Box::new(Reader::open(&self.path, false)?) as Box<dyn Stream>))
     }
 
     fn stated_loudness(&self, reference: Reference) -> Option<f64> {
@@ -123,6 +130,8 @@ struct Reader {
     format: Box<dyn FormatReader>,
     track: u32,
     decoder: Box<dyn AudioDecoder>,
+    /// Whether the checksum of all samples is computed, where there is one (FLAC).
+    verifies: bool,
     /// Samples per channel the container declares.
     declared: Option<u64>,
     /// Samples per channel that were decoded.
@@ -144,18 +153,18 @@ struct Reader {
     errors: u64,
     /// Why the reading ended before the end.
     broken: Option<String>,
-    /// Whether the checksum of all samples is wrong (FLAC has one).
+    /// Whether that checksum is wrong.
     altered: bool,
 }
 
 impl Reader {
-    fn open(path: &Path) -> Result<Self, Error> {
+    fn open(path: &Path, verifies: bool) -> Result<Self, Error> {
         let mut format = open_format(path)?;
         let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
         let trim = if is_mp4 { tags::itunes_gap(format.as_mut()) } else { None };
         let track = audio_track(format.as_ref())?;
         let parameters = audio_parameters(track)?;
-        let decoder = decoder(parameters)?;
+        let decoder = decoder(parameters, verifies)?;
         let trim = match trim {
             None if is_mp4 && decoder.codec_info().short_name == "aac" => Trim::of_edit_list(path, parameters)?,
             other => other,
@@ -171,6 +180,7 @@ impl Reader {
             format,
             track,
             decoder,
+            verifies,
             declared,
             decoded: 0,
             trim: trim.unwrap_or_default(),
@@ -264,7 +274,7 @@ impl Reader {
     /// Goes on with the next recording of a chain (Ogg).
     fn restart(&mut self) -> Result<(), Error> {
         let track = audio_track(self.format.as_ref())?;
-        self.decoder = decoder(audio_parameters(track)?)?;
+        self.decoder = decoder(audio_parameters(track)?, self.verifies)?;
         self.track = track.id;
         (self.declared, self.tick, self.expected) = (None, track.time_base, None);
         Ok(())
@@ -351,14 +361,14 @@ fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
     parameters.ok_or_else(|| Error::Format("its codec is not stated".to_owned()))
 }
 
-fn decoder(parameters: &AudioCodecParameters) -> Result<Box<dyn AudioDecoder>, Error> {
+fn decoder(parameters: &AudioCodecParameters, verifies: bool) -> Result<Box<dyn AudioDecoder>, Error> {
     let channels = parameters.channels.as_ref().map_or(0, Channels::count);
     let narrow = [(CODEC_ID_AAC, "AAC"), (CODEC_ID_OPUS, "Opus")];
     if let Some((_, name)) = narrow.iter().find(|(codec, _)| channels > 2 && *codec == parameters.codec) {
         let told = format!("{name} with {channels} channels cannot be decoded; mix it to stereo or convert it to FLAC");
         return Err(Error::Format(told));
     }
-    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(true)).map_err(unreadable)
+    CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(verifies)).map_err(unreadable)
 }
 
 /// What a failed reading means: a disk that fails is not a file that is damaged.

@@ -29,17 +29,20 @@ impl std::fmt::Debug for Excerpt<'_> {
     }
 }
 
+impl Excerpt<'_> {
+    fn of<'a>(&self, stream: Box<dyn Stream + 'a>) -> Box<dyn Stream + 'a> {
+        let gain = from_db(self.part.gain_db) as f32;
+        Box::new(ExcerptStream { stream, part: self.part, gain, at: Span(0), rate: 0, frames: 0 })
+    }
+}
+
 impl Source for Excerpt<'_> {
     fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
-        let gain = from_db(self.part.gain_db) as f32;
-        Ok(Box::new(ExcerptStream {
-            stream: self.source.open()?,
-            part: self.part,
-            gain,
-            at: Span(0),
-            rate: 0,
-            frames: 0,
-        }))
+        Ok(self.of(self.source.open()?))
+    }
+
+    fn open_again(&self) -> Result<Box<dyn Stream + '_>, Error> {
+        Ok(self.of(self.source.open_again()?))
     }
 
     fn stated_loudness(&self, reference: Reference) -> Option<f64> {

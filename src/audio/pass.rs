@@ -4,7 +4,6 @@ use std::{
     borrow::Cow,
     io, mem,
     ops::Range,
-    slice,
     sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
@@ -147,18 +146,29 @@ enum Samples {
     Float(Vec<f32>),
 }
 
+impl Samples {
+    fn replayed(&self) -> Replayed<'_> {
+        match self {
+            Self::Whole(samples) => Replayed::Whole(samples),
+            Self::Float(samples) => Replayed::Float(Cow::Borrowed(samples)),
+        }
+    }
+}
+
 impl Kept<'_> {
     /// Keeps a block more; gives everything up where there is no room.
     fn with(mut self, mut block: Vec<f32>) -> Option<Self> {
         if block.is_empty() {
             return Some(self);
         }
-        // What is counted is what it takes.
-        block.shrink_to_fit();
-        let samples = match whole(&block) {
-            Some(whole) => Samples::Whole(whole),
-            None => Samples::Float(block),
-        };
+        let samples = whole(&block).map_or_else(
+            || {
+                // What is counted is what it takes.
+                block.shrink_to_fit();
+                Samples::Float(block)
+            },
+            Samples::Whole,
+        );
         let bytes = match &samples {
             Samples::Whole(samples) => size_of_val(&samples[..]),
             Samples::Float(samples) => size_of_val(&samples[..]),
@@ -175,48 +185,39 @@ fn whole(samples: &[f32]) -> Option<Vec<i16>> {
     samples.iter().map(exact).collect()
 }
 
-/// Another pass: the samples to encode, from memory or decoded again.
-pub(super) struct Replay<'a> {
-    blocks: Blocks<'a>,
-    position: u64,
-    samples: u64,
-    range: Range<u64>,
-    channels: usize,
-}
-
-enum Blocks<'a> {
-    Kept(slice::Iter<'a, Samples>),
-    Again(Box<Shaper<'a>>),
-}
-
-impl<'a> Replay<'a> {
-    pub(super) fn new(survey: &'a Survey<'_>, source: &'a dyn Source, settings: &Settings) -> Result<Self, Error> {
-        let blocks = match &survey.kept {
-            Some(kept) => Blocks::Kept(kept.blocks.iter()),
-            None => Blocks::Again(Box::new(Shaper::new(source.open()?, settings))),
-        };
-        let (samples, range) = (survey.measured.samples, survey.range.clone());
-        Ok(Self { blocks, position: 0, samples, range, channels: usize::from(settings.channels) })
+/// Another pass: hands the samples to encode to `take`, block by block, from memory or decoded again on a thread beside.
+pub(super) fn replay(
+    survey: &Survey<'_>,
+    source: &dyn Source,
+    settings: &Settings,
+    stop: &AtomicBool,
+    mut take: impl FnMut(Replayed<'_>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let channels = usize::from(settings.channels);
+    let mut position = 0;
+    let mut encoded = |block: Replayed<'_>| {
+        check(stop)?;
+        let len = (block.len() / channels) as u64;
+        let within = |edge: u64| edge.saturating_sub(position).min(len) as usize * channels;
+        let encoded = within(survey.range.start)..within(survey.range.end);
+        position += len;
+        take(block.cut(encoded))
+    };
+    match &survey.kept {
+        Some(kept) => kept.blocks.iter().try_for_each(|samples| encoded(samples.replayed()))?,
+        None => {
+            let shaped = |outlet: &mut Outlet<f32>| {
+                let mut shaper = Shaper::new(source.open_again()?, settings);
+                while let Some(block) = shaper.next()? {
+                    check(stop)?;
+                    outlet.give(block)?;
+                }
+                Ok(())
+            };
+            pipe::run(shaped, |block| encoded(Replayed::Float(Cow::Owned(block))))?;
+        }
     }
-
-    /// The next interleaved samples, which may be none at all, or `None` at the end.
-    pub(super) fn next(&mut self) -> Result<Option<Replayed<'a>>, Error> {
-        let block = match &mut self.blocks {
-            Blocks::Kept(blocks) => blocks.next().map(|samples| match samples {
-                Samples::Whole(samples) => Replayed::Whole(samples),
-                Samples::Float(samples) => Replayed::Float(Cow::Borrowed(samples)),
-            }),
-            Blocks::Again(shaper) => shaper.next()?.map(|samples| Replayed::Float(Cow::Owned(samples))),
-        };
-        let Some(block) = block else {
-            return if self.position == self.samples { Ok(None) } else { Err(changed()) };
-        };
-        let len = (block.len() / self.channels) as u64;
-        let within = |edge: u64| edge.saturating_sub(self.position).min(len) as usize * self.channels;
-        let encoded = within(self.range.start)..within(self.range.end);
-        self.position += len;
-        Ok(Some(block.cut(encoded)))
-    }
+    if position == survey.measured.samples { Ok(()) } else { Err(changed()) }
 }
 
 /// Interleaved samples of a replay.
@@ -273,11 +274,7 @@ pub(super) fn levelled(
 ) -> Result<f64, Error> {
     let level = |outlet: &mut Outlet<i16>| {
         let mut level = Level::new(settings, survey.len(), setting);
-        let mut replay = Replay::new(survey, source, settings)?;
-        while let Some(block) = replay.next()? {
-            check(stop)?;
-            outlet.give(block.levelled(&mut level))?;
-        }
+        replay(survey, source, settings, stop, |block| outlet.give(block.levelled(&mut level)))?;
         outlet.give(level.finish())?;
         Ok(level.reduction_db())
     };

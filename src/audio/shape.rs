@@ -90,16 +90,20 @@ impl<'a> Shaper<'a> {
             inspector.add(&block.samples, channels);
         }
         let mixed = mix::to_channels(block.samples, channels, self.channels);
-        let (mut out, mut resampler) = match self.resampler.take() {
+        let (mut rest, mut resampler) = match self.resampler.take() {
             Some(resampler) if resampler.from() == block.rate => (Vec::new(), resampler),
             other => {
                 let rest = other.map_or_else(|| Ok(Vec::new()), Resampler::finish)?;
                 (rest, Resampler::new(block.rate, self.rate, self.channels)?)
             }
         };
-        out.extend(resampler.push(mixed)?);
+        let shaped = resampler.push(mixed)?;
         self.resampler = Some(resampler);
-        Ok(out)
+        if rest.is_empty() {
+            return Ok(shaped);
+        }
+        rest.extend(shaped);
+        Ok(rest)
     }
 
     fn drain(&mut self) -> Result<Vec<f32>, Error> {

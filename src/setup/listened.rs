@@ -17,9 +17,19 @@ struct ListenedStream<'a> {
     at: Span,
 }
 
+impl<'a> Listened<'a> {
+    fn of(&self, stream: Box<dyn Stream + 'a>) -> Box<dyn Stream + 'a> {
+        Box::new(ListenedStream { stream, heard: self.heard, at: Span(0) })
+    }
+}
+
 impl Source for Listened<'_> {
     fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
-        Ok(Box::new(ListenedStream { stream: self.source.open()?, heard: self.heard, at: Span(0) }))
+        Ok(self.of(self.source.open()?))
+    }
+
+    fn open_again(&self) -> Result<Box<dyn Stream + '_>, Error> {
+        Ok(self.of(self.source.open_again()?))
     }
 
     fn stated_loudness(&self, reference: Reference) -> Option<f64> {
