@@ -151,6 +151,8 @@ struct Reader {
     lost: u64,
     /// Packets that cannot be decoded.
     errors: u64,
+    /// What is clipped where more than two channels are mixed.
+    clips: Clips,
     /// Why the reading ended before the end.
     broken: Option<String>,
     /// Whether that checksum is wrong.
@@ -191,6 +193,7 @@ impl Reader {
             waiting: None,
             lost: 0,
             errors: 0,
+            clips: Clips::default(),
             broken: None,
             altered: false,
         })
@@ -241,6 +244,7 @@ impl Reader {
         let fold = Fold::for_layout(layout)?;
         let channels = if fold.is_some() { 2 } else { layout.count() };
         if let Some(fold) = fold {
+            self.clips.add(&samples, layout.count());
             samples = fold.apply(&samples);
         }
         self.gap = self.lost_before(&packet, frames, rate);
@@ -321,7 +325,8 @@ impl Stream for Reader {
 
     fn flaws(&self) -> Flaws {
         let not_gapless = !self.gapless;
-        Flaws { lost: self.lost, decode_errors: self.errors, not_gapless, ..Flaws::default() }
+        let clipped = self.clips.found();
+        Flaws { lost: self.lost, decode_errors: self.errors, clipped, not_gapless, ..Flaws::default() }
     }
 }
 

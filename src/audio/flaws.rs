@@ -36,12 +36,42 @@ pub struct Flaws {
     pub not_gapless: bool,
 }
 
+/// Counts the places where a channel is clipped.
+#[derive(Debug, Default)]
+pub(super) struct Clips {
+    /// By channel: samples at full scale in a row.
+    runs: Vec<u32>,
+    found: u64,
+}
+
+impl Clips {
+    /// Takes interleaved samples of any number of channels.
+    pub(super) fn add(&mut self, samples: &[f32], channels: usize) {
+        if self.runs.len() != channels {
+            self.runs = vec![0; channels];
+        }
+        if level::highest(samples) >= FULL_SCALE || self.runs.iter().any(|run| *run > 0) {
+            samples.chunks_exact(channels).for_each(|frame| self.count(frame));
+        }
+    }
+
+    fn count(&mut self, frame: &[f32]) {
+        for (run, sample) in self.runs.iter_mut().zip(frame) {
+            *run = if sample.abs() >= FULL_SCALE { run.saturating_add(1) } else { 0 };
+            self.found += u64::from(*run == CLIPPED_RUN);
+        }
+    }
+
+    /// How many there were.
+    pub(super) fn found(&self) -> u64 {
+        self.found
+    }
+}
+
 /// Looks at the samples of a source before they are changed.
 #[derive(Debug, Default)]
 pub(super) struct Inspector {
-    /// By channel: samples at full scale in a row.
-    runs: [u32; 2],
-    clipped: u64,
+    clips: Clips,
     /// Energy of the left channel, of the right, and what they have in common.
     energies: [[f64; LANES]; 3],
 }
@@ -49,9 +79,7 @@ pub(super) struct Inspector {
 impl Inspector {
     /// Takes interleaved samples of one or two channels.
     pub(super) fn add(&mut self, samples: &[f32], channels: usize) {
-        if level::highest(samples) >= FULL_SCALE || self.runs != [0; 2] {
-            samples.chunks_exact(channels).for_each(|frame| self.count(frame));
-        }
+        self.clips.add(samples, channels);
         if channels == 2 {
             let (some, rest) = samples.as_chunks::<{ 2 * LANES }>();
             some.iter().for_each(|frames| self.weigh(frames));
@@ -71,20 +99,14 @@ impl Inspector {
         }
     }
 
-    fn count(&mut self, frame: &[f32]) {
-        for (run, sample) in self.runs.iter_mut().zip(frame) {
-            *run = if sample.abs() >= FULL_SCALE { run.saturating_add(1) } else { 0 };
-            self.clipped += u64::from(*run == CLIPPED_RUN);
-        }
-    }
-
-    /// Adds what was found. `loudness` is that of the whole, in LUFS.
+    /// Adds what was found. `loudness` is that of the whole, in LUFS. What was clipped in more channels, before they were mixed to
+    /// two, is in `so_far`, and is no less than what can be seen of it behind that.
     pub(super) fn finish(&self, loudness: Option<f64>, so_far: Flaws) -> Flaws {
         let [left, right, common] = self.energies.map(|lanes| lanes.iter().sum::<f64>());
         let (middle, side) = ((left + right + 2.0 * common) / 4.0, (left + right - 2.0 * common) / 4.0);
         let stereo = left + right > 0.0;
         Flaws {
-            clipped: self.clipped,
+            clipped: self.clips.found().max(so_far.clipped),
             silent: loudness.is_none_or(|loudness| loudness < SILENT_LUFS),
             mono: stereo && side < middle * MONO_RATIO,
             inverted: stereo && common < INVERTED_CORRELATION * (left * right).sqrt(),
@@ -119,6 +141,17 @@ mod tests {
         let one_side = stereo(|at| [if at % 100 < 8 { 1.0 } else { 0.1 }, 0.2]);
         assert_eq!(found(&one_side, 2, 333).clipped, 100);
         assert_eq!(found(&one_side, 1, 333).clipped, 0, "interleaved, no two are side by side");
+    }
+
+    #[test]
+    fn each_of_many_channels_is_counted() {
+        let mut clips = Clips::default();
+        let frame = |at: usize| (0..6).map(move |channel| if channel == 4 && at % 50 < 8 { -1.0 } else { 0.3 });
+        let samples: Vec<f32> = (0..1_000).flat_map(frame).collect();
+        samples.chunks(6 * 7).for_each(|block| clips.add(block, 6));
+        assert_eq!(clips.found(), 20);
+        let before = Flaws { clipped: clips.found(), ..Flaws::default() };
+        assert_eq!(Inspector::default().finish(None, before).clipped, 20);
     }
 
     #[test]
