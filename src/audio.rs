@@ -46,6 +46,7 @@ mod mp4;
 mod mpegts;
 mod pass;
 mod pipe;
+mod probe;
 mod resample;
 mod rung;
 mod section;

@@ -33,18 +33,14 @@ use symphonia::core::{
     units::TimeBase,
 };
 
-use super::{
-    Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, legacy::Legacy, mix::Fold, mp4, mp4::Trim,
-    tags,
-};
+use super::{Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, mix::Fold, mp4::Trim, tags};
 pub use super::{
     legacy::looks_wrong,
+    probe::{Probe, probe},
     tags::{Cover, Tags},
 };
-use crate::radio::cue::Mark;
-
 /// All codecs, Opus among them.
-static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
+pub(super) static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
     symphonia::default::register_enabled_codecs(&mut codecs);
     codecs.register_audio_decoder::<symphonia_adapter_libopus::OpusDecoder>();
@@ -73,51 +69,6 @@ impl Source for File {
         }
         probe(&self.path).ok()?.tags.loudness(reference)
     }
-}
-
-/// What a recording says of itself. Nothing of it has been decoded yet.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Probe {
-    /// Short name of the codec, such as `flac`.
-    pub codec: String,
-    /// Short name of the container, such as `ogg`.
-    pub container: String,
-    /// Samples per second, if stated ahead of the audio.
-    pub rate: Option<u32>,
-    /// Channels, if stated ahead of the audio.
-    pub channels: Option<u16>,
-    /// Samples per channel the container declares; an estimate in some formats (MP3 without a header, ADTS).
-    pub declared_samples: Option<u64>,
-    /// Whether there are moving pictures in it. A cover is none, also where it is a video track.
-    pub is_video: bool,
-    /// Title, artist, cover and so on.
-    pub tags: Tags,
-    /// What plays from where on, as its chapters say.
-    pub marks: Vec<Mark>,
-}
-
-/// Reads what a recording says of itself, without decoding it.
-pub fn probe(path: &Path) -> Result<Probe, Error> {
-    guarded(|| {
-        let mut format = open_format(path)?;
-        let legacy = Legacy::of_file(path);
-        let tags = tags::read(format.as_mut(), &legacy);
-        let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
-        let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref(), &legacy) };
-        let track = audio_track(format.as_ref())?;
-        let parameters = audio_parameters(track)?;
-        let codec = CODECS.get_audio_decoder(parameters.codec).map(|decoder| decoder.codec.info.short_name);
-        Ok(Probe {
-            codec: codec.ok_or_else(|| Error::Format("its codec is not supported".to_owned()))?.to_owned(),
-            container: format.format_info().short_name.to_owned(),
-            rate: parameters.sample_rate,
-            channels: parameters.channels.as_ref().map(|channels| channels.count() as u16),
-            declared_samples: track.num_frames,
-            is_video: format.tracks().iter().any(moves) || (is_mp4 && mp4::is_video(path)),
-            tags,
-            marks: tags::entitled(marks),
-        })
-    })
 }
 
 /// Longest gap in a recording of unknown length that is filled with silence, in seconds.
@@ -167,12 +118,13 @@ impl Reader {
         let track = audio_track(format.as_ref())?;
         let parameters = audio_parameters(track)?;
         let decoder = decoder(parameters, verifies)?;
+        let is_aac = decoder.codec_info().short_name == "aac";
         let trim = match trim {
-            None if is_mp4 && decoder.codec_info().short_name == "aac" => Trim::of_edit_list(path, parameters)?,
+            None if is_mp4 && is_aac => Trim::of_edit_list(path, parameters)?,
             other => other,
         };
         let gapless = match format.format_info().format {
-            FORMAT_ID_ISOMP4 => trim.is_some() || decoder.codec_info().short_name != "aac",
+            FORMAT_ID_ISOMP4 => trim.is_some() || !is_aac,
             FORMAT_ID_MP1 | FORMAT_ID_MP2 | FORMAT_ID_MP3 => track.delay.is_some(),
             FORMAT_ID_ADTS => false,
             _ => true,
@@ -331,7 +283,7 @@ impl Stream for Reader {
 }
 
 /// Opens a recording and finds out its container. The name's ending is a hint only.
-fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
+pub(super) fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
     if !fs::metadata(path).map_err(Error::Read)?.is_file() {
         return Err(Error::Read(io::Error::new(ErrorKind::InvalidInput, "not a file")));
     }
@@ -350,18 +302,18 @@ fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
     symphonia::default::get_probe().probe(&hint, stream, FormatOptions::default(), tags::limits()).map_err(unreadable)
 }
 
-fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
+pub(super) fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
     format.default_track(TrackType::Audio).ok_or_else(|| Error::Format("there is no audio in it".to_owned()))
 }
 
-/// Whether a track has moving pictures, by its codec as far as that is told (of MP4 files see [`mp4::is_video`]): covers are
+/// Whether a track has moving pictures, by its codec as far as that is told (of MP4 files see [`super::mp4::is_video`]): covers are
 /// still ones, and players that show them as a video call them MJPEG.
-fn moves(track: &Track) -> bool {
+pub(super) fn moves(track: &Track) -> bool {
     let video = track.codec_params.as_ref().and_then(CodecParameters::video);
     video.is_some_and(|video| ![CODEC_ID_NULL_VIDEO, CODEC_ID_MJPEG].contains(&video.codec))
 }
 
-fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
+pub(super) fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {
     let parameters = track.codec_params.as_ref().and_then(CodecParameters::audio);
     parameters.ok_or_else(|| Error::Format("its codec is not stated".to_owned()))
 }
@@ -388,7 +340,7 @@ fn unreadable(fault: Fault) -> Error {
 }
 
 /// Runs foreign code over foreign bytes: a panic in it is one bad file, not the end of the program.
-fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
+pub(super) fn guarded<T>(work: impl FnOnce() -> Result<T, Error>) -> Result<T, Error> {
     catch_unwind(AssertUnwindSafe(work))
         .unwrap_or_else(|_| Err(Error::Format("the decoder gave up on it in panic".to_owned())))
 }
