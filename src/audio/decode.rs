@@ -73,6 +73,8 @@ impl Source for File {
 
 /// Longest gap in a recording of unknown length that is filled with silence, in seconds.
 const LONGEST_GAP: u64 = 60;
+/// HE-AAC holds the lower half of its sound as plain AAC of half the rate, and need not say so: that is at this rate at most.
+const HALF_RATE_MAX: u32 = 24_000;
 /// Silence is handed over in blocks of so many samples per channel.
 const SILENCE: u64 = 4_096;
 
@@ -108,6 +110,8 @@ struct Reader {
     broken: Option<String>,
     /// Whether that checksum is wrong.
     altered: bool,
+    /// The rate, where it may be that of one half of HE-AAC.
+    half_rate: Option<u32>,
 }
 
 impl Reader {
@@ -129,6 +133,7 @@ impl Reader {
             FORMAT_ID_ADTS => false,
             _ => true,
         };
+        let half_rate = parameters.sample_rate.filter(|rate| is_aac && *rate <= HALF_RATE_MAX);
         let (track, declared, tick) = (track.id, track.num_frames, track.time_base);
         Ok(Self {
             format,
@@ -148,6 +153,7 @@ impl Reader {
             clips: Clips::default(),
             broken: None,
             altered: false,
+            half_rate,
         })
     }
 
@@ -268,6 +274,10 @@ impl Stream for Reader {
         }
         if self.altered {
             warnings.push("it is damaged: the checksum of its samples is wrong".to_owned());
+        }
+        if let Some(rate) = self.half_rate {
+            let lost = format!("all above {} Hz is missing", rate / 2);
+            warnings.push(format!("AAC at {rate} Hz: if it is HE-AAC, {lost}; convert it to FLAC"));
         }
         if let (Some(missing), Some(declared)) = (self.missing(), self.declared) {
             warnings.push(format!("{missing} of {declared} samples are missing"));

@@ -89,7 +89,9 @@ fn every_format_becomes_segments() {
     let other = ["mono.oga", "stereo.mp2", "cover.mov"];
     for name in lossless.into_iter().chain(lossy).chain(other) {
         let (report, parts) = encoded(&fixture(name), &plain());
-        assert_eq!(report.mastered.warnings, [""; 0], "{name}");
+        let low_aac = "AAC at 16000 Hz: if it is HE-AAC, all above 8000 Hz is missing; convert it to FLAC";
+        let odd: &[&str] = if name == "cover.mov" { &[low_aac] } else { &[] };
+        assert_eq!(report.mastered.warnings, odd, "{name}");
         assert_eq!(frames(&parts, 44_100).len() as u64 * FRAME, report.samples, "{name}");
     }
 }
