@@ -2,8 +2,9 @@
 
 use std::sync::atomic::{AtomicIsize, Ordering};
 
-/// How many may encode at a time. An item takes one, whatever is left, and those that are left help with it. Its decoder or its
-/// levels, on a thread beside the encoder, are not counted: they wait for it most of the time.
+/// How many may encode at a time. An item takes one, whatever is left, and those that are left help with it. Its decoder and its
+/// levels, on threads beside the encoder, are not counted: they wait for it most of the time. While a limiter is tried there is no
+/// encoder, and they take its core and a part of another one.
 #[derive(Debug)]
 pub struct Cores {
     left: AtomicIsize,

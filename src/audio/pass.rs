@@ -100,6 +100,9 @@ fn encoded_range(measured: &Measured, settings: &Settings) -> Result<Range<u64>,
     Ok(range)
 }
 
+/// So many samples tell mostly whether all are of 16 bits.
+const FIRST: usize = 64;
+
 /// Room for PCM between the passes, shared by all items that are being made.
 #[derive(Debug)]
 pub(super) struct Room {
@@ -181,8 +184,15 @@ impl Kept<'_> {
 
 /// The samples in 16 bits, if none of them is lost.
 fn whole(samples: &[f32]) -> Option<Vec<i16>> {
-    let exact = |sample: &f32| Some((sample * 32_768.0) as i16).filter(|whole| from_i16(*whole) == *sample);
-    samples.iter().map(exact).collect()
+    let nearest = |sample: &f32| (sample * 32_768.0) as i16;
+    let is_whole = |samples: &[f32]| samples.iter().all(|sample| from_i16(nearest(sample)) == *sample);
+    // Most that is finer is so soon.
+    if !is_whole(&samples[..samples.len().min(FIRST)]) {
+        return None;
+    }
+    // What it takes is what it counts for: a collection of options does not know its length.
+    let whole: Vec<i16> = samples.iter().map(nearest).collect();
+    samples.iter().zip(&whole).all(|(sample, whole)| from_i16(*whole) == *sample).then_some(whole)
 }
 
 /// Another pass: hands the samples to encode to `take`, block by block, from memory or decoded again on a thread beside.

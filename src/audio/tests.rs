@@ -11,6 +11,7 @@ use symphonia::core::{
 
 use super::{cut::FRAME, *};
 
+mod again;
 mod copies;
 mod files;
 mod heard;
