@@ -17,7 +17,6 @@ use symphonia::core::{
             well_known::{CODEC_ID_AAC, CODEC_ID_OPUS},
         },
         registry::CodecRegistry,
-        video::{CODEC_ID_NULL_VIDEO, well_known::CODEC_ID_MJPEG},
     },
     errors::Error as Fault,
     formats::{
@@ -39,6 +38,7 @@ pub use super::{
     probe::{Probe, probe},
     tags::{Cover, Tags},
 };
+
 /// All codecs, Opus among them.
 pub(super) static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
@@ -133,7 +133,8 @@ impl Reader {
             FORMAT_ID_ADTS => false,
             _ => true,
         };
-        let half_rate = parameters.sample_rate.filter(|rate| is_aac && *rate <= HALF_RATE_MAX);
+        // That of a container may be the doubled one.
+        let half_rate = decoder.codec_params().sample_rate.filter(|rate| is_aac && *rate <= HALF_RATE_MAX);
         let (track, declared, tick) = (track.id, track.num_frames, track.time_base);
         Ok(Self {
             format,
@@ -314,13 +315,6 @@ pub(super) fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
 
 pub(super) fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
     format.default_track(TrackType::Audio).ok_or_else(|| Error::Format("there is no audio in it".to_owned()))
-}
-
-/// Whether a track has moving pictures, by its codec as far as that is told (of MP4 files see [`super::mp4::is_video`]): covers are
-/// still ones, and players that show them as a video call them MJPEG.
-pub(super) fn moves(track: &Track) -> bool {
-    let video = track.codec_params.as_ref().and_then(CodecParameters::video);
-    video.is_some_and(|video| ![CODEC_ID_NULL_VIDEO, CODEC_ID_MJPEG].contains(&video.codec))
 }
 
 pub(super) fn audio_parameters(track: &Track) -> Result<&AudioCodecParameters, Error> {

@@ -98,8 +98,10 @@ impl Stream for ExcerptStream<'_> {
         self.stream.warnings()
     }
 
+    /// What is clipped is not known of a part, nor where it is louder or quieter: what it gives is looked at again.
     fn flaws(&self) -> Flaws {
-        self.stream.flaws()
+        let flaws = self.stream.flaws();
+        if self.part == Part::default() { flaws } else { Flaws { clipped: 0, ..flaws } }
     }
 }
 
@@ -127,6 +129,42 @@ mod tests {
                 Block { rate, channels: 2, samples }
             }))
         }
+    }
+
+    #[test]
+    fn what_is_clipped_in_the_whole_is_not_told_of_a_part() {
+        struct Clipped;
+        struct ClippedStream;
+        impl Source for Clipped {
+            fn open(&self) -> Result<Box<dyn Stream + '_>, Error> {
+                Ok(Box::new(ClippedStream))
+            }
+
+            fn open_again(&self) -> Result<Box<dyn Stream + '_>, Error> {
+                Err(Error::Format("again".to_owned()))
+            }
+        }
+        impl Stream for ClippedStream {
+            fn next(&mut self) -> Result<Option<Block>, Error> {
+                Ok(None)
+            }
+
+            fn flaws(&self) -> Flaws {
+                Flaws { clipped: 3, lost: 5, ..Flaws::default() }
+            }
+        }
+        let of = |part: Part| {
+            let flaws = Excerpt { source: &Clipped, part }.open().unwrap().flaws();
+            (flaws.clipped, flaws.lost)
+        };
+        let second = Span::seconds(1);
+        assert_eq!(of(Part::default()), (3, 5));
+        let parts = [Part { from: second, ..Part::default() }, Part { until: Some(second), ..Part::default() }];
+        for part in [parts[0], parts[1], Part { gain_db: -3.0, ..Part::default() }] {
+            assert_eq!(of(part), (0, 5), "{part:?}");
+        }
+        let again = Excerpt { source: &Clipped, part: Part::default() };
+        assert!(again.open_again().is_err_and(|error| error.to_string().contains("again")));
     }
 
     fn heard(blocks: &[(u32, usize)], part: Part) -> Vec<f32> {

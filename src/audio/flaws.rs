@@ -100,7 +100,7 @@ impl Inspector {
     }
 
     /// Adds what was found. `loudness` is that of the whole, in LUFS. What was clipped in more channels, before they were mixed to
-    /// two, is in `so_far`, and is no less than what can be seen of it behind that.
+    /// two, is in `so_far`: of that and of what was seen behind it, the more counts.
     pub(super) fn finish(&self, loudness: Option<f64>, so_far: Flaws) -> Flaws {
         let [left, right, common] = self.energies.map(|lanes| lanes.iter().sum::<f64>());
         let (middle, side) = ((left + right + 2.0 * common) / 4.0, (left + right - 2.0 * common) / 4.0);

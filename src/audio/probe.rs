@@ -2,11 +2,17 @@
 
 use std::path::Path;
 
-use symphonia::core::formats::well_known::FORMAT_ID_ISOMP4;
+use symphonia::core::{
+    codecs::{
+        CodecParameters,
+        video::{CODEC_ID_NULL_VIDEO, well_known::CODEC_ID_MJPEG},
+    },
+    formats::{Track, well_known::FORMAT_ID_ISOMP4},
+};
 
 use super::{
     Error,
-    decode::{CODECS, audio_parameters, audio_track, guarded, moves, open_format},
+    decode::{CODECS, audio_parameters, audio_track, guarded, open_format},
     legacy::Legacy,
     mp4, tags,
     tags::Tags,
@@ -56,4 +62,11 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
             marks: tags::entitled(marks),
         })
     })
+}
+
+/// Whether a track has moving pictures, by its codec as far as that is told (of MP4 files see [`mp4::is_video`]): covers are
+/// still ones, and players that show them as a video call them MJPEG.
+fn moves(track: &Track) -> bool {
+    let video = track.codec_params.as_ref().and_then(CodecParameters::video);
+    video.is_some_and(|video| ![CODEC_ID_NULL_VIDEO, CODEC_ID_MJPEG].contains(&video.codec))
 }

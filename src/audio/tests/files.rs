@@ -296,6 +296,14 @@ pub(super) fn wav(format: u16, rate: u32, channels: u16, bits: u16, data: &[u8])
 }
 
 #[test]
+fn what_is_clipped_in_one_of_six_channels_is_counted() {
+    let frame = |at: u32| (0..6).map(move |channel| if channel == 4 && at % 4_800 < 8 { 1.0 } else { 0.1_f32 });
+    let data: Vec<u8> = (0..48_000).flat_map(frame).flat_map(f32::to_le_bytes).collect();
+    let (_folder, file) = written(&wav(3, 48_000, 6, 32, &data), "six.wav");
+    assert_eq!(encoded(&file, &plain()).0.mastered.flaws.clipped, 10);
+}
+
+#[test]
 fn wider_samples_are_read_and_those_over_full_scale_come_back_under_the_ceiling() {
     let tone: Vec<f64> = (0..48_000).map(|at| 0.5 * (TAU * 997.0 * f64::from(at) / 48_000.0).sin()).collect();
     let expected: Vec<f32> = tone.iter().map(|sample| *sample as f32).collect();
@@ -406,6 +414,19 @@ fn a_files_own_warnings_come_with_the_encoded_item() {
     let (_folder, file) = written(&whole[..whole.len() * 9 / 10], "cut.ogg");
     let (report, _) = encoded(&file, &plain());
     assert!(report.mastered.warnings.iter().any(|warning| warning.starts_with("it breaks off")), "{report:?}");
+}
+
+/// What the decoder is told counts, not the container, which may state the rate that HE-AAC comes out at.
+#[test]
+fn aac_of_a_low_rate_may_be_half_of_he_aac() {
+    let warned = |bytes: &[u8]| {
+        let (_folder, file) = written(bytes, "a.m4a");
+        let warnings = file.open().unwrap().warnings();
+        warnings.iter().any(|warning| warning.starts_with("AAC at 22050 Hz: if it is HE-AAC, all above 11025 Hz"))
+    };
+    // The decoder's configuration: AAC-LC at 44 100 Hz; the same at 22 050 Hz.
+    let half = pictures::altered("stereo.m4a", &[(b"\x05\x12\x10\x56", b"\x05\x13\x90\x56")]);
+    assert!(warned(&half) && !warned(&bytes_of("stereo.m4a")));
 }
 
 #[test]

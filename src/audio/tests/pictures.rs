@@ -3,7 +3,7 @@
 use super::{super::decode::*, files::*};
 
 /// A file in which each of these words, the first behind the one before, is another one.
-fn altered(name: &str, words: &[(&[u8; 4], &[u8; 4])]) -> Vec<u8> {
+pub(super) fn altered(name: &str, words: &[(&[u8; 4], &[u8; 4])]) -> Vec<u8> {
     let (mut bytes, mut from) = (bytes_of(name), 0);
     for (old, new) in words {
         from += bytes[from..].windows(4).position(|word| word == *old).unwrap();
