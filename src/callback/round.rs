@@ -45,7 +45,7 @@ pub(super) struct Round {
     failed: usize,
     /// Why the first of them did.
     pub(super) why: Option<String>,
-    /// Whether the receiver could not be reached.
+    /// Whether the receiver, or what waits, could not be reached.
     away: bool,
 }
 
@@ -93,10 +93,10 @@ impl Rounds {
     /// a receiver that cannot be reached ends the round.
     pub(super) async fn go(&mut self, outbox: &Outbox, courier: &impl Courier) -> Round {
         let (mut round, mut in_a_row) = (Round::default(), 0);
-        let due = self.due(outbox).unwrap_or_else(|error| {
-            round.fails(&error.to_string());
-            Vec::new()
-        });
+        let due = match self.due(outbox) {
+            Ok(due) => due,
+            Err(error) => return Round { why: Some(error.to_string()), away: true, ..round },
+        };
         for key in due {
             match self.deliver(&key, outbox, courier).await {
                 Ok(()) => in_a_row = 0,

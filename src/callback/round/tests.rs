@@ -142,3 +142,29 @@ async fn what_has_arrived_does_not_go_out_again_while_the_disk_keeps_it() {
     let (diary, waiting) = played(&outbox, 60, &[]).await;
     assert_eq!((diary, waiting), (vec![(0, a), (0, b)], Vec::new()));
 }
+
+#[tokio::test]
+async fn what_cannot_be_listed_is_told_of_and_goes_out_later() {
+    let folder = tempfile::tempdir().unwrap();
+    let a = key('a');
+    let (place, away) = (folder.path().join("callbacks"), folder.path().join("away"));
+    fs::create_dir(&place).unwrap();
+    let outbox = outbox(&place, std::slice::from_ref(&a), Duration::ZERO);
+    fs::rename(&place, &away).unwrap();
+    fs::write(&place, "no folder").unwrap();
+    let courier = Scripted {
+        answers: HashMap::new(),
+        diary: Mutex::default(),
+        rested: Mutex::default(),
+        until: Duration::MAX,
+        stop: CancellationToken::new(),
+    };
+    let mut rounds = Rounds::default();
+    let round = rounds.go(&outbox, &courier).await;
+    assert!(round.away && round.failed == 0 && round.why.unwrap().starts_with("cannot list "));
+    fs::remove_file(&place).unwrap();
+    fs::rename(&away, &place).unwrap();
+    assert_eq!(rounds.go(&outbox, &courier).await.why, None);
+    assert_eq!(courier.diary.into_inner().unwrap(), [(0, a)]);
+    assert_eq!(outbox.waiting().unwrap(), [""; 0]);
+}

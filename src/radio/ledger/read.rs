@@ -161,11 +161,19 @@ fn begins_before(volume: &dyn Volume, name: &str, since: Time) -> Result<bool, E
 
 /// Shows the receipts of a ledger that does not hold, newest file first: those whose own signature does, and those that
 /// fail by nothing but their key, until `visit` has seen enough of a file that reaches back to `since`. What cannot be
-/// read is passed over.
+/// read is passed over, with a warning.
 pub(super) fn strays(volume: &dyn Volume, signer: &Signer, since: Time, visit: &mut dyn FnMut(&Receipt) -> bool) {
-    let Ok(files) = files(volume) else { return };
+    let unread =
+        |why: &Error| volume.warn(&format!("what cannot be read counts for nothing, and numbers may go back: {why}"));
+    let files = files(volume).unwrap_or_else(|why| {
+        unread(&why);
+        Vec::new()
+    });
     for (_, name) in files.iter().rev() {
-        let text = load(volume, name).unwrap_or_default();
+        let text = load(volume, name).unwrap_or_else(|why| {
+            unread(&why);
+            Vec::new()
+        });
         let (mut enough, strange) = (false, estranged::keys(&Lines::of(&text).whole, signer));
         for line in text.split(|byte| *byte == b'\n').filter_map(|line| std::str::from_utf8(line).ok()) {
             if let Some((receipt, holds)) = estranged::read(line, signer)

@@ -365,27 +365,6 @@ fn behind_damage_numbers_go_on_above_all_that_is_signed() {
     }
 }
 
-/// The start behind the one that put a ledger aside begins above it, whichever call fails once.
-#[test]
-fn what_was_put_aside_is_looked_for_again() {
-    let disk = disk();
-    let mut ledger = on_air(&disk, 40);
-    ledger.append(&[segment(40, group(40) + 3)], Time(241_000_000)).unwrap();
-    ledger.append(&[segment(41, group(41) + 3)], Time(242_000_000)).unwrap();
-    drop(ledger);
-    assert!(recalled(&disk, Time(0)).damage.is_some());
-    let begins = |disk: &Disk| recalled(disk, Time(0)).history.above(Time::from_millis(7_000)).media_seq;
-    let before = disk.calls().0;
-    assert_eq!(begins(&disk), 5_041 + 10_000);
-    let calls = disk.calls().0 - before;
-    for n in 0..calls {
-        disk.fail_at(n, Failure::Io);
-        assert_eq!(begins(&disk), 5_041 + 10_000, "call {n}");
-        assert!(!disk.warnings().is_empty(), "nobody is told of {:?}", disk.calls().1);
-    }
-    assert!(calls > 0);
-}
-
 /// A process may be short of files for a moment.
 #[test]
 fn what_cannot_be_read_once_is_read_again() {

@@ -145,3 +145,24 @@ fn numbers_go_on_above_what_was_put_aside() {
     assert_eq!(second.history.above(now), first.history.above(now));
     assert_eq!(second.history.reserved(), 99);
 }
+
+#[test]
+fn what_was_put_aside_is_looked_for_again() {
+    let disk = disk();
+    let mut ledger = on_air(&disk, 40);
+    ledger.append(&[segment(40, group(40) + 3)], Time(241_000_000)).unwrap();
+    ledger.append(&[segment(41, group(41) + 3)], Time(242_000_000)).unwrap();
+    drop(ledger);
+    assert!(recalled(&disk, Time(0)).damage.is_some());
+    let begins = |disk: &Disk| recalled(disk, Time(0)).history.above(Time::from_millis(7_000)).media_seq;
+    let (before, above) = (disk.calls().0, 5_041 + 10_000);
+    assert_eq!(begins(&disk), above);
+    let calls = disk.calls().0 - before;
+    disk.warnings();
+    for n in 0..calls {
+        disk.fail_at(n, Failure::Io);
+        assert_eq!(begins(&disk), above, "call {n}");
+        assert!(!disk.warnings().is_empty(), "nobody is told of {:?}", disk.calls().1);
+    }
+    assert_eq!(disk.calls().1, Some("find what was set aside"), "the last of {calls}");
+}
