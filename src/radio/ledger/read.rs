@@ -273,11 +273,16 @@ fn head(volume: &dyn Volume, name: &str) -> Result<String, Error> {
 
 /// The beginning of a file. A process may be short of files for a moment, so there is a second try.
 fn read(volume: &dyn Volume, name: &str, limit: u64) -> Result<Vec<u8>, Error> {
-    let again = |why: Fault| {
-        volume.warn(&format!("{} is read again: {why}", volume.path(name).display()));
-        volume.read(name, limit)
-    };
-    volume.read(name, limit).or_else(again).map_err(unread(volume, name))
+    let what = format!("{} is read", volume.path(name).display());
+    twice(volume, &what, || volume.read(name, limit)).map_err(unread(volume, name))
+}
+
+/// What a call gives, or the second one where that fails.
+pub(super) fn twice<T>(volume: &dyn Volume, what: &str, call: impl Fn() -> Result<T, Fault>) -> Result<T, Fault> {
+    call().or_else(|why| {
+        volume.warn(&format!("{what} again: {why}"));
+        call()
+    })
 }
 
 /// The first text under this key, as it stands there.
@@ -314,11 +319,7 @@ pub fn within(text: &[u8]) -> Result<(), String> {
 
 /// The ledger's files by number.
 pub fn files(volume: &dyn Volume) -> Result<Vec<(u32, String)>, Error> {
-    let again = |why: Fault| {
-        volume.warn(&format!("the folder is read again: {why}"));
-        volume.list()
-    };
-    let names = volume.list().or_else(again).map_err(unread(volume, ""))?;
+    let names = twice(volume, "the folder is read", || volume.list()).map_err(unread(volume, ""))?;
     let mut files: Vec<_> = names.into_iter().filter_map(|name| Some((number(&name)?, name))).collect();
     files.sort();
     Ok(files)

@@ -10,7 +10,7 @@ use super::{
         time::Time,
     },
     Error, Ledger, Signer, read,
-    volume::{Fault, Volume},
+    volume::Volume,
 };
 
 /// What is known of the past.
@@ -97,11 +97,8 @@ fn above_asides(volume: &dyn Volume, signer: &Signer, history: &mut History) {
     if history.knows_numbers() {
         return;
     }
-    let again = |why: Fault| {
-        volume.warn(&format!("receipts that were put aside are looked for again: {why}"));
-        volume.asides()
-    };
-    let asides = volume.asides().or_else(again).unwrap_or_else(|why| {
+    let found = read::twice(volume, "receipts that were put aside are looked for", || volume.asides());
+    let asides = found.unwrap_or_else(|why| {
         volume.warn(&format!("receipts that were put aside cannot be found, and numbers may go back: {why}"));
         Vec::new()
     });
