@@ -150,8 +150,16 @@ mod tests {
         let samples: Vec<f32> = (0..1_000).flat_map(frame).collect();
         samples.chunks(6 * 7).for_each(|block| clips.add(block, 6));
         assert_eq!(clips.found(), 20);
-        let before = Flaws { clipped: clips.found(), ..Flaws::default() };
-        assert_eq!(Inspector::default().finish(None, before).clipped, 20);
+    }
+
+    #[test]
+    fn of_what_was_clipped_before_and_behind_the_mixing_the_more_counts() {
+        let behind = |before: u64| {
+            let mut inspector = Inspector::default();
+            inspector.add(&stereo(|at| [if at % 1_000 < 8 { 1.0 } else { 0.1 }, 0.2]), 2);
+            inspector.finish(None, Flaws { clipped: before, ..Flaws::default() }).clipped
+        };
+        assert_eq!([0, 3, 10, 20].map(behind), [10, 10, 10, 20]);
     }
 
     #[test]
