@@ -45,10 +45,7 @@ impl<'a> Survey<'a> {
         let mut kept = Some(Kept { blocks: Vec::new(), held: Vec::new(), room });
         let shaped = |outlet: &mut Outlet<f32>| {
             let mut shaper = Shaper::inspecting(source.open()?, settings);
-            while let Some(block) = shaper.next()? {
-                check(stop)?;
-                outlet.give(block)?;
-            }
+            pour(&mut shaper, outlet, stop)?;
             Ok(shaper.finish())
         };
         let mut found = pipe::run(shaped, |block| {
@@ -86,6 +83,15 @@ impl<'a> Survey<'a> {
     }
 }
 
+/// Hands over all that a source gives.
+fn pour(shaper: &mut Shaper<'_>, outlet: &mut Outlet<f32>, stop: &AtomicBool) -> Result<(), Error> {
+    while let Some(block) = shaper.next()? {
+        check(stop)?;
+        outlet.give(block)?;
+    }
+    Ok(())
+}
+
 /// Which samples are encoded: all, or those between silence; half a second at least.
 fn encoded_range(measured: &Measured, settings: &Settings) -> Result<Range<u64>, Error> {
     if measured.samples == 0 {
@@ -99,9 +105,6 @@ fn encoded_range(measured: &Measured, settings: &Settings) -> Result<Range<u64>,
     }
     Ok(range)
 }
-
-/// So many samples tell mostly whether all are of 16 bits.
-const FIRST: usize = 64;
 
 /// Room for PCM between the passes, shared by all items that are being made.
 #[derive(Debug)]
@@ -164,17 +167,16 @@ impl Kept<'_> {
         if block.is_empty() {
             return Some(self);
         }
-        let samples = whole(&block).map_or_else(
-            || {
-                // What is counted is what it takes.
+        let (samples, bytes) = match whole(&block) {
+            Some(whole) => {
+                let bytes = whole.capacity() * size_of::<i16>();
+                (Samples::Whole(whole), bytes)
+            }
+            None => {
                 block.shrink_to_fit();
-                Samples::Float(block)
-            },
-            Samples::Whole,
-        );
-        let bytes = match &samples {
-            Samples::Whole(samples) => size_of_val(&samples[..]),
-            Samples::Float(samples) => size_of_val(&samples[..]),
+                let bytes = block.capacity() * size_of::<f32>();
+                (Samples::Float(block), bytes)
+            }
         };
         self.held.push(self.room.hold(bytes)?);
         self.blocks.push(samples);
@@ -185,14 +187,9 @@ impl Kept<'_> {
 /// The samples in 16 bits, if none of them is lost.
 fn whole(samples: &[f32]) -> Option<Vec<i16>> {
     let nearest = |sample: &f32| (sample * 32_768.0) as i16;
-    let is_whole = |samples: &[f32]| samples.iter().all(|sample| from_i16(nearest(sample)) == *sample);
-    // Most that is finer is so soon.
-    if !is_whole(&samples[..samples.len().min(FIRST)]) {
-        return None;
-    }
-    // What it takes is what it counts for: a collection of options does not know its length.
-    let whole: Vec<i16> = samples.iter().map(nearest).collect();
-    samples.iter().zip(&whole).all(|(sample, whole)| from_i16(*whole) == *sample).then_some(whole)
+    let is_whole = |sample: &f32| from_i16(nearest(sample)) == *sample;
+    // In two steps: a collection of options does not know its length, and takes up to twice the room.
+    samples.iter().all(is_whole).then(|| samples.iter().map(nearest).collect())
 }
 
 /// Another pass: hands the samples to encode to `take`, block by block, from memory or decoded again on a thread beside.
@@ -216,14 +213,8 @@ pub(super) fn replay(
     match &survey.kept {
         Some(kept) => kept.blocks.iter().try_for_each(|samples| encoded(samples.replayed()))?,
         None => {
-            let shaped = |outlet: &mut Outlet<f32>| {
-                let mut shaper = Shaper::new(source.open_again()?, settings);
-                while let Some(block) = shaper.next()? {
-                    check(stop)?;
-                    outlet.give(block)?;
-                }
-                Ok(())
-            };
+            let shaped =
+                |outlet: &mut Outlet<f32>| pour(&mut Shaper::new(source.open_again()?, settings), outlet, stop);
             pipe::run(shaped, |block| encoded(Replayed::Float(Cow::Owned(block))))?;
         }
     }

@@ -100,3 +100,15 @@ fn whichever_thread_fails_is_the_one_that_is_told_of() {
     });
     assert!(matches!(stopped, Err(Error::Stopped)));
 }
+
+#[test]
+fn what_is_kept_takes_no_more_than_its_samples() {
+    let mut source = sweep(44_100, LONG);
+    source.0.samples.iter_mut().for_each(|sample| *sample = (*sample * 32_768.0).round() / 32_768.0);
+    let bytes = source.0.samples.len() * size_of::<i16>();
+    let keeps = |bytes: usize| {
+        let room = Room::new(bytes);
+        Survey::of(&source, &plain(), &AtomicBool::new(false), &room).unwrap().keeps()
+    };
+    assert_eq!([bytes - 1, bytes].map(keeps), [false, true]);
+}
