@@ -4,14 +4,17 @@
 //! at, so a lost notification costs time and nothing else.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fs::{self, Metadata},
     hash::{DefaultHasher, Hash, Hasher},
     mem,
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, SystemTime},
 };
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
@@ -31,15 +34,21 @@ const SETTLE_MAX: Duration = Duration::from_secs(30);
 const DEPTH_MAX: usize = 64;
 const FILES_MAX: usize = 1 << 20;
 
+/// Device and inode of a folder, and when it was made where that is known: inodes are used again.
+type Folder = (u64, u64, Option<SystemTime>);
+
 /// A watcher of some files and folders.
 #[derive(Debug)]
 pub struct Watch {
     dirty: Arc<Notify>,
+    /// More happened than could be told: of folders that are new nothing may have been heard, nor of what is in them.
+    missed: Arc<AtomicBool>,
     settle: Duration,
     rescan: Duration,
     watcher: Option<RecommendedWatcher>,
     wanted: Vec<(PathBuf, RecursiveMode)>,
-    watched: Vec<PathBuf>,
+    /// The folders that are watched. Under the same path there may be another one by now.
+    watched: HashMap<PathBuf, Folder>,
     /// What was there when a change was told last.
     told: u64,
     looks: u32,
@@ -50,15 +59,18 @@ pub struct Watch {
 }
 
 impl Watch {
-    /// Watches `places`, folders with everything below where the flag says so. A folder that is not there yet is watched
-    /// as soon as it is; a change of a file that is named itself is seen within a minute. A change is told when nothing
+    /// Watches `places`, folders with everything below where the flag says so. A folder that is not there yet, or another
+    /// one under its path, is watched within a minute; a change of a file that is named itself is seen within a minute. A change is told when nothing
     /// has happened for `settle`.
     pub fn new(places: &[(&Path, bool)], settle: Duration) -> Self {
-        let dirty = Arc::new(Notify::new());
-        let flag = dirty.clone();
-        // The callback only raises a flag: a slow one would lose events.
+        let (dirty, missed) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
+        let (flag, overflow) = (dirty.clone(), missed.clone());
+        // The callback only raises flags: a slow one would lose events.
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let read_only = |kind| matches!(kind, EventKind::Access(what) if what != AccessKind::Close(notify::event::AccessMode::Write));
+            if event.as_ref().is_ok_and(notify::Event::need_rescan) {
+                overflow.store(true, Ordering::Relaxed);
+            }
             if !event.is_ok_and(|event| read_only(event.kind)) {
                 flag.notify_one();
             }
@@ -67,20 +79,33 @@ impl Watch {
         let mode = |below| if below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let wanted: Vec<_> = places.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
         let told = fingerprint(&wanted);
-        let watched = Vec::new();
+        let watched = HashMap::new();
         let due = Instant::now() + RESCAN;
         let (rescan, looks, heard) = (RESCAN, 0, false);
-        let mut watch = Self { dirty, settle, rescan, watcher, wanted, watched, told, looks, heard, due };
+        let mut watch = Self { dirty, missed, settle, rescan, watcher, wanted, watched, told, looks, heard, due };
         watch.attach();
         watch
     }
 
+    /// Watches what is there and is not watched yet.
     fn attach(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        self.watched.retain(|path| path.is_dir());
+        if self.missed.swap(false, Ordering::Relaxed) {
+            self.watched.clear();
+        }
         for (path, mode) in &self.wanted {
-            if !self.watched.contains(path) && path.is_dir() && watcher.watch(path, *mode).is_ok() {
-                self.watched.push(path.clone());
+            let Some(folder) = fs::metadata(path).ok().filter(Metadata::is_dir) else {
+                self.watched.remove(path);
+                continue;
+            };
+            let folder = (folder.dev(), folder.ino(), folder.created().ok());
+            if self.watched.get(path) == Some(&folder) {
+                continue;
+            }
+            // Fails where it was not watched.
+            let _ = watcher.unwatch(path);
+            if watcher.watch(path, *mode).is_ok() {
+                self.watched.insert(path.clone(), folder);
             }
         }
     }
@@ -92,7 +117,6 @@ impl Watch {
 
     /// Waits until something is heard or it is time to look. Whether it is to be told.
     async fn look(&mut self) -> bool {
-        self.attach();
         if !self.heard {
             self.heard = time::timeout_at(self.due, self.dirty.notified()).await.is_ok();
         }
@@ -101,6 +125,8 @@ impl Watch {
             // An endless copy must not keep the station from what is already there.
             let _ = time::timeout(SETTLE_MAX, settled).await;
         }
+        // Before it is looked: what comes later is heard.
+        self.attach();
         let wanted = self.wanted.clone();
         let found = task::spawn_blocking(move || fingerprint(&wanted)).await.unwrap_or(!self.told);
         let heard = mem::take(&mut self.heard);
@@ -213,6 +239,45 @@ mod tests {
             assert!(watch.look().await);
             assert!(!watch.look().await);
         }
+    }
+
+    /// Whether something that happens now is heard. Forgets what was heard before.
+    async fn hears(watch: &Watch, happens: impl FnOnce()) -> bool {
+        while time::timeout(Duration::from_millis(200), watch.dirty.notified()).await.is_ok() {}
+        happens();
+        time::timeout(Duration::from_secs(5), watch.dirty.notified()).await.is_ok()
+    }
+
+    #[tokio::test]
+    async fn a_folder_that_takes_the_place_of_another_is_watched() {
+        let dir = tempfile::tempdir().unwrap();
+        let music = dir.path().join("music");
+        fs::create_dir(&music).unwrap();
+        let mut watch = Watch { due: Instant::now(), ..Watch::new(&[(&music, true)], Duration::from_millis(1)) };
+        assert!(hears(&watch, || fs::write(music.join("a"), "a").unwrap()).await);
+        let moved = || fs::rename(&music, dir.path().join("old")).unwrap();
+        // Here the inode may be the same again.
+        let removed = || fs::remove_dir_all(&music).unwrap();
+        for goes in [&moved as &dyn Fn(), &removed] {
+            goes();
+            fs::create_dir(&music).unwrap();
+            assert!(!hears(&watch, || fs::write(music.join("b"), "b").unwrap()).await, "this proves nothing");
+            assert!(watch.look().await);
+            assert!(hears(&watch, || fs::write(music.join("c"), "c").unwrap()).await);
+        }
+    }
+
+    #[tokio::test]
+    async fn when_not_all_was_told_everything_is_watched_anew() {
+        let dir = tempfile::tempdir().unwrap();
+        let below = dir.path().join("below");
+        fs::create_dir(&below).unwrap();
+        let mut watch = Watch { due: Instant::now(), ..Watch::new(&[(dir.path(), true)], Duration::from_millis(1)) };
+        watch.watcher.as_mut().unwrap().unwatch(&below).unwrap();
+        assert!(!hears(&watch, || fs::write(below.join("a"), "a").unwrap()).await, "this proves nothing");
+        watch.missed.store(true, Ordering::Relaxed);
+        assert!(watch.look().await);
+        assert!(hears(&watch, || fs::write(below.join("b"), "b").unwrap()).await);
     }
 
     #[test]

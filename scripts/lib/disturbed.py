@@ -16,7 +16,7 @@ from crowd import Crowd
 from pieces import made
 from playlist import fetch, parse
 from standin import tone
-from station import binary
+from station import NotRun, binary
 from trial import LISTED, SEGMENT, children
 
 AHEAD = LISTED * SEGMENT
@@ -25,6 +25,8 @@ DAY = 86400
 COPIED, RECORDINGS, RUBBISH = 20_000, 5, 100
 # Seconds of quiet after which setup begins, and after which it does although there is none (streamer/child.rs, watch.rs).
 SETTLE, SETTLE_MAX = 2, 30
+# Seconds after which the folder is looked at though nothing was told (watch.rs).
+LOOKED_ANYWAY = 60
 # Bytes of a file with nothing in it, and MiB that a setup which looks at it may take.
 HUGE, SETUP_MIB = 4 << 30, 300
 # Behind a jump it counts for a minute how little was left (radio/tempo.rs), and it takes a moment to be seen.
@@ -189,6 +191,32 @@ def copy_20000(trial):
     trial.is_well(node, 60 + 2 * trial.figures["in_the_order_after_s"])
 
 
+def overflow(trial):
+    """more happens in the music folder than the kernel keeps for the station: all of it is seen, and a folder of which nothing was told is watched from then on"""
+    queue = Path("/proc/sys/fs/inotify/max_queued_events")
+    if not queue.exists():
+        raise NotRun("the kernel has no inotify")
+    node = trial.station()
+    node.start()
+    trial.observe(node)
+    trial.settles(node)
+    music = node.folder / "music"
+    order = node.folder / "processed" / "playlist.m3u"
+    os.kill(node.process.pid, signal.SIGSTOP)
+    # Made, opened, closed and removed: four of each.
+    for _ in range(int(queue.read_text()) // 4 + 1):
+        (music / "passing").touch()
+        (music / "passing").unlink()
+    (music / "late").mkdir()
+    (music / "late" / "1.flac").write_bytes(made("short", "5-1", tone(95, 1)).read_bytes())
+    os.kill(node.process.pid, signal.SIGCONT)
+    trial.wait("what came last in the order", lambda: "music/late/1.flac" in order.read_text())
+    trial.settles(node)
+    (music / "late" / "2.flac").write_bytes(made("short", "6-1", tone(96, 1)).read_bytes())
+    trial.wait("what came later in the order, before it is looked anyway", lambda: "music/late/2.flac" in order.read_text(), LOOKED_ANYWAY / 2)
+    trial.is_well(node)
+
+
 def slow_copy(trial):
     """one file is copied for half a minute, with pauses: it airs as a whole, and nothing stays wrong"""
     node = trial.station()
@@ -333,4 +361,4 @@ def few_files(trial):
     trial.is_well(node)
 
 
-SCENARIOS = {"clock": clock_steps, "clock-ends": clock_ends, "suspend": suspend, "copy-20000": copy_20000, "slow-copy": slow_copy, "names": names, "few-files": few_files}
+SCENARIOS = {"clock": clock_steps, "clock-ends": clock_ends, "suspend": suspend, "copy-20000": copy_20000, "overflow": overflow, "slow-copy": slow_copy, "names": names, "few-files": few_files}
