@@ -110,12 +110,14 @@ impl Options {
     }
 
     /// Gives a put of a record `limit` instead of [`PUT_LIMIT`].
+    #[cfg(test)]
     #[must_use]
     pub fn with_put_limit(self, limit: Duration) -> Self {
         Self { put_limit: limit, ..self }
     }
 
     /// Looks at reachability every `pause`, and waits no longer for an address before it asks relays.
+    #[cfg(test)]
     #[must_use]
     pub fn with_pause(self, pause: Duration) -> Self {
         let pace = Pace { before_relays: pause, unproven: pause, proven: pause, tell_anew: pause };
@@ -159,10 +161,11 @@ fn is_global_v4(ip: Ipv4Addr) -> bool {
     !(special || shared || protocols || benchmarks || a == 0 || a >= 224)
 }
 
-/// In the block of global unicast, 2000::/3, and not kept for documentation.
+/// In the block of global unicast, 2000::/3, but not in 2001::/23 (protocols), 2001:db8::/32 (documentation), 2002::/16 (6to4).
 fn is_global_v6(ip: Ipv6Addr) -> bool {
     let [a, b, ..] = ip.segments();
-    a & 0xe000 == 0x2000 && (a, b) != (0x2001, 0x0db8)
+    let special = a == 0x2001 && (b < 0x200 || b == 0x0db8) || a == 0x2002;
+    a & 0xe000 == 0x2000 && !special
 }
 
 fn checked<T>(

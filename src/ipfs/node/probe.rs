@@ -5,7 +5,7 @@
 //! opened later is never noticed. So few and likely addresses reach it, and it is made anew from time to time.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{HashMap, HashSet, VecDeque},
     task::{Context, Poll},
 };
 
@@ -44,13 +44,21 @@ pub(in crate::ipfs) struct Behaviour {
 struct Candidates {
     scope: Scope,
     seen: HashMap<Multiaddr, u32>,
-    asked: Vec<Multiaddr>,
+    /// The one that was named longest ago first.
+    asked: VecDeque<Asked>,
+}
+
+#[derive(Debug)]
+struct Asked {
+    address: Multiaddr,
+    /// Whether this node listens there: then it stays.
+    listens: bool,
 }
 
 impl Behaviour {
     /// Asks only about addresses that are of use within `scope`.
     pub(super) fn new(scope: Scope) -> Self {
-        let candidates = Candidates { scope, seen: HashMap::new(), asked: Vec::new() };
+        let candidates = Candidates { scope, seen: HashMap::new(), asked: VecDeque::new() };
         Self { inner: client::Behaviour::default(), known: HashSet::new(), candidates }
     }
 
@@ -58,11 +66,11 @@ impl Behaviour {
     /// from now on are used for that.
     pub(super) fn renew<'a>(&mut self, more: impl Iterator<Item = &'a Multiaddr>) {
         for address in more {
-            self.candidates.ask(address);
+            self.candidates.ask(address, false);
         }
         self.inner = client::Behaviour::default();
         self.known.clear();
-        for addr in &self.candidates.asked {
+        for Asked { address: addr, .. } in &self.candidates.asked {
             self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
         }
     }
@@ -77,7 +85,7 @@ impl Behaviour {
 impl Candidates {
     /// A peer says that it sees this node under `address`. True if it is to be asked about from now on.
     fn see(&mut self, address: &Multiaddr) -> bool {
-        if !self.scope.holds(address) || self.asked.contains(address) || self.asked.len() >= MAX_ASKED {
+        if !self.scope.holds(address) || self.renamed(address) {
             return false;
         }
         if self.seen.len() >= MAX_SEEN && !self.seen.contains_key(address) {
@@ -85,21 +93,35 @@ impl Candidates {
         }
         let times = self.seen.entry(address.clone()).or_default();
         *times += 1;
-        *times >= SEEN && self.ask(address)
+        *times >= SEEN && self.ask(address, false)
     }
 
-    /// Asks about `address`. False if that is done already, is of no use, or is one too many.
-    fn ask(&mut self, address: &Multiaddr) -> bool {
-        if !self.scope.holds(address) || self.asked.contains(address) || self.asked.len() >= MAX_ASKED {
+    /// Asks about `address`, in place of the one that nobody has named for the longest time where there are many. False if
+    /// that is done already or is of no use.
+    fn ask(&mut self, address: &Multiaddr, listens: bool) -> bool {
+        if !self.scope.holds(address) || self.renamed(address) {
             return false;
         }
+        if self.asked.len() >= MAX_ASKED {
+            let Some(oldest) = self.asked.iter().position(|asked| !asked.listens) else { return false };
+            self.asked.remove(oldest);
+        }
         self.seen.remove(address);
-        self.asked.push(address.clone());
+        self.asked.push_back(Asked { address: address.clone(), listens });
         true
     }
 
+    /// Whether this address is asked about already; it was named just now.
+    fn renamed(&mut self, address: &Multiaddr) -> bool {
+        let known = self.asked.iter().position(|asked| asked.address == *address);
+        let asked = known.and_then(|at| self.asked.remove(at));
+        let is_known = asked.is_some();
+        self.asked.extend(asked);
+        is_known
+    }
+
     fn forget(&mut self, address: &Multiaddr) {
-        self.asked.retain(|asked| asked != address);
+        self.asked.retain(|asked| asked.address != *address);
     }
 }
 
@@ -135,7 +157,7 @@ impl NetworkBehaviour for Behaviour {
                 self.ask_if(asked, addr);
             }
             FromSwarm::NewListenAddr(listen) => {
-                let asked = self.candidates.ask(listen.addr);
+                let asked = self.candidates.ask(listen.addr, true);
                 self.ask_if(asked, listen.addr);
             }
             FromSwarm::ExpiredListenAddr(listen) => self.candidates.forget(listen.addr),
@@ -187,22 +209,35 @@ mod tests {
         let mut candidates = candidates(Scope::World);
         (1..10_000).for_each(|port| assert!(!candidates.see(&address(port))));
         assert!(candidates.seen.len() <= MAX_SEEN && candidates.asked.is_empty());
-        for port in 1..100 {
-            candidates.ask(&address(port));
-        }
-        assert_eq!(candidates.asked.len(), MAX_ASKED);
         for port in 1_000..2_000 {
-            assert!(!candidates.see(&address(port)) && !candidates.see(&address(port)));
+            assert!(!candidates.see(&address(port)) && candidates.see(&address(port)));
         }
-        assert!(candidates.seen.len() <= MAX_SEEN, "nor do those who make addresses up");
-        candidates.forget(&address(1));
-        assert!(candidates.ask(&address(200)));
+        assert!(
+            candidates.seen.len() <= MAX_SEEN && candidates.asked.len() == MAX_ASKED,
+            "nor do those who make them up"
+        );
+    }
+
+    #[tokio::test]
+    async fn a_new_address_takes_the_place_of_the_one_that_was_named_longest_ago() {
+        let mut candidates = candidates(Scope::World);
+        assert!(candidates.ask(&address(1), true));
+        (2..=MAX_ASKED as u16).for_each(|port| assert!(candidates.ask(&address(port), false)));
+        assert!(!candidates.see(&address(2)), "it is asked about already");
+        assert!(candidates.ask(&address(100), false));
+        let asked: Vec<_> = candidates.asked.iter().map(|asked| asked.address.clone()).collect();
+        assert_eq!(asked, [1, 4, 5, 6, 7, 8, 2, 100].map(address), "what it listens at stays");
+        candidates.forget(&address(4));
+        assert!(candidates.ask(&address(4), false) && candidates.asked.len() == MAX_ASKED);
+        assert_eq!((200..=210).filter(|port| candidates.ask(&address(*port), true)).count(), MAX_ASKED - 1);
+        assert!(candidates.asked.iter().all(|asked| asked.listens) && candidates.asked.len() == MAX_ASKED);
+        assert!(!candidates.ask(&address(300), false));
     }
 
     #[tokio::test]
     async fn a_private_address_is_asked_about_in_a_private_network_only() {
         let private: Multiaddr = "/ip4/192.168.1.7/tcp/4001".parse().unwrap();
-        assert!(!candidates(Scope::World).ask(&private));
-        assert!(candidates(Scope::Local).ask(&private));
+        assert!(!candidates(Scope::World).ask(&private, true));
+        assert!(candidates(Scope::Local).ask(&private, true));
     }
 }

@@ -35,11 +35,19 @@ impl Relays {
         if let Some(relay) = self.known.get_mut(&peer) {
             (relay.address, relay.connected) = (address, true);
         } else {
-            self.known.retain(|_, relay| relay.connected || self.used.is_empty() || relay.failures > 0);
-            if self.known.len() < MAX_KNOWN {
-                self.known.insert(peer, Relay { address, connected: true, failures: 0, not_before: None });
+            if self.known.len() >= MAX_KNOWN {
+                let Some(worst) = self.worst() else { return };
+                self.known.remove(&worst);
             }
+            self.known.insert(peer, Relay { address, connected: true, failures: 0, not_before: None });
         }
+    }
+
+    /// The one that makes room for another: of those that have failed one that is gone, then the one that failed most often.
+    fn worst(&self) -> Option<PeerId> {
+        let used = |peer: &PeerId| self.used.values().any(|used| used == peer);
+        let failed = self.known.iter().filter(|(peer, relay)| relay.failures > 0 && !used(peer));
+        failed.max_by_key(|(_, relay)| (!relay.connected, relay.failures)).map(|(peer, _)| *peer)
     }
 
     /// The last connection to a peer has ended.
@@ -142,6 +150,27 @@ mod tests {
         relays.accepted(&peers[0]);
         relays.failed(&peers[0], now);
         assert!(relays.next(now + PAUSE).is_some());
+    }
+
+    #[tokio::test]
+    async fn relays_that_have_failed_make_room() {
+        let (now, (mut relays, peers)) = (Instant::now(), offered(MAX_KNOWN));
+        let (gone, once, twice) = (peers[0], peers[1], peers[2]);
+        relays.offered(PeerId::random(), address());
+        assert!(peers.iter().all(|peer| relays.known.contains_key(peer)), "none has failed");
+        peers.iter().skip(3).for_each(|peer| relays.began(ListenerId::next(), *peer));
+        for peer in [gone, once, twice, twice].iter().chain(&peers[3..]) {
+            relays.failed(peer, now);
+        }
+        relays.lost(&gone);
+        for left in [gone, twice, once] {
+            let next = PeerId::random();
+            relays.offered(next, address());
+            assert!(!relays.known.contains_key(&left) && relays.known.contains_key(&next));
+        }
+        relays.offered(PeerId::random(), address());
+        assert!(peers.iter().skip(3).all(|peer| relays.known.contains_key(peer)), "these are used");
+        assert_eq!(relays.known.len(), MAX_KNOWN);
     }
 
     #[tokio::test]
