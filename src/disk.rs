@@ -6,7 +6,7 @@
 use std::{
     fs::{self, File, OpenOptions},
     io::{self, Read, Write},
-    os::unix::fs::PermissionsExt,
+    os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
     process,
     sync::{
@@ -19,15 +19,20 @@ pub use ballast::Ballast;
 pub use fuse::Fuse;
 pub use layout::{Layout, Store, create_private_folder};
 pub use lock::{Lock, is_held};
+pub use stamp::Stamp;
 
 mod ballast;
 mod fuse;
 mod layout;
 pub mod ledger;
 mod lock;
+mod stamp;
 
 /// How names of files that are being written begin.
 const TEMPORARY: &str = ".tmp-";
+/// With what mode a file is made: what the umask leaves of it, or nothing for others.
+const PUBLIC: u32 = 0o666;
+const PRIVATE: u32 = 0o600;
 
 /// What went wrong with which file.
 #[derive(Debug, thiserror::Error)]
@@ -110,9 +115,8 @@ pub fn replace(path: &Path, bytes: &[u8]) -> Result<()> {
 /// Writes a file that only its owner may read: never there half, never replaced once it is there.
 pub fn create_private(path: &Path, bytes: &[u8]) -> Result<()> {
     let disk = Disk::default();
-    let temporary = disk.write_beside(path, bytes)?;
-    let private = fs::Permissions::from_mode(0o600);
-    let placed = fs::set_permissions(&temporary, private).and_then(|()| fs::hard_link(&temporary, path));
+    let temporary = disk.write_beside(path, bytes, PRIVATE)?;
+    let placed = fs::hard_link(&temporary, path);
     disk.give_up(&temporary);
     placed.map_err(Error::io("create", path))?;
     disk.sync_folder(parent(path))
@@ -223,7 +227,7 @@ impl Disk {
 
     /// Like [`replace`], but the name itself is durable only after [`Disk::sync_folder`].
     pub fn place(&self, path: &Path, bytes: &[u8]) -> Result<()> {
-        let temporary = self.write_beside(path, bytes)?;
+        let temporary = self.write_beside(path, bytes, PUBLIC)?;
         let renamed = self.step().and_then(|()| fs::rename(&temporary, path));
         renamed.map_err(|error| {
             self.give_up(&temporary);
@@ -242,8 +246,9 @@ impl Disk {
         if folder.is_dir() {
             return Ok(());
         }
+        let missing = missing(folder);
         self.step().and_then(|()| fs::create_dir_all(folder)).map_err(Error::io("create", folder))?;
-        self.sync_folder(parent(folder))
+        missing.into_iter().try_for_each(|made| self.sync_folder(parent(made)))
     }
 
     /// Removes a file; one that is not there is removed.
@@ -256,8 +261,8 @@ impl Disk {
         missing_is_fine(self.step().and_then(|()| fs::remove_dir_all(path))).map_err(Error::io("remove", path))
     }
 
-    fn write_beside(&self, path: &Path, bytes: &[u8]) -> Result<PathBuf> {
-        let (temporary, mut file) = self.create_beside(path)?;
+    fn write_beside(&self, path: &Path, bytes: &[u8], mode: u32) -> Result<PathBuf> {
+        let (temporary, mut file) = self.create_beside(path, mode)?;
         let write = match self.step() {
             Ok(()) => file.write_all(bytes),
             Err(blown) => file.write_all(&bytes[..bytes.len() / 2]).and(Err(blown)),
@@ -272,12 +277,12 @@ impl Disk {
         }
     }
 
-    fn create_beside(&self, path: &Path) -> Result<(PathBuf, File)> {
+    fn create_beside(&self, path: &Path, mode: u32) -> Result<(PathBuf, File)> {
         self.step().map_err(Error::io("write", path))?;
         loop {
             let number = COUNTER.fetch_add(1, Ordering::Relaxed);
             let temporary = parent(path).join(format!("{TEMPORARY}{}-{number}-{}", process::id(), name_of(path)));
-            match OpenOptions::new().write(true).create_new(true).open(&temporary) {
+            match OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary) {
                 Err(taken) if taken.kind() == io::ErrorKind::AlreadyExists => {}
                 other => return other.map(|file| (temporary, file)).map_err(Error::io("write", path)),
             }
@@ -312,6 +317,11 @@ fn missing_is_fine(result: io::Result<()>) -> io::Result<()> {
 
 fn name_of(path: &Path) -> String {
     path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+/// The folder and those above it that are not there.
+fn missing(folder: &Path) -> Vec<&Path> {
+    folder.ancestors().take_while(|path| !path.as_os_str().is_empty() && !path.is_dir()).collect()
 }
 
 /// The folder that a path is in.

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Error, Result};
+use super::{Disk, Error, Result};
 
 /// No wish for an epoch is longer, in bytes.
 const EPOCH_BYTES_MAX: u64 = 64;
@@ -171,7 +171,7 @@ impl Layout {
     /// be deleted stays: nothing depends on it.
     pub fn sweep_state(&self) {
         let own = [self.accepted_order(), self.sequence_state(), self.health(), self.adopted(), self.follow()];
-        let keys = [self.peer_key(), self.stream_key(), self.station_key()];
+        let keys = [self.peer_key(), self.stream_key(), self.station_key(), self.callback_key()];
         let swept = own.iter().chain(&keys).map(|path| super::sweep_beside(path));
         swept.filter_map(Result::err).for_each(|error| tracing::warn!(%error, "half written files stay"));
     }
@@ -271,6 +271,7 @@ impl Store {
 
 /// Makes a folder, for nobody else to read.
 pub fn create_private_folder(folder: &Path) -> Result<PathBuf> {
+    let missing = super::missing(folder);
     let create = || -> io::Result<()> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
         if fs::metadata(folder)?.permissions().mode() & 0o077 != 0 {
@@ -279,6 +280,8 @@ pub fn create_private_folder(folder: &Path) -> Result<PathBuf> {
         Ok(())
     };
     create().map_err(Error::io("create", folder))?;
+    let disk = Disk::default();
+    missing.into_iter().try_for_each(|made| disk.sync_folder(super::parent(made)))?;
     Ok(folder.to_owned())
 }
 

@@ -12,14 +12,14 @@ use super::{
     Error, Progress, Skipped, Tools,
     item::{Bench, Failure, Titles, Work, described},
     overrides::{ByItem, Overrides},
-    stat_cache::{Stamp, StatCache, sha256_of},
+    stat_cache::{StatCache, sha256_of},
     stopped,
     walk::{Found, spelled},
     workload::{Amount, Step, Workload},
 };
 use crate::{
     audio::{self, decode},
-    disk::{self, Layout},
+    disk::{self, Layout, Stamp},
     radio::{
         cue,
         manifest::{ItemLine, Meta},
@@ -165,7 +165,7 @@ impl<'a> Desk<'a> {
     pub(super) fn note_work(&self, files: &[Found], otherwise: bool) {
         let (cache, excluded, mut workload) = (locked(&self.cache), locked(&self.excluded), locked(&self.workload));
         for found in files.iter().filter(|found| !excluded.contains(&found.path)) {
-            let Ok(stamp) = Stamp::of(&found.file) else { continue };
+            let Ok(stamp) = Stamp::at(&found.file) else { continue };
             let known = cache.get(&found.path, &stamp);
             if otherwise || !known.is_some_and(|sha256| self.bench.seems_ready(&sha256[..32])) {
                 workload.expect(&found.path, stamp.size());
@@ -234,7 +234,7 @@ impl<'a> Desk<'a> {
         }
         let unreadable = |error: std::io::Error| Failure::Unreadable(error.to_string());
         let sha256 = sha256_of(&found.file, self.stop).map_err(unreadable)?.ok_or(Failure::Stopped)?;
-        if Stamp::of(&found.file).map_err(unreadable)? != stamp {
+        if Stamp::at(&found.file).map_err(unreadable)? != stamp {
             return Err(Failure::Changing);
         }
         locked(&self.cache).insert(found.path.clone(), stamp, sha256.clone());
@@ -245,7 +245,7 @@ impl<'a> Desk<'a> {
     fn settled(&self, found: &Found) -> Result<Stamp, Failure> {
         let mut waited = Duration::ZERO;
         loop {
-            let stamp = Stamp::of(&found.file).map_err(|error| Failure::Unreadable(error.to_string()))?;
+            let stamp = Stamp::at(&found.file).map_err(|error| Failure::Unreadable(error.to_string()))?;
             if is_settled(stamp.modified(), (self.tools.now)()) {
                 return Ok(stamp);
             }
@@ -310,7 +310,7 @@ impl<'a> Desk<'a> {
             }
         };
         let source = decode::File { path: found.file.clone() };
-        let unchanged = || Stamp::of(&found.file).is_ok_and(|now| now == stamp);
+        let unchanged = || Stamp::at(&found.file).is_ok_and(|now| now == stamp);
         let kind = self.kind_of(id);
         let unchanged: &dyn Fn() -> bool = &unchanged;
         let (id, source, made) = (id.to_owned(), &source, self.tools.made);

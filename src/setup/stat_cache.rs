@@ -2,9 +2,8 @@
 
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
-    os::unix::fs::MetadataExt,
     path::Path,
     sync::atomic::AtomicBool,
 };
@@ -13,42 +12,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::stopped;
-use crate::{
-    disk::{self, Disk},
-    radio::time::Time,
-};
+use crate::disk::{self, Disk, Stamp};
 
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Longest cache that is read, in bytes.
 const LONGEST: u64 = 256 << 20;
 /// How much of a file is read at once, in bytes.
 const BLOCK: usize = 1 << 20;
-
-/// By what a change of a file is noticed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Stamp {
-    size: u64,
-    mtime_ns: i64,
-    inode: u64,
-}
-
-impl Stamp {
-    pub(super) fn of(file: &Path) -> io::Result<Self> {
-        let found = fs::metadata(file)?;
-        let mtime_ns = found.mtime().saturating_mul(1_000_000_000).saturating_add(found.mtime_nsec());
-        Ok(Self { size: found.size(), mtime_ns, inode: found.ino() })
-    }
-
-    /// The size in bytes.
-    pub(super) const fn size(&self) -> u64 {
-        self.size
-    }
-
-    /// When it was last written to; before 1970 counts as 1970.
-    pub(super) fn modified(&self) -> Time {
-        Time(u64::try_from(self.mtime_ns / 1_000).unwrap_or_default())
-    }
-}
 
 /// The cache: by path, the stamp and the SHA-256 of the file's bytes in hex.
 #[derive(Debug, Default)]

@@ -188,6 +188,7 @@ impl Backup {
 }
 
 fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<(Vec<SigningKey>, Time)> {
+    sweep(dir);
     let secrets = match secrets(dir)? {
         Some(secrets) => secrets,
         None if may_create => {
@@ -243,6 +244,16 @@ fn secrets(dir: &Path) -> anyhow::Result<Option<Secrets>> {
     Ok(Some(parsed))
 }
 
+/// Deletes secrets that a killed process left half written, unless somebody writes some: only where there are whole ones
+/// can they be rotated.
+fn sweep(dir: &Path) {
+    let whole = dir.join(SECRETS);
+    let rotating = whole.exists().then(|| disk::Lock::take(&dir.join(ROTATING))).transpose();
+    if let Err(error) = rotating.and_then(|_lock| disk::sweep_beside(&whole)) {
+        tracing::warn!(%error, "half written secrets stay");
+    }
+}
+
 fn save(dir: &Path, secrets: &Secrets) -> anyhow::Result<()> {
     fs::create_dir_all(dir).with_context(|| format!("{} cannot be made", dir.display()))?;
     disk::create_private(&dir.join(SECRETS), toml::to_string(secrets)?.as_bytes())?;
@@ -296,6 +307,10 @@ mod tests {
             assert_eq!(Identity::rotate(&keys).unwrap(), (old.into(), new.into()));
             assert_eq!(fs::metadata(keys.join(SECRETS)).unwrap().permissions().mode() & 0o777, 0o600);
         }
+        let half = keys.join(format!(".tmp-1-0-{SECRETS}"));
+        fs::write(&half, "secret = ").unwrap();
+        Identity::load(&keys, false).unwrap();
+        assert!(!half.exists(), "a secret in halves");
         let all = Identity::receipt_keys(&keys).unwrap();
         assert_eq!(all.iter().map(SigningKey::id).collect::<Vec<_>>(), ["r3", "r1", "r2"]);
         let moved = dir.path().join("moved");
