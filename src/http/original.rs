@@ -6,15 +6,13 @@
 use std::{
     collections::VecDeque,
     ffi::OsString,
-    fs::{self, File, Metadata},
+    fs::{self, File},
     io::{self, Read},
     ops::Range,
-    os::unix::{
-        ffi::OsStringExt,
-        fs::{FileExt, MetadataExt},
-    },
+    os::unix::{ffi::OsStringExt, fs::FileExt},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use axum::{
@@ -25,10 +23,15 @@ use axum::{
 use bytes::Bytes;
 use futures::stream;
 use sha2::{Digest, Sha256};
+use tokio::{
+    sync::Semaphore,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
 
 use super::{entity::Entity, kind, refusal::Refusal, vod::IMMUTABLE};
 use crate::{
-    disk::{self, Store},
+    disk::{self, Stamp, Store},
     radio::{
         manifest::{self, Manifest, Meta, meta},
         playlist::unspell,
@@ -38,6 +41,8 @@ use crate::{
 
 /// So many files are known to be whole at a time.
 const KNOWN_MAX: usize = 4_096;
+/// How long a request waits while other files are read.
+const TURN_MAX: Duration = Duration::from_secs(10);
 /// Bytes that are read at a time.
 const PIECE_BYTES: u64 = 256 << 10;
 
@@ -45,22 +50,26 @@ const PIECE_BYTES: u64 = 256 << 10;
 #[derive(Clone, Debug)]
 pub struct Originals {
     dir: PathBuf,
-    /// Files that were read, the oldest first, with the ids of their items. Held while one is read: one at a time.
-    known: Arc<Mutex<VecDeque<(String, Stamp)>>>,
+    /// Files that were read, the oldest first.
+    known: Arc<Mutex<VecDeque<Known>>>,
+    /// Held by who looks for a file that is not known and reads it. The others wait without a thread: those that do what
+    /// blocks are few, and the air needs some.
+    reading: Arc<Semaphore>,
+    patience: Duration,
 }
 
-/// What changes when a file does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp([i64; 7]);
-
-impl Stamp {
-    fn of(told: &Metadata) -> Self {
-        let (device, node, size) = (told.dev() as i64, told.ino() as i64, told.size() as i64);
-        Self([device, node, size, told.mtime(), told.mtime_nsec(), told.ctime(), told.ctime_nsec()])
-    }
+/// A file that was read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Known {
+    id: String,
+    path: PathBuf,
+    stamp: Stamp,
+    /// Whether it is the recording of that item.
+    is_it: bool,
 }
 
 /// A recording that is there.
+#[derive(Debug)]
 struct Found {
     file: File,
     name: String,
@@ -70,11 +79,41 @@ struct Found {
 impl Originals {
     /// Those of the station in this folder, to which the paths of entries are relative.
     pub fn of(dir: PathBuf) -> Self {
-        Self { dir, known: Arc::default() }
+        Self { dir, known: Arc::default(), reading: Arc::new(Semaphore::new(1)), patience: TURN_MAX }
     }
 
-    /// The recording of an item of one of these folders, if it is still there. Blocking.
-    fn find(&self, stores: &[Store], id: &str) -> Result<Option<Found>, Refusal> {
+    /// The recording of an item of one of these folders, if it is still there.
+    async fn find(self, stores: Arc<[Store]>, id: String) -> Result<Option<Found>, Refusal> {
+        let broken = |error: JoinError| Refusal::Failed(error.to_string());
+        let (known, item) = (self.clone(), id.clone());
+        if let Some(found) = spawn_blocking(move || known.again(&item)).await.map_err(broken)? {
+            return Ok(Some(found));
+        }
+        let turn = timeout(self.patience, self.reading.clone().acquire_owned()).await;
+        let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
+        // The turn ends with the work, also when whoever asked has hung up.
+        let search = move || {
+            let found = self.search(&stores, &id);
+            drop(turn);
+            found
+        };
+        spawn_blocking(search).await.map_err(broken)?
+    }
+
+    /// The same, if its file is known. Blocking.
+    fn again(&self, id: &str) -> Option<Found> {
+        let known: Vec<Known> = self.known().iter().filter(|known| known.is_it && known.id == id).cloned().collect();
+        known.into_iter().find_map(|known| {
+            open(&known.path)
+                .ok()
+                .flatten()
+                .filter(|(_, stamp)| *stamp == known.stamp)
+                .map(|(file, stamp)| found(file, &known.path, stamp))
+        })
+    }
+
+    /// Blocking.
+    fn search(&self, stores: &[Store], id: &str) -> Result<Option<Found>, Refusal> {
         for store in stores {
             let Some(meta) = read(&store.meta(id), meta::LONGEST)?.and_then(|text| Meta::parse(&text).ok()) else {
                 continue;
@@ -82,7 +121,7 @@ impl Originals {
             let index = read(&store.manifest(), manifest::LONGEST)?.and_then(|text| Manifest::parse(&text).ok());
             let entries = index.iter().flat_map(Manifest::entries).filter(|entry| entry.id == id);
             for path in entries.map(|entry| self.dir.join(OsString::from_vec(unspell(&entry.path)))) {
-                let found = self.open(&path, id, &meta.source.sha256);
+                let found = self.examine(&path, id, &meta.source.sha256);
                 match found.map_err(|error| Refusal::Failed(format!("{}: {error}", path.display())))? {
                     Some(found) => return Ok(Some(found)),
                     None => continue,
@@ -92,36 +131,55 @@ impl Originals {
         Ok(None)
     }
 
-    fn open(&self, path: &Path, id: &str, sha256: &str) -> io::Result<Option<Found>> {
-        // Looked at before it is opened: a pipe would never come.
-        let is_file = match fs::metadata(path) {
-            Ok(told) => told.is_file(),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => false,
-            Err(error) => return Err(error),
+    fn examine(&self, path: &Path, id: &str, sha256: &str) -> io::Result<Option<Found>> {
+        let Some((mut file, stamp)) = open(path)? else { return Ok(None) };
+        let seen = |known: &&Known| known.id == id && known.path == path && known.stamp == stamp;
+        let known = self.known().iter().find(seen).map(|known| known.is_it);
+        let is_it = match known {
+            Some(is_it) => is_it,
+            None => {
+                let is_it = data_encoding::HEXLOWER.encode(&digest(&mut file)?) == sha256;
+                // Not written to while it was read, or nobody knows what it is.
+                if Stamp::of(&file.metadata()?) != stamp {
+                    return Ok(None);
+                }
+                self.note(Known { id: id.to_owned(), path: path.to_owned(), stamp, is_it });
+                is_it
+            }
         };
-        if !is_file {
-            return Ok(None);
-        }
-        let mut file = File::open(path)?;
-        let seen = (id.to_owned(), Stamp::of(&file.metadata()?));
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if !known.contains(&seen) {
-            if data_encoding::HEXLOWER.encode(&digest(&mut file)?) != sha256 {
-                return Ok(None);
-            }
-            known.push_back(seen.clone());
-            if known.len() > KNOWN_MAX {
-                known.pop_front();
-            }
-        }
-        let told = file.metadata()?;
-        // Written to while it was read, or since.
-        if Stamp::of(&told) != seen.1 {
-            return Ok(None);
-        }
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        Ok(Some(Found { file, name, length: told.len() }))
+        Ok(is_it.then(|| found(file, path, stamp)))
     }
+
+    fn note(&self, file: Known) {
+        let mut known = self.known();
+        known.push_back(file);
+        if known.len() > KNOWN_MAX {
+            known.pop_front();
+        }
+    }
+
+    fn known(&self) -> MutexGuard<'_, VecDeque<Known>> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The file, if it is one.
+fn open(path: &Path) -> io::Result<Option<(File, Stamp)>> {
+    // Looked at before it is opened: a pipe would never come.
+    match fs::metadata(path) {
+        Ok(told) if told.is_file() => {}
+        Ok(_) => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    }
+    let file = File::open(path)?;
+    let stamp = Stamp::of(&file.metadata()?);
+    Ok(Some((file, stamp)))
+}
+
+fn found(file: File, path: &Path, stamp: Stamp) -> Found {
+    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    Found { file, name, length: stamp.size() }
 }
 
 fn digest(file: &mut File) -> io::Result<[u8; 32]> {
@@ -151,9 +209,7 @@ pub(super) async fn recording(
     head: &Head,
 ) -> Result<Response, Refusal> {
     let originals = originals.ok_or(Refusal::NotPublished)?;
-    let item = id.to_owned();
-    let found = tokio::task::spawn_blocking(move || originals.find(&stores, &item)).await;
-    let found = found.map_err(|error| Refusal::Failed(error.to_string()))??.ok_or(Refusal::NotHere)?;
+    let found = originals.find(stores, id.to_owned()).await?.ok_or(Refusal::NotHere)?;
     let mut headers = HeaderMap::new();
     let disposition = HeaderValue::try_from(kind::disposition(true, &found.name));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type(&found.name)));
@@ -177,7 +233,7 @@ fn body(file: &Arc<File>, range: Range<u64>) -> Body {
                 let rest = range.start + bytes.len() as u64..range.end;
                 Ok::<_, io::Error>(Some((Bytes::from(bytes), rest)))
             };
-            tokio::task::spawn_blocking(piece).await.map_err(io::Error::other)?
+            spawn_blocking(piece).await.map_err(io::Error::other)?
         }
     }))
 }
@@ -221,17 +277,31 @@ mod tests {
         fs::write(&path, b"the recording").unwrap();
         let sha256 = data_encoding::HEXLOWER.encode(&Sha256::digest(b"the recording"));
         let originals = Originals::of(dir.path().into());
-        let open = || originals.open(&path, ID, &sha256).unwrap().map(|found| (found.name, found.length));
+        let examine = || originals.examine(&path, ID, &sha256).unwrap().map(|found| (found.name, found.length));
+        let again = || originals.again(ID).map(|found| (found.name, found.length));
         let there = Some(("a.mp3".to_owned(), 13));
-        assert_eq!((open(), open()), (there.clone(), there.clone()));
-        assert_eq!(originals.known.lock().unwrap().len(), 1, "it was read once");
+        assert_eq!(again(), None);
+        assert_eq!((examine(), again(), examine()), (there.clone(), there.clone(), there.clone()));
+        assert_eq!(originals.known().len(), 1, "it was read once");
         fs::write(&path, b"another one..").unwrap();
-        assert_eq!(open(), None);
+        assert_eq!((again(), examine(), examine()), (None, None, None));
+        assert_eq!(originals.known().len(), 2, "it was read once, too");
         fs::write(&path, b"the recording").unwrap();
-        assert_eq!(open(), there);
+        assert_eq!((again(), examine(), again()), (None, there.clone(), there));
         fs::remove_file(&path).unwrap();
-        assert_eq!(open(), None);
+        assert_eq!((again(), examine()), (None, None));
         fs::create_dir(&path).unwrap();
-        assert_eq!(open(), None);
+        assert_eq!((again(), examine()), (None, None));
+    }
+
+    #[tokio::test]
+    async fn who_asks_while_another_file_is_read_waits_without_a_thread_and_not_for_ever() {
+        let dir = tempfile::tempdir().unwrap();
+        let originals = Originals { patience: Duration::from_millis(10), ..Originals::of(dir.path().into()) };
+        let turn = originals.reading.clone().acquire_owned().await.unwrap();
+        let ask = || originals.clone().find(Arc::from([]), ID.to_owned());
+        assert!(matches!(ask().await, Err(Refusal::Busy)));
+        drop(turn);
+        assert!(matches!(ask().await, Ok(None)));
     }
 }

@@ -29,6 +29,8 @@ pub(super) enum Refusal {
     NotOnAir,
     /// No record of that name has been published yet.
     NoRecord,
+    /// Others are served first.
+    Busy,
     /// The station says that it is not well.
     Unhealthy(String),
     /// It is ours, but cannot be read.
@@ -56,6 +58,7 @@ impl Refusal {
             Self::Waiting(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not on air yet: {why}")),
             Self::NotOnAir => (StatusCode::SERVICE_UNAVAILABLE, "not on air yet".into()),
             Self::NoRecord => (StatusCode::SERVICE_UNAVAILABLE, "no record of this name is published yet".into()),
+            Self::Busy => (StatusCode::SERVICE_UNAVAILABLE, "others are served first: ask again".into()),
             Self::Unhealthy(why) => (StatusCode::SERVICE_UNAVAILABLE, why),
             Self::Failed(why) => (StatusCode::INTERNAL_SERVER_ERROR, why),
         }
