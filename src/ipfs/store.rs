@@ -2,19 +2,21 @@
 
 use std::{
     fmt,
+    fs::DirEntry,
+    io,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use bytes::Bytes;
 use cid::Cid;
-use futures::{StreamExt, TryStreamExt};
 use rust_ipfs::repo::{DefaultStorage, Repo};
 use tokio::{
     sync::{Mutex, mpsc, oneshot},
     task::JoinHandle,
 };
 
+pub use super::dag::MAX_BLOCK_BYTES;
 use super::{Blocks, Error};
 use crate::radio::segment::{COVER_MAX, is_of};
 
@@ -30,8 +32,6 @@ use writer::{Desk, First, Held, Job};
 /// Jobs that may wait for the writer; whoever brings more waits with them.
 const WAITING_JOBS: usize = 32;
 
-/// The largest block that may be put: messages of bitswap hold two MiB, the block and a little beside it.
-pub const MAX_BLOCK_BYTES: usize = (2 << 20) - (4 << 10);
 const _: () = assert!(COVER_MAX <= MAX_BLOCK_BYTES);
 
 /// The blocks of this node, pinned, in a folder. Cheap to clone.
@@ -48,15 +48,6 @@ pub struct Store {
     writer: Arc<Mutex<Option<JoinHandle<()>>>>,
     care: Care,
     refused: Refused,
-}
-
-/// How much a [`Store`] holds.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Usage {
-    /// The number of blocks.
-    pub blocks: u64,
-    /// The bytes in them.
-    pub bytes: u64,
 }
 
 impl Store {
@@ -86,22 +77,38 @@ impl Store {
     /// Every block that is here, pinned or not, in order: what is to be swept is among them. Those that cannot be listed are
     /// told of, and are for another time.
     pub async fn held(&self) -> Vec<Cid> {
-        let (mut held, wrong) = match files::list(self.folder.clone()).await {
+        self.list(|_| Ok(()), |_| ()).await.into_iter().map(|(cid, ())| cid).collect()
+    }
+
+    /// The same, with the size of each in bytes.
+    pub async fn held_bytes(&self) -> Vec<(Cid, u64)> {
+        self.list(|file| Ok(file.metadata()?.len()), |bytes| bytes.len() as u64).await
+    }
+
+    async fn list<T: Ord + Send + 'static>(
+        &self,
+        told: fn(&DirEntry) -> io::Result<T>,
+        of: fn(Bytes) -> T,
+    ) -> Vec<(Cid, T)> {
+        let (mut held, wrong) = match files::list(self.folder.clone(), told).await {
             Ok(listed) => listed,
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
         if let Some(why) = wrong {
             tracing::warn!(why, "blocks cannot be listed; they stay until a start can list them");
         }
-        held.extend(self.refused.cids());
+        let refused = self.refused.cids().into_iter();
+        held.extend(refused.filter_map(|cid| Some((cid, of(self.refused.get(&cid)?)))));
         held.sort_unstable();
-        held.dedup();
+        held.dedup_by_key(|(cid, _)| *cid);
         held
     }
 
     /// Every block that is pinned.
+    #[cfg(test)]
     pub async fn pinned(&self) -> Result<Vec<Cid>, Error> {
-        self.repo.list_pins(None).await.map_ok(|(cid, _)| cid).try_collect().await.map_err(failed)
+        let pins = self.repo.list_pins(None).await;
+        futures::TryStreamExt::try_collect(futures::TryStreamExt::map_ok(pins, |(cid, _)| cid)).await.map_err(failed)
     }
 
     /// Whether a block is here, hashes to its name, and is pinned. One that no longer hashes to its name is deleted.
@@ -132,13 +139,6 @@ impl Store {
         let (reply, answer) = oneshot::channel();
         self.first.send(First(blocks, reply)).await.map_err(|_| Error::Stopped)?;
         answer.await.map_err(|_| Error::Stopped)?
-    }
-
-    /// How much is here. Looks at every block: not for a hot path.
-    pub async fn usage(&self) -> Result<Usage, Error> {
-        let blocks = self.repo.list_blocks().await.count().await as u64;
-        let bytes = self.repo.get_total_size().await.map_err(failed)? as u64;
-        Ok(Usage { blocks, bytes })
     }
 
     /// Lets the writer finish what waits for it and ends it; later writes are refused. Returns when all is on disk.

@@ -111,12 +111,12 @@ impl Work {
     /// Takes note of blocks of former runs, and of those that came too late: they go when lists go.
     async fn sweep(&self) {
         let now = self.clock.now().station;
-        for cid in self.store.held().await {
-            if kept::locked(&self.shelf, |shelf| shelf.knows(&cid)) {
-                continue;
-            }
-            let bytes = self.store.get(cid).await.ok().flatten().map_or(0, |bytes| bytes.len() as u64);
-            kept::locked(&self.shelf, |shelf| shelf.found(cid, bytes, now));
+        for (cid, bytes) in self.store.held_bytes().await {
+            kept::locked(&self.shelf, |shelf| {
+                if !shelf.knows(&cid) {
+                    shelf.found(cid, bytes, now);
+                }
+            });
         }
     }
 }

@@ -2,7 +2,8 @@
 
 use std::{
     collections::BTreeSet,
-    fs, io,
+    fs::{self, DirEntry},
+    io,
     path::{Path, PathBuf},
 };
 
@@ -29,13 +30,17 @@ pub(super) async fn sweep(folder: PathBuf) -> Result<usize, Error> {
     .await
 }
 
-/// The blocks in the repo, which lists those it can and says nothing of others; and why some are not among them, if so.
-pub(super) async fn list(folder: PathBuf) -> Result<(Vec<Cid>, Option<String>), Error> {
+/// The blocks in the repo with `told` of each file, which lists those it can and says nothing of others; and why some are
+/// not among them, if so.
+pub(super) async fn list<T: Send + 'static>(
+    folder: PathBuf,
+    told: fn(&DirEntry) -> io::Result<T>,
+) -> Result<(Vec<(Cid, T)>, Option<String>), Error> {
     off_thread(move || {
         let (mut blocks, mut wrong) = (Vec::new(), None);
         for shard in fs::read_dir(folder.join("blockstore"))? {
             let shard = shard?.path();
-            if let Err(error) = list_shard(&shard, &mut blocks) {
+            if let Err(error) = list_shard(&shard, told, &mut blocks) {
                 wrong = Some(format!("{}: {error}", shard.display()));
             }
         }
@@ -44,15 +49,18 @@ pub(super) async fn list(folder: PathBuf) -> Result<(Vec<Cid>, Option<String>), 
     .await
 }
 
-fn list_shard(shard: &Path, blocks: &mut Vec<Cid>) -> io::Result<()> {
+fn list_shard<T>(shard: &Path, told: fn(&DirEntry) -> io::Result<T>, blocks: &mut Vec<(Cid, T)>) -> io::Result<()> {
     if !shard.is_dir() {
         return Ok(());
     }
     for file in fs::read_dir(shard)? {
-        let path = file?.path();
+        let file = file?;
+        let path = file.path();
         let is_block = path.extension().is_some_and(|extension| extension == "data");
         let name = path.file_stem().and_then(|stem| stem.to_str()).filter(|_| is_block);
-        blocks.extend(name.and_then(|name| Cid::try_from(name).ok()));
+        if let Some(cid) = name.and_then(|name| Cid::try_from(name).ok()) {
+            blocks.push((cid, told(&file)?));
+        }
     }
     Ok(())
 }
