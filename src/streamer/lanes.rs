@@ -12,9 +12,10 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{publisher::Which, tasks::Tasks};
 use crate::ipfs::{Record, Router};
 
-/// The pause after a first failure; it doubles up to [`MAX_PAUSE`].
+/// The pause after a first failure; it doubles up to [`MAX_PAUSE`]: where a router is the only way to the names, it is told
+/// again before the shortest list with the usual rules has run out.
 const PAUSE: Duration = Duration::from_secs(12);
-const MAX_PAUSE: Duration = Duration::from_secs(600);
+const MAX_PAUSE: Duration = Duration::from_secs(96);
 
 /// How a put to a router ended.
 #[derive(Debug)]
