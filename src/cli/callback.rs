@@ -15,6 +15,8 @@ use crate::{
 
 /// How long `setup` stays to deliver what it has made; the rest is delivered by the station, or by the next setup.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// Threads that look up hosts.
+const BLOCKING_THREADS: usize = 2;
 
 /// The callbacks of a station, if it is to make any.
 pub(super) struct Callbacks(Option<(Sender, Outbox)>);
@@ -44,10 +46,13 @@ impl Callbacks {
         }
     }
 
-    /// Delivers from now on.
-    pub(super) fn run(self, stop: CancellationToken) {
-        if let Some((sender, outbox)) = self.0 {
-            tokio::spawn(sender.run(outbox, stop));
-        }
+    /// Delivers from now on, on a thread of its own: what waits lies on the disk, and the air is not to wait for that.
+    pub(super) fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
+        let Some((sender, outbox)) = self.0 else { return Ok(()) };
+        let mut builder = tokio::runtime::Builder::new_current_thread();
+        let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
+        let deliver = move || runtime.block_on(sender.run(outbox, stop));
+        std::thread::Builder::new().name("callbacks".into()).spawn(deliver)?;
+        Ok(())
     }
 }

@@ -88,7 +88,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let serve = move || http::serve(listener.clone(), site.clone(), share.listeners, ending.clone());
     let serving = tokio::spawn(kept_up(serve, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
-    callbacks.run(stop.clone());
+    callbacks.run(stop.clone()).context("callbacks cannot be delivered")?;
     let mut running = station.running;
     let ended_early = tokio::select! {
         () = signals.any() => None,
