@@ -53,10 +53,12 @@ mod lanes;
 mod notes;
 mod numbers;
 mod offer;
+mod past;
 pub mod preview;
 mod publisher;
 pub mod reanchor;
 mod repairs;
+mod settings;
 mod shelf;
 mod start;
 mod steward;
@@ -67,7 +69,8 @@ mod writer;
 
 pub use identity::Identity;
 pub use keeper::Tended;
-pub use start::{Settings, start};
+pub use settings::Settings;
+pub use start::start;
 
 /// Events that may wait for the loop; each action ends as one, so there are never more than a few.
 const EVENTS_MAX: usize = 64;
@@ -79,8 +82,6 @@ const NAP_MAX: Span = Span::seconds(1);
 const FAILING_MAX: usize = 1_000;
 /// So many of them are named in the health.
 const FAILING_SHOWN: usize = 5;
-/// The filler waits until it reaches this far beyond the look-ahead, as long as it is still being rendered.
-const HEAD_START: Span = Span::seconds(60);
 
 /// What a running station gives to the listener port.
 #[derive(Debug)]
@@ -130,6 +131,8 @@ struct Streamer {
     /// Whether an order was ever accepted.
     had_order: bool,
     sequence_state: PathBuf,
+    /// What it is to hold.
+    projection: watch::Sender<String>,
     order: Option<Arc<Order>>,
     filler: Option<Arc<Order>>,
     shelf: Shelf,
@@ -156,7 +159,7 @@ impl Streamer {
     async fn run(mut self, stop: CancellationToken) -> anyhow::Result<()> {
         let (events, mut happened) = mpsc::channel(EVENTS_MAX);
         let catalogs = [self.supply.processed.clone(), self.supply.generated.clone()];
-        let mut watch = Watch::new(&catalogs.each_ref().map(|catalog| (catalog.root(), false)), SETTLE);
+        let mut watch = Watch::new(&catalogs.each_ref().map(|catalog| (catalog.root(), false)), SETTLE).await;
         let written = self.written.clone();
         let (found, mut orders) = mpsc::channel(1);
         let (accepted, rendering) = (self.accepted_order.clone(), self.rendering.clone());
@@ -172,6 +175,8 @@ impl Streamer {
         let (seeing, mut seen) = mpsc::channel(1);
         let looking = look_ahead(self.supply.clone(), self.clock, self.upcoming.subscribe(), seeing.clone());
         let _looking = AbortOnDropHandle::new(self.tasks.spawn("looking ahead", looking));
+        let projecting = project(self.sequence_state.clone(), self.projection.subscribe(), self.notes.clone());
+        let _projecting = AbortOnDropHandle::new(self.tasks.spawn("writing the sequence state", projecting));
         let mut wished = self.reanchor.watch(&self.tasks);
         loop {
             let nap = self.drain(&events, &seeing);
@@ -203,7 +208,7 @@ impl Streamer {
                     let (skew, allowed) = (shown.skew(now).unwrap_or_default(), timeline.rules().skew());
                     self.notes.told(trouble::of_clock(skew, allowed, timeline.is_reanchoring()));
                     self.shows.send_replace(Some(shown));
-                    project(&self.sequence_state, timeline, now.wall, &self.notes);
+                    self.projection.send_replace(projection(timeline, now.wall));
                 }
                 Action::Fetch(slot) => {
                     let (supply, events, seeing) = (self.supply.clone(), events.clone(), seeing.clone());
@@ -322,12 +327,14 @@ impl Streamer {
 
     /// Hands on what is new. A bad edit changes nothing but the health.
     fn take(&mut self, read: Read) {
+        match read.saved {
+            Some(Ok(())) => self.notes.clear("accepted order"),
+            Some(Err(error)) => self.notes.raise("accepted order", format!("{error}; nothing on air depends on it")),
+            None => {}
+        }
         if let Some(order) = self.accepted(read.order)
             && self.order.as_ref() != Some(&order)
         {
-            if let Err(error) = read.saved {
-                self.notes.raise("order", format!("the accepted order cannot be saved: {error}"));
-            }
             tracing::info!(entries = order.entries.len(), sha256 = %order.sha256, "order accepted");
             self.failing.retain(|path, _| order.entries.iter().any(|entry| entry.path == *path));
             self.tell_failing();
@@ -411,7 +418,8 @@ impl Streamer {
 struct Read {
     order: Result<catalog::Loaded, catalog::Error>,
     /// Whether an order that is another one was kept for later starts.
-    saved: Result<(), disk::Error>,
+    /// Whether it lies in `state/` as well; nothing where there is none.
+    saved: Option<Result<(), disk::Error>>,
     filler: Option<catalog::Loaded>,
     /// How far the filler is.
     rendering: Rendering,
@@ -433,13 +441,14 @@ async fn read_orders(
         let read = blocking(move || {
             let order = processed.load();
             let saved = match &order {
-                Ok(loaded) if loaded.order.sha256 != known => disk::replace(&path, &loaded.text),
-                _ => Ok(()),
+                Ok(loaded) if loaded.order.sha256 != known => Some(disk::replace(&path, &loaded.text)),
+                Ok(_) => Some(Ok(())),
+                Err(_) => None,
             };
             Read { order, saved, filler: generated.load().ok(), rendering: now_rendering }
         });
         let Some(read) = read.await else { return };
-        if let (Ok(loaded), Ok(())) = (&read.order, &read.saved) {
+        if let (Ok(loaded), Some(Ok(()))) = (&read.order, &read.saved) {
             saved_sha256.clone_from(&loaded.order.sha256);
         }
         if found.send(read).await.is_err() {
@@ -488,8 +497,8 @@ async fn record(writer: Writer, bodies: Vec<Body>) -> Event {
     }
 }
 
-/// Writes `sequence_state.json`: for people to read, never read back.
-fn project(path: &std::path::Path, timeline: &Timeline, wall: Time, notes: &Notes) {
+/// What `sequence_state.json` holds: for people to read, never read back.
+fn projection(timeline: &Timeline, wall: Time) -> String {
     let last = timeline.last();
     let text = serde_json::json!({
         "media_sequence": last.map(|aired| aired.media_seq),
@@ -498,11 +507,19 @@ fn project(path: &std::path::Path, timeline: &Timeline, wall: Time, notes: &Note
         "entry": last.map(|aired| aired.run.entry.clone()),
         "timestamp": wall.to_string(),
     });
-    let (path, text, notes) = (path.to_path_buf(), format!("{text}\n"), notes.clone());
-    task::spawn_blocking(move || match disk::replace(&path, text.as_bytes()) {
-        Ok(()) => notes.clear("projections"),
-        Err(error) => notes.raise("projections", format!("{error}; nothing on air depends on it")),
-    });
+    format!("{text}\n")
+}
+
+/// Writes it, the newest one: a slow disk misses some.
+async fn project(path: PathBuf, mut projection: watch::Receiver<String>, notes: Notes) {
+    while projection.changed().await.is_ok() {
+        let (path, text) = (path.clone(), projection.borrow_and_update().clone());
+        match blocking(move || disk::replace(&path, text.as_bytes())).await {
+            Some(Ok(())) => notes.clear("projections"),
+            Some(Err(error)) => notes.raise("projections", format!("{error}; nothing on air depends on it")),
+            None => return,
+        }
+    }
 }
 
 /// Reads the item that had begun from the list of its segments in the repo, whatever happened to `processed/`; where the

@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::{Duration, SystemTime},
@@ -20,7 +20,7 @@ use std::{
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher, event::AccessKind};
 use tokio::{
     sync::Notify,
-    task,
+    task::{self, JoinHandle},
     time::{self, Instant},
 };
 
@@ -30,6 +30,8 @@ const RESCAN: Duration = Duration::from_secs(60);
 const TELL_ANYWAY: u32 = 10;
 /// Settling ends after this long even if changes go on.
 const SETTLE_MAX: Duration = Duration::from_secs(30);
+/// The first look is not waited for longer than this.
+const FIRST_MAX: Duration = Duration::from_secs(10);
 /// Folders in folders that are looked into, and files that are looked at.
 const DEPTH_MAX: usize = 64;
 const FILES_MAX: usize = 1 << 20;
@@ -41,14 +43,11 @@ type Folder = (u64, u64, Option<SystemTime>);
 #[derive(Debug)]
 pub struct Watch {
     dirty: Arc<Notify>,
-    /// More happened than could be told: of folders that are new nothing may have been heard, nor of what is in them.
-    missed: Arc<AtomicBool>,
     settle: Duration,
     rescan: Duration,
-    watcher: Option<RecommendedWatcher>,
-    wanted: Vec<(PathBuf, RecursiveMode)>,
-    /// The folders that are watched. Under the same path there may be another one by now.
-    watched: HashMap<PathBuf, Folder>,
+    eyes: Arc<Mutex<Eyes>>,
+    /// A look whose end was not waited for.
+    looking: Option<JoinHandle<u64>>,
     /// What was there when a change was told last.
     told: u64,
     looks: u32,
@@ -60,11 +59,75 @@ pub struct Watch {
 
 impl Watch {
     /// Watches `places`, folders with everything below where the flag says so. A folder that is not there yet, or another
-    /// one under its path, is watched within a minute; a change of a file that is named itself is seen within a minute. A change is told when nothing
-    /// has happened for `settle`.
-    pub fn new(places: &[(&Path, bool)], settle: Duration) -> Self {
-        let (dirty, missed) = (Arc::new(Notify::new()), Arc::new(AtomicBool::new(false)));
-        let (flag, overflow) = (dirty.clone(), missed.clone());
+    /// one under its path, is watched within a minute; a change of a file that is named itself is seen within a minute. A
+    /// change is told when nothing has happened for `settle`.
+    ///
+    /// A folder that does not answer holds nobody up: it is waited for in a thread of its own.
+    pub async fn new(places: &[(&Path, bool)], settle: Duration) -> Self {
+        let dirty = Arc::new(Notify::new());
+        let eyes = Arc::new(Mutex::new(Eyes::new(places, dirty.clone())));
+        let due = Instant::now() + RESCAN;
+        let mut watch =
+            Self { dirty, settle, rescan: RESCAN, eyes, looking: None, told: 0, looks: 0, heard: false, due };
+        match time::timeout(FIRST_MAX, watch.found()).await {
+            Ok(found) => watch.told = found,
+            Err(_) => tracing::warn!(?places, "it takes long to look at these folders; changes are seen later"),
+        }
+        watch
+    }
+
+    /// Waits for the next settled change, or for the next time to tell anyway. Nothing is lost if the wait is given up.
+    pub async fn changed(&mut self) {
+        while !self.look().await {}
+    }
+
+    /// Waits until something is heard or it is time to look. Whether it is to be told.
+    async fn look(&mut self) -> bool {
+        if !self.heard {
+            self.heard = time::timeout_at(self.due, self.dirty.notified()).await.is_ok();
+        }
+        if self.heard {
+            let settled = async { while time::timeout(self.settle, self.dirty.notified()).await.is_ok() {} };
+            // An endless copy must not keep the station from what is already there.
+            let _ = time::timeout(SETTLE_MAX, settled).await;
+        }
+        let found = self.found().await;
+        let heard = mem::take(&mut self.heard);
+        self.looks += 1;
+        self.due = Instant::now() + self.rescan;
+        let tell = heard || found != self.told || self.looks >= TELL_ANYWAY;
+        if tell {
+            (self.told, self.looks) = (found, 0);
+        }
+        tell
+    }
+
+    /// What is there, as a number.
+    async fn found(&mut self) -> u64 {
+        let eyes = self.eyes.clone();
+        let look = move || eyes.lock().unwrap_or_else(PoisonError::into_inner).look();
+        let found = self.looking.get_or_insert_with(|| task::spawn_blocking(look)).await;
+        self.looking = None;
+        found.unwrap_or(!self.told)
+    }
+}
+
+/// What looks and what hears. All of it blocks.
+#[derive(Debug)]
+struct Eyes {
+    watcher: Option<RecommendedWatcher>,
+    /// More happened than could be told: of folders that are new nothing may have been heard, nor of what is in them.
+    missed: Arc<AtomicBool>,
+    wanted: Vec<(PathBuf, RecursiveMode)>,
+    /// The folders that are watched. Under the same path there may be another one by now.
+    watched: HashMap<PathBuf, Folder>,
+}
+
+impl Eyes {
+    /// Raises `dirty` when something is heard.
+    fn new(places: &[(&Path, bool)], dirty: Arc<Notify>) -> Self {
+        let missed = Arc::new(AtomicBool::new(false));
+        let overflow = missed.clone();
         // The callback only raises flags: a slow one would lose events.
         let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
             let read_only = |kind| matches!(kind, EventKind::Access(what) if what != AccessKind::Close(notify::event::AccessMode::Write));
@@ -72,19 +135,19 @@ impl Watch {
                 overflow.store(true, Ordering::Relaxed);
             }
             if !event.is_ok_and(|event| read_only(event.kind)) {
-                flag.notify_one();
+                dirty.notify_one();
             }
         });
         let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "files are only looked at every minute")).ok();
         let mode = |below| if below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-        let wanted: Vec<_> = places.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
-        let told = fingerprint(&wanted);
-        let watched = HashMap::new();
-        let due = Instant::now() + RESCAN;
-        let (rescan, looks, heard) = (RESCAN, 0, false);
-        let mut watch = Self { dirty, missed, settle, rescan, watcher, wanted, watched, told, looks, heard, due };
-        watch.attach();
-        watch
+        let wanted = places.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
+        Self { watcher, missed, wanted, watched: HashMap::new() }
+    }
+
+    /// Watches first and looks then: what comes later is heard.
+    fn look(&mut self) -> u64 {
+        self.attach();
+        fingerprint(&self.wanted)
     }
 
     /// Watches what is there and is not watched yet.
@@ -109,38 +172,9 @@ impl Watch {
             }
         }
     }
-
-    /// Waits for the next settled change, or for the next time to tell anyway. Nothing is lost if the wait is given up.
-    pub async fn changed(&mut self) {
-        while !self.look().await {}
-    }
-
-    /// Waits until something is heard or it is time to look. Whether it is to be told.
-    async fn look(&mut self) -> bool {
-        if !self.heard {
-            self.heard = time::timeout_at(self.due, self.dirty.notified()).await.is_ok();
-        }
-        if self.heard {
-            let settled = async { while time::timeout(self.settle, self.dirty.notified()).await.is_ok() {} };
-            // An endless copy must not keep the station from what is already there.
-            let _ = time::timeout(SETTLE_MAX, settled).await;
-        }
-        // Before it is looked: what comes later is heard.
-        self.attach();
-        let wanted = self.wanted.clone();
-        let found = task::spawn_blocking(move || fingerprint(&wanted)).await.unwrap_or(!self.told);
-        let heard = mem::take(&mut self.heard);
-        self.looks += 1;
-        self.due = Instant::now() + self.rescan;
-        let tell = heard || found != self.told || self.looks >= TELL_ANYWAY;
-        if tell {
-            (self.told, self.looks) = (found, 0);
-        }
-        tell
-    }
 }
 
-/// Something that is another if a file has come, gone, or changed. Blocking.
+/// Something that is another if a file has come, gone, or changed.
 fn fingerprint(places: &[(PathBuf, RecursiveMode)]) -> u64 {
     let mut look = Look::default();
     for (path, mode) in places {
@@ -193,17 +227,18 @@ mod tests {
     use super::*;
 
     /// Nothing is heard: as on a file system that tells of nothing.
-    fn deaf(places: &[(&Path, bool)]) -> Watch {
-        let watch = Watch::new(places, Duration::from_millis(1));
+    async fn deaf(places: &[(&Path, bool)]) -> Watch {
+        let watch = Watch::new(places, Duration::from_millis(1)).await;
+        watch.eyes.lock().unwrap().watcher = None;
         let (rescan, due) = (Duration::from_millis(20), Instant::now());
-        Watch { watcher: None, rescan, due, dirty: Arc::default(), ..watch }
+        Watch { rescan, due, dirty: Arc::default(), ..watch }
     }
 
     #[tokio::test]
     async fn a_change_is_told_though_who_waited_for_it_was_called_away() {
         let dir = tempfile::tempdir().unwrap();
         let (hour, settle) = (Duration::from_secs(3_600), Duration::from_millis(200));
-        let mut watch = Watch { settle, rescan: hour, due: Instant::now() + hour, ..deaf(&[(dir.path(), true)]) };
+        let mut watch = Watch { settle, rescan: hour, due: Instant::now() + hour, ..deaf(&[(dir.path(), true)]).await };
         watch.dirty.notify_one();
         assert!(time::timeout(settle / 10, watch.changed()).await.is_err(), "it settles first");
         time::timeout(hour / 100, watch.changed()).await.expect("the change is forgotten");
@@ -214,7 +249,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir(dir.path().join("below")).unwrap();
         fs::write(dir.path().join("below/a"), "a").unwrap();
-        let mut watch = deaf(&[(dir.path(), true)]);
+        let mut watch = deaf(&[(dir.path(), true)]).await;
         for look in 1..TELL_ANYWAY {
             assert!(!watch.look().await, "look {look}");
         }
@@ -233,7 +268,7 @@ mod tests {
             &|| fs::write(&file, "cycle").unwrap(),
             &|| fs::remove_file(below.join("a")).unwrap(),
         ];
-        let mut watch = deaf(&[(&below, true), (&file, false)]);
+        let mut watch = deaf(&[(&below, true), (&file, false)]).await;
         for change in changes {
             change();
             assert!(watch.look().await);
@@ -253,7 +288,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let music = dir.path().join("music");
         fs::create_dir(&music).unwrap();
-        let mut watch = Watch { due: Instant::now(), ..Watch::new(&[(&music, true)], Duration::from_millis(1)) };
+        let mut watch = Watch { due: Instant::now(), ..Watch::new(&[(&music, true)], Duration::from_millis(1)).await };
         assert!(hears(&watch, || fs::write(music.join("a"), "a").unwrap()).await);
         let moved = || fs::rename(&music, dir.path().join("old")).unwrap();
         // Here the inode may be the same again.
@@ -272,19 +307,38 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let below = dir.path().join("below");
         fs::create_dir(&below).unwrap();
-        let mut watch = Watch { due: Instant::now(), ..Watch::new(&[(dir.path(), true)], Duration::from_millis(1)) };
-        watch.watcher.as_mut().unwrap().unwatch(&below).unwrap();
+        let mut watch =
+            Watch { due: Instant::now(), ..Watch::new(&[(dir.path(), true)], Duration::from_millis(1)).await };
+        watch.eyes.lock().unwrap().watcher.as_mut().unwrap().unwatch(&below).unwrap();
         assert!(!hears(&watch, || fs::write(below.join("a"), "a").unwrap()).await, "this proves nothing");
-        watch.missed.store(true, Ordering::Relaxed);
+        watch.eyes.lock().unwrap().missed.store(true, Ordering::Relaxed);
         assert!(watch.look().await);
         assert!(hears(&watch, || fs::write(below.join("b"), "b").unwrap()).await);
     }
 
-    #[test]
-    fn links_that_lead_back_end() {
+    #[tokio::test]
+    async fn a_folder_that_does_not_answer_holds_nobody_up() {
         let dir = tempfile::tempdir().unwrap();
-        std::os::unix::fs::symlink(dir.path(), dir.path().join("loop")).unwrap();
-        let places = [(dir.path().to_path_buf(), RecursiveMode::Recursive)];
-        assert_eq!(fingerprint(&places), fingerprint(&places));
+        let mut watch = deaf(&[(dir.path(), true)]).await;
+        let eyes = watch.eyes.clone();
+        let held = eyes.lock().unwrap();
+        fs::write(dir.path().join("a"), "a").unwrap();
+        for _ in 0..3 {
+            assert!(time::timeout(Duration::from_millis(50), watch.changed()).await.is_err());
+        }
+        drop(held);
+        time::timeout(Duration::from_secs(36), watch.changed()).await.expect("the change is forgotten");
+        assert_eq!(Arc::strong_count(&watch.eyes), 2, "one look at a time");
+    }
+
+    #[test]
+    fn links_that_lead_back_are_entered_once() {
+        let dir = tempfile::tempdir().unwrap();
+        for link in ["a", "b"] {
+            std::os::unix::fs::symlink(dir.path(), dir.path().join(link)).unwrap();
+        }
+        let mut look = Look::default();
+        look.at(dir.path(), DEPTH_MAX);
+        assert_eq!(look.files, 3);
     }
 }

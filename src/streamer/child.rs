@@ -1,6 +1,7 @@
 //! Setup beside the air: a child process of the same binary, niced, so that encoding cannot disturb the station.
 
 use std::{
+    fs,
     path::{Path, PathBuf},
     process::{ExitStatus, Stdio},
     sync::Arc,
@@ -8,7 +9,7 @@ use std::{
 };
 
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
+    io::{AsyncBufReadExt, AsyncReadExt, BufReader},
     process::Command,
     sync::{Notify, watch},
     time,
@@ -16,10 +17,12 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
+    catalog::{self, Catalog},
     notes::Notes,
     repairs::{Place, Repairs},
+    tasks::blocking,
 };
-use crate::{radio::status::SetupProgress, watch::Watch};
+use crate::{disk::Layout, radio::status::SetupProgress, watch::Watch};
 
 /// How long files must lie still before setup looks at them.
 const SETTLE: Duration = Duration::from_secs(2);
@@ -37,8 +40,13 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BUSY: i32 = 75;
 /// The exit code of a setup that skipped some files.
 const PARTIAL: i32 = 3;
-/// Longest line of progress that is read.
-const LINE_BYTES_MAX: usize = 4 << 10;
+/// Longest line of progress, in bytes; a longer one is read in pieces, which tell nothing.
+const LINE_BYTES_MAX: u64 = 4 << 10;
+
+/// How deep a source folder is searched for a first file.
+const DEPTH_MAX: u32 = 8;
+/// How long a first file is searched for.
+const SOURCES_MAX: Duration = Duration::from_secs(5);
 
 /// How far the generator is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -101,7 +109,7 @@ impl Children {
         // Watched from before the first run, so that nothing that is added while it runs is missed.
         let mut places: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
         places.push((&self.setup_toml, false));
-        let mut watch = Watch::new(&places, SETTLE);
+        let mut watch = Watch::new(&places, SETTLE).await;
         let mut well = if generator_first {
             self.set_up(true).await
         } else if silent {
@@ -174,7 +182,10 @@ impl Children {
     async fn set_up_with(&self, suspects: &[String]) -> bool {
         let mut again = AGAIN_SOON;
         loop {
-            let Some(status) = self.child("setup", suspects, true).await else { return false };
+            let Some(status) = self.child("setup", suspects, true).await else {
+                self.tell("failed");
+                return false;
+            };
             let (word, well) = match status.code() {
                 Some(0) => {
                     self.notes.clear("setup");
@@ -247,7 +258,8 @@ impl Children {
         let mut child = match command.spawn() {
             Ok(child) => child,
             Err(error) => {
-                self.notes.raise("setup", format!("setup cannot be started: {error}"));
+                let topic = if sets_up { "setup" } else { "generator" };
+                self.notes.raise(topic, format!("`ipfs-radio {words}` cannot be started: {error}"));
                 return None;
             }
         };
@@ -263,8 +275,10 @@ impl Children {
 
     /// Reads the child's progress: lines `<done> <total>`, and `written` when there is something new to air.
     async fn follow(&self, output: tokio::process::ChildStdout, sets_up: bool) {
-        let mut lines = BufReader::with_capacity(LINE_BYTES_MAX, output).lines();
-        while let Ok(Some(line)) = lines.next_line().await {
+        let (mut reader, mut bytes) = (BufReader::new(output), Vec::new());
+        while (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
+            let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
+            bytes.clear();
             if line == "written" {
                 self.written.notify_one();
                 if sets_up {
@@ -278,4 +292,30 @@ impl Children {
             }
         }
     }
+}
+
+/// Whether there is no order that could air.
+pub(super) async fn is_silent(layout: Layout) -> bool {
+    let order = blocking(move || Catalog::new(layout.processed()).load()).await;
+    if let Some(Err(error @ catalog::Error::Disk(_))) = &order {
+        tracing::warn!(%error, "the generator begins as if there was no music; the order is read again");
+    }
+    !matches!(order, Some(Ok(_)))
+}
+
+/// Whether there is anything in these folders. One that does not answer in time counts as one with music: the generator
+/// does not wait for it for long.
+pub(super) async fn expects_music(folders: Vec<PathBuf>) -> bool {
+    let looking = blocking(move || folders.iter().any(|folder| has_files(folder, DEPTH_MAX)));
+    time::timeout(SOURCES_MAX, looking).await.ok().flatten().unwrap_or(true)
+}
+
+/// Whether there is any file in a folder, down to `depth` levels.
+fn has_files(folder: &Path, depth: u32) -> bool {
+    let Ok(entries) = fs::read_dir(folder) else { return false };
+    entries.flatten().any(|entry| {
+        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
+        let path = entry.path();
+        !hidden && (path.is_file() || (depth > 0 && path.is_dir() && has_files(&path, depth - 1)))
+    })
 }

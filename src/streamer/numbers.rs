@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use tokio::task;
 
-use super::{
-    publisher::Which,
-    start::{LOOKUP, Past, Settings, witness},
-};
+use super::{past::Past, publisher::Which, settings::Settings, start::LOOKUP};
 use crate::{
     clock,
     disk::ledger::Folder,
@@ -35,7 +32,7 @@ pub(super) async fn first(settings: &Settings, past: &mut Past, node: &Node) -> 
     if !settings.known || (past.found.ledger.is_some() && !is_over(past, clock::wall())) {
         return local;
     }
-    let asked = witness(settings, node).newest(Which::Stream, LOOKUP).await;
+    let asked = settings.witness(node).newest(Which::Stream, LOOKUP).await;
     let nobody_asked = asked.is_err();
     let seen = asked.ok().flatten().and_then(|record| record.view().numbers);
     if seen.is_none() && !past.found.history.has_numbers() {

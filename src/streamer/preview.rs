@@ -14,7 +14,7 @@ use crate::{
     disk::{Layout, ledger::Folder},
     radio::{
         aired::{Axis, Run},
-        history::{History, Position},
+        history::{BACK, History, Position},
         ledger::{Ledger, Signer},
         programme::Slot,
         receipt::Body,
@@ -156,6 +156,3 @@ pub(super) fn position(layout: &Layout, now: Time) -> anyhow::Result<Option<Posi
     .context("the ledger cannot be read")?;
     Ok(history.position())
 }
-
-/// Longer than any window and the longest item before it.
-const BACK: Span = Span::seconds(48 * 3_600);

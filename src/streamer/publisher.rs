@@ -230,6 +230,7 @@ impl Work {
             Ok(None) => return,
             Err(error) => return self.publisher.notes.raise("root", error.to_string()),
         };
+        self.publisher.notes.clear("root");
         let cids: Vec<Cid> = rendered.blocks.iter().map(|(cid, _)| *cid).collect();
         let fresh: Vec<GroupFile> = groups.into_iter().filter(|group| group.seq > self.last_group).collect();
         let nodes = fresh.iter().filter_map(|group| group.node.clone());
@@ -347,8 +348,9 @@ impl Work {
         let folder = match folder(known) {
             Ok(Some(folder)) => folder,
             Ok(None) => return,
-            Err(error) => return self.publisher.notes.raise("root", error.to_string()),
+            Err(error) => return self.publisher.notes.raise("checkpoints", error.to_string()),
         };
+        self.publisher.notes.clear("checkpoints");
         let until = self.publisher.clock.now().station.plus(self.publisher.keep_lists);
         self.publisher.shelf.keep(folder.cids(), until).await;
         let (store, ended) = (self.publisher.store.clone(), self.ended.clone());

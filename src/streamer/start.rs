@@ -2,8 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs,
-    path::{Path, PathBuf},
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -16,46 +14,39 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    HEAD_START, Station, Streamer,
-    air::{Frame, Shown, group_file},
-    catalog::{self, Catalog},
-    child::{Children, Rendering},
-    identity::Identity,
+    Station, Streamer,
+    air::Shown,
+    catalog::Catalog,
+    child::{Children, Rendering, expects_music, is_silent},
     indexer::Indexer,
     keeper::{Keeper, Tended},
     notes::Notes,
     numbers,
-    publisher::{Held, Named, Publisher, Which, hold},
+    past::{Past, another_epoch, recall, resumed, rules_of},
+    publisher::{Held, Named, Publisher, Which},
     reanchor::Wish,
     repairs::Repairs,
+    settings::{Settings, idle},
     shelf::Shelf,
     steward::Steward,
     supply::Supply,
     tasks::Tasks,
-    unfinished,
-    witness::{self, Pace, Sequences, Witness},
+    witness::{self, Sequences, Witness},
     writer::{Pen, Writer},
 };
 use crate::{
     clock,
-    disk::{self, Layout, Lock, ledger::Folder},
-    ipfs::{Key, Node, Options, Records, Router, Store},
+    disk::{Layout, Lock, ledger::Folder},
+    ipfs::{Key, Node, Records, Store},
     radio::{
-        aired::Axis,
         checkpoint::CheckpointBody,
         echo::Echo,
-        history::{History, Kept},
-        ledger::{
-            Signer,
-            desk::Desk,
-            recall::{Recalled, recall as read_back},
-            volume::Volume,
-        },
+        ledger::{Signer, desk::Desk},
         naming::{Naming, NamingRules},
-        receipt::{Body, Receipt},
-        retention::{Keep, Retention},
-        rules::Rules,
-        status::{Network, OnAir, RouterSeen, SetupProgress, Status},
+        receipt::Body,
+        retention::Keep,
+        rules::{HEAD_START, Rules},
+        status::{OnAir, SetupProgress},
         tempo::Tempo,
         time::Span,
         timeline::{Clocks, First, Timeline},
@@ -64,59 +55,8 @@ use crate::{
 
 /// How long the network is asked for what it knows of the station's names.
 pub(super) const LOOKUP: Duration = Duration::from_secs(10);
-/// The least time for which what is told may reach nobody before it is a trouble.
-const PATIENCE_MIN: Span = Span::seconds(30);
 /// Reports of what others see that may wait for the publisher.
 const REPORTS_MAX: usize = 16;
-/// Segments of the past that the root's `ipfs/` folder may still hold: far more than a window and ten minutes.
-const HELD_MAX: usize = 8_192;
-/// How far back the ledger is read at least: further than the longest item began.
-const BACK: Span = Span::seconds(48 * 3_600);
-/// How deep a source folder is searched for a first file.
-const DEPTH_MAX: u32 = 8;
-
-/// What a station is run by.
-#[derive(Debug)]
-pub struct Settings {
-    /// Its folder.
-    pub layout: Layout,
-    /// Its rules; segment duration and rate hold only for a station without a ledger.
-    pub rules: Rules,
-    /// Its keys.
-    pub identity: Identity,
-    /// Whether the keys were there before this start.
-    pub known: bool,
-    /// What it is called.
-    pub name: String,
-    /// The listener page of the root directory.
-    pub page: String,
-    /// Where it can be heard, for the status.
-    pub gateways: Vec<String>,
-    /// Checked addresses of the peer.
-    pub peer: Options,
-    /// Whether the peer calls anybody: without it nobody is asked.
-    pub calls: bool,
-    /// Routers that take names over HTTP, and are asked.
-    pub routers: Vec<Router>,
-    /// How names are published.
-    pub naming: NamingRules,
-    /// TTL of the records.
-    pub ttl: Span,
-    /// How long segments are kept after they aired.
-    pub keep_segments: Span,
-    /// How long lists and roots are kept.
-    pub keep_lists: Span,
-    /// Tolerated and needed staleness in seconds, for the status.
-    pub staleness_seconds: (f64, f64),
-    /// This binary.
-    pub binary: PathBuf,
-    /// Folders that setup reads.
-    pub sources: Vec<PathBuf>,
-    /// Whether setup is run beside the air.
-    pub setup: bool,
-    /// Whether it is run again when sources change.
-    pub auto_setup: bool,
-}
 
 /// What the network knows of the station's names when it starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,16 +83,6 @@ impl Fresh {
         let _ = self.constants.set(Body::LedgerOpen(timeline.axis().constants()));
         timeline
     }
-}
-
-/// What the ledger tells at start.
-#[derive(Debug, Default)]
-pub(super) struct Past {
-    pub(super) found: Recalled,
-    /// IPNS sequences above those that the receipts tell of that may have been used.
-    pub(super) sequences_above: u64,
-    retention: Retention,
-    held: VecDeque<Held>,
 }
 
 /// What everything at work shares.
@@ -202,9 +132,9 @@ pub async fn start(settings: Settings, lock: Lock, stop: CancellationToken) -> a
         rendering,
         published: Arc::default(),
     };
-    let silent = is_silent(&settings.layout);
-    let expects_music = settings.setup && settings.sources.iter().any(|folder| has_files(folder, DEPTH_MAX));
-    let witness = witness(&settings, &base.node);
+    let silent = is_silent(settings.layout.clone()).await;
+    let expects_music = settings.setup && expects_music(settings.sources.clone()).await;
+    let witness = settings.witness(&base.node);
     let (floors, floor) = watch::channel(None);
     let (reporting, reports) = mpsc::channel(REPORTS_MAX);
     let put = watch::Sender::new(Sequences::default());
@@ -335,6 +265,7 @@ fn streamer(
         accepted_order: layout.accepted_order(),
         had_order: layout.accepted_order().exists(),
         sequence_state: layout.sequence_state(),
+        projection: watch::Sender::default(),
         order: None,
         filler: None,
         shelf: base.shelf.clone(),
@@ -361,7 +292,7 @@ fn publisher(
     records: watch::Sender<Records>,
     put: watch::Sender<Sequences>,
 ) -> Publisher {
-    let patience = patience(&settings);
+    let patience = settings.patience();
     let others = (settings.calls || !settings.routers.is_empty()).then_some(patience);
     Publisher {
         clock: base.clock,
@@ -372,8 +303,8 @@ fn publisher(
         writer: base.writer,
         checkpoints: base.told,
         notes: base.notes,
-        frame: frame(&settings, base.epoch),
-        status: status(&settings),
+        frame: settings.frame(base.epoch),
+        status: settings.status(),
         routers: settings.routers,
         stream: named(settings.identity.stream, settings.naming, base.reserved, others),
         station: named(settings.identity.station, settings.naming, base.reserved, others),
@@ -388,76 +319,6 @@ fn publisher(
         on_air,
         records,
     }
-}
-
-/// Reads what the ledger tells. Unless receipts are `required`, no ledger keeps the station off the air.
-fn recall(dir: &Path, signer: &Signer, keep: Keep, required: bool) -> anyhow::Result<Past> {
-    let now = clock::wall();
-    let since = now.minus(Span(keep.usual.0.max(BACK.0)));
-    let folder: Arc<dyn Volume> = Arc::new(Folder::new(dir));
-    let mut past = Past::default();
-    let found = read_back(&folder, signer, since, now, required, &mut |receipt, kept| {
-        if let Some((kept, axis)) = kept {
-            past.keep(receipt, kept, &axis, keep);
-        }
-        if receipt.body.goes_back() {
-            past.retention.keep_at_most(receipt.produced_at.plus(Span(2 * keep.usual.0)));
-        }
-    });
-    past.found = found.context("the ledger cannot be used, and receipts are required")?;
-    if past.found.torn_bytes > 0 {
-        tracing::warn!(bytes = past.found.torn_bytes, "a torn receipt was cut off");
-    }
-    let gone = past.held.iter().take_while(|held| held.until.plus(keep.usual) < now).count();
-    past.held.drain(..gone);
-    Ok(past)
-}
-
-impl Past {
-    fn keep(&mut self, receipt: &Receipt, kept: Kept, axis: &Axis, keep: Keep) {
-        self.retention.keep_aired(kept.cid, kept.until, keep);
-        kept.rungs.iter().for_each(|(cid, _)| self.retention.keep_aired(*cid, kept.until, keep));
-        kept.cover.iter().for_each(|cover| self.retention.keep_aired(cover.cid, kept.until, keep));
-        if let Some(Ok(file)) = kept.group.as_ref().map(|group| group_file(group, axis)) {
-            self.retention.keep_aired(file.cid, file.until, keep);
-        }
-        if let Body::Segment(segment) = &receipt.body {
-            let (seq, cid, bytes) = (segment.media_seq, kept.cid, segment.byte_count);
-            let (item, cover) = (segment.item.clone(), kept.cover);
-            let held = Held { seq, cid, bytes, rungs: kept.rungs, item, cover, until: kept.until };
-            hold(&mut self.held, held, axis.date(segment.air_samples));
-            if self.held.len() > HELD_MAX {
-                self.held.pop_front();
-            }
-        }
-    }
-}
-
-/// Whether `setup --new-epoch` has made segments of another duration or rate, with which the station begins anew.
-fn another_epoch(layout: &Layout, wanted: &Rules, past: &Past) -> anyhow::Result<bool> {
-    let (Some(axis), Some(asked)) = (past.found.history.axis(), layout.asked_epoch()) else { return Ok(false) };
-    if (axis.target_seconds, axis.rate) == asked {
-        // The epoch it asked for has begun.
-        disk::Disk::default().remove(&layout.new_epoch())?;
-        return Ok(false);
-    }
-    Ok(asked == (wanted.segment_seconds, wanted.rate))
-}
-
-/// The rules of a station that has a ledger: duration and rate are those it began with.
-fn rules_of(wanted: &Rules, past: &Past, notes: &Notes) -> Rules {
-    let Some(axis) = past.found.history.axis() else { return wanted.clone() };
-    if (axis.target_seconds, axis.rate) != (wanted.segment_seconds, wanted.rate) {
-        notes.raise(
-            "epoch",
-            format!(
-                "the station is on air with segments of {} s at {} Hz, setup.toml says {} s at {} Hz; \
-                 `ipfs-radio setup --new-epoch` and a restart change that",
-                axis.target_seconds, axis.rate, wanted.segment_seconds, wanted.rate
-            ),
-        );
-    }
-    Rules { segment_seconds: axis.target_seconds, rate: axis.rate, ..wanted.clone() }
 }
 
 fn writer(
@@ -479,80 +340,9 @@ fn writer(
     Writer::start(Pen { desk, constants, keys: layout.keys(), seen: None, checkpoints })
 }
 
-/// The timeline where the ledger ends; `None` if it has no segment.
-async fn resumed(history: History, rules: &Rules, supply: &Supply, clock: clock::System) -> Option<Timeline> {
-    let position = history.position()?;
-    let item = match position.unfinished() {
-        Some(run) => unfinished(supply, run).await,
-        None => None,
-    };
-    Some(Timeline::resume(rules.clone(), position, item, clock.now()))
-}
-
 fn named(key: Key, rules: NamingRules, used: u64, patience: Option<Span>) -> Named {
     let echo = patience.map(|patience| Echo::new(patience, witness::ASKING));
     Named { key: Arc::new(key), naming: Naming::new(rules, used), echo }
-}
-
-/// Others may go on for as long with what they have of the station; short lists give a few puts time all the same.
-fn patience(settings: &Settings) -> Span {
-    let tolerated = Span::seconds(settings.staleness_seconds.0.max(0.0) as u64);
-    tolerated.max(Span(settings.naming.interval.0 * 4)).max(PATIENCE_MIN)
-}
-
-fn frame(settings: &Settings, epoch: u64) -> Frame {
-    let identity = &settings.identity;
-    let station_json = serde_json::json!({
-        "name": settings.name,
-        "stream": identity.stream.name().to_string(),
-        "station": identity.station.name().to_string(),
-        "peer": identity.peer.peer_id(),
-        "epoch": epoch,
-    });
-    Frame { page: settings.page.clone(), station_json: format!("{station_json}\n") }
-}
-
-fn status(settings: &Settings) -> Status {
-    let (tolerated, needed) = settings.staleness_seconds;
-    Status {
-        station: settings.identity.station.name().to_string(),
-        stream: settings.identity.stream.name().to_string(),
-        peer: settings.identity.peer.peer_id(),
-        addresses: Vec::new(),
-        gateways: settings.gateways.clone(),
-        findable: false,
-        network: Network { routers: settings.routers.iter().map(unasked).collect(), ..Network::default() },
-        media_sequence: 0,
-        now: None,
-        next: None,
-        rungs: Vec::new(),
-        tolerated_staleness_seconds: tolerated,
-        needed_staleness_seconds: needed,
-        last_publish: None,
-        setup: idle(settings.setup),
-        clock: None,
-        mirror: None,
-        health: "ok".into(),
-    }
-}
-
-fn idle(setup: bool) -> SetupProgress {
-    SetupProgress { state: if setup { "idle" } else { "off" }.into(), done: 0, total: 0 }
-}
-
-fn unasked(router: &Router) -> RouterSeen {
-    RouterSeen { url: router.url().into(), state: "not asked yet".into() }
-}
-
-pub(super) fn witness(settings: &Settings, node: &Node) -> Witness {
-    Witness {
-        node: node.clone(),
-        routers: settings.routers.clone(),
-        stream: settings.identity.stream.name(),
-        station: settings.identity.station.name(),
-        calls: settings.calls,
-        pace: Pace::USUAL,
-    }
 }
 
 /// The highest IPNS sequence that the network knows of the station's names. Names are not published before it is told.
@@ -569,23 +359,4 @@ async fn seen_on_network(witness: &Witness, floors: watch::Sender<Option<Floor>>
         () = stop.cancelled() => return,
     };
     floors.send_replace(Some(floor));
-}
-
-/// Whether there is no order that could air.
-fn is_silent(layout: &Layout) -> bool {
-    let order = Catalog::new(layout.processed()).load();
-    if let Err(error @ catalog::Error::Disk(_)) = &order {
-        tracing::warn!(%error, "the generator begins as if there was no music; the order is read again");
-    }
-    order.is_err()
-}
-
-/// Whether there is any file in a folder, down to `depth` levels.
-fn has_files(folder: &Path, depth: u32) -> bool {
-    let Ok(entries) = fs::read_dir(folder) else { return false };
-    entries.flatten().any(|entry| {
-        let hidden = entry.file_name().as_encoded_bytes().starts_with(b".");
-        let path = entry.path();
-        !hidden && (path.is_file() || (depth > 0 && path.is_dir() && has_files(&path, depth - 1)))
-    })
 }
