@@ -1,4 +1,4 @@
-//! The clocks. Nothing else in the house reads one.
+//! The clocks of the air and of all that is dated. Elsewhere time is an argument; only waits that are limited count their own.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -18,9 +18,11 @@ use crate::{
     audio, clock, config,
     disk::{self, Layout, ledger::Folder},
     radio::{
+        history::BACK,
         ledger::{Ledger, Signer},
         manifest::Meta,
         receipt::{Body, Receipt},
+        rules::HEAD_START,
         segment::chunk_name,
         time::Span,
     },
@@ -85,6 +87,7 @@ fn end_with_parent() {
         let _ = io::copy(&mut io::stdin().lock(), &mut io::sink());
         STOP.store(true, Ordering::Relaxed);
         thread::sleep(ORPHANED);
+        // What works may hang, and nobody waits for it.
         process::exit(FAILED.into());
     });
 }
@@ -107,8 +110,8 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
     if options.nice {
         let _ = rustix::process::nice(NICE);
     }
-    let look_ahead = u64::from(streaming.look_ahead * config.audio.segment_seconds);
-    let first_samples = Span::seconds(look_ahead + 60).to_samples(config.audio.rate);
+    let look_ahead = Span::seconds(u64::from(streaming.look_ahead * config.audio.segment_seconds));
+    let first_samples = Span(look_ahead.0 + HEAD_START.0).to_samples(config.audio.rate);
     let job = config.job();
     let how = setup::Options {
         reorder: options.reorder,
@@ -181,9 +184,6 @@ pub(super) fn tools<'a>(tell: &'a (dyn Fn(&Progress<'_>) + Sync)) -> Tools<'a> {
 pub(super) fn retention(streaming: &config::Streaming, setup: &config::Setup) -> Span {
     Span::seconds(streaming.retention_seconds(setup.audio.segment_seconds))
 }
-
-/// Longer than any window and the longest item before it.
-const BACK: Span = Span::seconds(48 * 3_600);
 
 /// What the end of the ledger names; nothing where it cannot be read.
 pub(super) fn aired(layout: &Layout) -> Option<Aired> {

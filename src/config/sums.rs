@@ -1,10 +1,8 @@
 //! What the settings of the air add up to (contract §3).
 
 use super::{Receipts, Setup, Streaming};
-use crate::radio::rules::Rules;
+use crate::radio::rules::{Rules, SLOW_NETWORK};
 
-/// A slow IPNS put and a slow resolve, in seconds: what public gateways were seen to need at their usual worst.
-const SLOW_NETWORK_SECONDS: i64 = 120;
 /// DHT servers drop values that are older, in seconds.
 const DHT_KEEPS_SECONDS: i64 = 48 * 3_600;
 /// Clocks of listeners and gateways are wrong by minutes; a shorter record may seem expired, in seconds.
@@ -35,7 +33,7 @@ impl Streaming {
         i64::from(self.ttl_seconds)
             + i64::from(self.publish_interval_seconds)
             + i64::from(segment_seconds)
-            + SLOW_NETWORK_SECONDS
+            + (SLOW_NETWORK.0 / 1_000_000) as i64
     }
 
     /// How long a segment is kept after it has aired, in seconds: `retention_hours`, but never less than window,

@@ -19,8 +19,9 @@ use crate::radio::{
 };
 use wire::{Fields, Value, put_bytes, put_number};
 
-/// The largest block that peers exchange (bitswap's limit).
-pub const MAX_BLOCK_BYTES: usize = 2 * 1024 * 1024;
+/// The largest block that is made, put or taken, in bytes: some peers read messages of bitswap of at most two MiB, which
+/// hold the block and a little beside it.
+pub const MAX_BLOCK_BYTES: usize = (2 << 20) - (4 << 10);
 /// The longest name of a folder's entry, in bytes.
 pub const MAX_NAME_BYTES: usize = 255;
 /// The deepest path that [`resolve`] walks.

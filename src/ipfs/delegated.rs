@@ -61,6 +61,7 @@ impl Router {
     }
 
     /// Gives each question `limit` instead of 20 s.
+    #[cfg(test)]
     #[must_use]
     pub fn with_limit(self, limit: Duration) -> Self {
         Self { limit, ..self }

@@ -75,6 +75,7 @@ impl Key {
     }
 
     /// Writes the key to `path` as [`Key::load_or_create`] does; refuses when a file is there.
+    #[cfg(test)]
     pub fn save_new(&self, path: &Path) -> Result<(), Error> {
         write_new(path, &self.to_protobuf()).map_err(|error| {
             let reason = match error.kind() {

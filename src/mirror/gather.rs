@@ -22,7 +22,7 @@ use crate::{
     radio::{
         follow::{About, Block, Fault, Listing, Shelf},
         ladder::{KNOWN_MAX, rung_of},
-        segment::{DAG_PB, RAW, is_of},
+        segment::{DAG_PB, RAW, SHA2_256, is_of},
     },
 };
 
@@ -38,7 +38,6 @@ const BYTES_MAX: u64 = 4 << 30;
 const DEPTH_MAX: usize = 6;
 /// The folder of a root that holds the segments.
 const SEGMENTS: &str = "ipfs";
-const SHA2_256: u64 = 0x12;
 const IDENTITY: u64 = 0x00;
 
 /// Where blocks come from that are not here.

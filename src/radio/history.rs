@@ -9,10 +9,12 @@ use super::{
     programme::Begun,
     receipt::{Body, Receipt, SegmentBody},
     segment::{Cover, Item, Kind, Segment},
-    time::Time,
+    time::{Span, Time},
     timeline::{self, First},
 };
 
+/// How far back the ledger is read at least: further than any list reaches, and than the longest item before it began.
+pub const BACK: Span = Span::seconds(48 * 3_600);
 /// How far a new chain of numbers begins above the last one that is known of the old one: a list has fewer segments, and
 /// so many are not on air while the ledger cannot be written.
 pub const ABOVE: u64 = 10_000;

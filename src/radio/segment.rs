@@ -11,7 +11,8 @@ use super::cue::Chapter;
 pub const RAW: u64 = 0x55;
 /// The multicodec of a dag-pb node (`0x70`): a UnixFS directory or file.
 pub const DAG_PB: u64 = 0x70;
-const SHA2_256: u64 = 0x12;
+/// The multicodec of the hash of all blocks.
+pub const SHA2_256: u64 = 0x12;
 
 /// The CIDv1 of `bytes` as a block of `codec`, hashed with SHA-256.
 pub fn cid_of(codec: u64, bytes: &[u8]) -> Cid {

@@ -304,6 +304,7 @@ impl Timeline {
     }
 
     /// Whether an order with entries, or a filler, is there to be aired.
+    #[cfg(test)]
     pub fn has_programme(&self) -> bool {
         self.current.is_some() || self.programme.next().is_some()
     }

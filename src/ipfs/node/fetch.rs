@@ -11,7 +11,10 @@ use tokio::{
 };
 
 use super::{Node, task::Command};
-use crate::ipfs::{Blocks, Error};
+use crate::{
+    ipfs::{Blocks, Error},
+    radio::segment::SHA2_256,
+};
 
 /// Blocks fetched in one call.
 pub const MAX_FETCHED: usize = 64;
@@ -25,8 +28,6 @@ const WAITING_ANSWERS: usize = 64;
 pub(super) const MAX_SEARCHES: usize = 8;
 /// Providers that are called for one wanted block by one answer.
 pub(super) const MAX_CALLS: usize = 8;
-/// The only hash that blocks of ours have.
-const SHA2_256: u64 = 0x12;
 
 impl Node {
     /// The peers (`12D3KooW…`) that have `cid` as others in the DHT say, each once, at most [`MAX_PROVIDERS`]: what has

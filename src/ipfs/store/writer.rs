@@ -19,10 +19,8 @@ use super::{
     failed, files,
     refused::{Refused, refusal},
 };
-use crate::ipfs::Error;
+use crate::{ipfs::Error, radio::segment::SHA2_256};
 
-/// The only hash that blocks of ours have.
-const SHA2_256: u64 = 0x12;
 /// Blocks written under one hold of the repo's lock: readers wait that long.
 const BATCH: usize = 16;
 /// How often blocks that the disk has refused are offered to it again, and how many in one go.
