@@ -7,7 +7,7 @@
 
 use std::{cell::OnceCell, collections::HashMap, fs::File, path::Path};
 
-use encoding_rs::{Encoding, WINDOWS_1252};
+use encoding_rs::{Encoding, UTF_8, WINDOWS_1252};
 
 use self::raw::{Shown, Text};
 use super::tags::text;
@@ -88,6 +88,20 @@ impl Meanings {
     fn of(&self, shown: String) -> String {
         self.meant.get(&shown).cloned().flatten().unwrap_or(shown)
     }
+}
+
+/// A file of text in UTF-8: as it is if it is that, else from UTF-16 if a byte order mark says so, else from the encoding for
+/// which its lines together speak.
+pub fn text_of(bytes: Vec<u8>) -> Vec<u8> {
+    let marked = Encoding::for_bom(&bytes).map(|(encoding, _)| encoding).filter(|encoding| *encoding != UTF_8);
+    let encoding = match marked {
+        Some(encoding) => encoding,
+        None if std::str::from_utf8(&bytes).is_ok() => return bytes,
+        None => {
+            guess::encoding(&bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_ascii()).collect::<Vec<_>>())
+        }
+    };
+    if marked.is_some() { encoding.decode(&bytes).0.into_owned() } else { decoded(&bytes, encoding) }.into_bytes()
 }
 
 /// What the texts of a file mean, by its bytes.

@@ -1,5 +1,7 @@
 //! Title, artist, cover and the like, from whatever kind of tags a recording carries.
 
+use std::sync::Arc;
+
 use symphonia::core::{
     common::Limit,
     formats::{FormatReader, well_known::FORMAT_ID_WAVE},
@@ -186,7 +188,16 @@ fn from_revision(revision: &MetadataRevision, legacy: &Legacy<'_>) -> Tags {
     let mut tags = Tags::default();
     let mut artists = Vec::new();
     for tag in containers(revision).flat_map(|container| &container.tags) {
-        take(tag, legacy, &mut tags, &mut artists);
+        match (&tag.std, &tag.raw.value) {
+            // Symphonia 0.6.1 says what a text is, and of several in one tag does not.
+            (None, RawValue::StringList(texts)) => {
+                let tag = |text: &String| {
+                    meaning(&tag.raw.key).map(|is| Tag::new_std(tag.raw.clone(), is(Arc::new(text.clone()))))
+                };
+                texts.iter().filter_map(tag).for_each(|tag| take(&tag, legacy, &mut tags, &mut artists));
+            }
+            _ => take(tag, legacy, &mut tags, &mut artists),
+        }
     }
     let pictures: Vec<&Visual> = containers(revision).flat_map(|container| &container.visuals).collect();
     let front = pictures.iter().find(|picture| picture.usage == Some(StandardVisualKey::FrontCover));
@@ -222,6 +233,18 @@ fn take(tag: &Tag, legacy: &Legacy<'_>, tags: &mut Tags, artists: &mut Vec<Strin
             tags.album_loudness = tags.album_loudness.or_else(|| replay_gain(gain));
         }
         _ => take_r128(tag, tags),
+    }
+}
+
+/// What a text of ID3v2 or APE is, by its name.
+fn meaning(name: &str) -> Option<fn(Arc<String>) -> StandardTag> {
+    match name.to_ascii_uppercase().as_str() {
+        "TIT2" | "TT2" | "TITLE" => Some(StandardTag::TrackTitle),
+        "TPE1" | "TP1" | "ARTIST" => Some(StandardTag::Artist),
+        "TALB" | "TAL" | "ALBUM" => Some(StandardTag::Album),
+        "TSRC" | "TRC" | "ISRC" => Some(StandardTag::IdentIsrc),
+        "TDRC" | "TYER" | "TYE" | "YEAR" => Some(StandardTag::RecordingDate),
+        _ => None,
     }
 }
 

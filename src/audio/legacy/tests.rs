@@ -110,3 +110,24 @@ fn texts_are_found_in_every_kind_of_file() {
     let chapter = of_bytes(&seeds[0]);
     assert!(chapter.contains(&"Motörhead".to_owned()), "{chapter:?}");
 }
+
+#[test]
+fn a_file_of_text_is_read_in_its_encoding() {
+    let sheet = "PERFORMER \"Диджей Иванов\"\nTITLE \"Первая песня\"\nTRACK 01 AUDIO\n";
+    let utf16 = |big: bool| {
+        let units = format!("\u{feff}{sheet}").encode_utf16().collect::<Vec<_>>();
+        units
+            .into_iter()
+            .flat_map(|unit| if big { unit.to_be_bytes() } else { unit.to_le_bytes() })
+            .collect::<Vec<u8>>()
+    };
+    for bytes in
+        [sheet.as_bytes().to_vec(), encoded(WINDOWS_1251, sheet), encoded(KOI8_R, sheet), utf16(true), utf16(false)]
+    {
+        assert_eq!(String::from_utf8(text_of(bytes)).unwrap(), sheet);
+    }
+    let western = "TITLE \"Déjà vu\"\n";
+    assert_eq!(text_of(encoded(WINDOWS_1252, western)), western.as_bytes());
+    let marked = format!("\u{feff}{western}");
+    assert_eq!(text_of(marked.clone().into_bytes()), marked.as_bytes(), "what is UTF-8 stays as it is");
+}

@@ -110,3 +110,17 @@ fn chapters_without_a_stated_encoding_are_understood() {
     let marks = probe(&file.path).unwrap().marks;
     assert!(marks.iter().map(|mark| mark.title.as_str()).eq(titles), "{marks:?}");
 }
+
+#[test]
+fn several_texts_in_one_frame_are_read() {
+    let latin =
+        [frame(4, "TIT2", 0, b"One\0Two"), frame(4, "TPE1", 3, b"Simon\0Garfunkel\0"), frame(4, "TALB", 3, b"A\0B")];
+    assert_eq!(told(&with_frames(4, 0, &latin), "a.mp3"), ["One", "Simon, Garfunkel", "A"]);
+    let wide: Vec<u8> = "\u{feff}Simon\0\u{feff}Garfunkel".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let wide = [frame(4, "TPE1", 1, &wide), frame(4, "TIT2", 3, b"One")];
+    assert_eq!(told(&with_frames(4, 0, &wide), "a.mp3"), ["One", "Simon, Garfunkel", ""]);
+    let windows = ["Кино", "Алиса"].map(|text| encoded(WINDOWS_1251, text)).join(&[0][..]);
+    let windows =
+        [frame(4, "TIT2", 0, &encoded(WINDOWS_1251, "Группа крови на рукаве")), frame(4, "TPE1", 0, &windows)];
+    assert_eq!(told(&with_frames(4, 0, &windows), "a.mp3"), ["Группа крови на рукаве", "Кино, Алиса", ""]);
+}
