@@ -32,9 +32,9 @@ use symphonia::core::{
     units::TimeBase,
 };
 
-use super::{Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, mix::Fold, mp4::Trim, tags};
+use super::{Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, level, mix::Fold, mp4::Trim, tags};
 pub use super::{
-    legacy::looks_wrong,
+    legacy::{looks_wrong, text_of},
     probe::{Probe, probe},
     tags::{Cover, Tags},
 };
@@ -75,6 +75,8 @@ impl Source for File {
 const LONGEST_GAP: u64 = 60;
 /// HE-AAC holds the lower half of its sound as plain AAC of half the rate, and need not say so: that is at this rate at most.
 const HALF_RATE_MAX: u32 = 24_000;
+/// What symphonia says where no format fits.
+const NO_FORMAT: &str = "core (probe): no suitable format reader found";
 /// Silence is handed over in blocks of so many samples per channel.
 const SILENCE: u64 = 4_096;
 
@@ -90,6 +92,8 @@ struct Reader {
     /// Samples per channel that were decoded.
     decoded: u64,
     trim: Trim,
+    /// By what its samples are to be multiplied.
+    gain: f32,
     /// Whether it says which samples only prime and fill the codec, or has none of these.
     gapless: bool,
     /// Seconds of a tick of the packets' timestamps.
@@ -135,7 +139,8 @@ impl Reader {
         };
         // That of a container may be the doubled one.
         let half_rate = decoder.codec_params().sample_rate.filter(|rate| is_aac && *rate <= HALF_RATE_MAX);
-        let (track, declared, tick) = (track.id, track.num_frames, track.time_base);
+        let declared = track.num_frames.or_else(|| declared(format.as_ref(), parameters.sample_rate?));
+        let (track, gain, tick) = (track.id, output_gain(parameters), track.time_base);
         Ok(Self {
             format,
             track,
@@ -144,6 +149,7 @@ impl Reader {
             declared,
             decoded: 0,
             trim: trim.unwrap_or_default(),
+            gain,
             gapless,
             tick,
             expected: None,
@@ -199,6 +205,9 @@ impl Reader {
         };
         let mut samples = Vec::new();
         audio.copy_to_vec_interleaved::<f32>(&mut samples);
+        if self.gain != 1.0 {
+            samples.iter_mut().for_each(|sample| *sample *= self.gain);
+        }
         let (rate, frames, layout) = (audio.spec().rate(), audio.frames() as u64, audio.spec().channels());
         let fold = Fold::for_layout(layout)?;
         let channels = if fold.is_some() { 2 } else { layout.count() };
@@ -237,8 +246,9 @@ impl Reader {
     /// Goes on with the next recording of a chain (Ogg).
     fn restart(&mut self) -> Result<(), Error> {
         let track = audio_track(self.format.as_ref())?;
-        self.decoder = decoder(audio_parameters(track)?, self.verifies)?;
-        self.track = track.id;
+        let parameters = audio_parameters(track)?;
+        self.decoder = decoder(parameters, self.verifies)?;
+        (self.track, self.gain) = (track.id, output_gain(parameters));
         (self.declared, self.tick, self.expected) = (None, track.time_base, None);
         Ok(())
     }
@@ -310,7 +320,12 @@ pub(super) fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
     if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
         hint.with_extension(extension);
     }
-    symphonia::default::get_probe().probe(&hint, stream, FormatOptions::default(), tags::limits()).map_err(unreadable)
+    let probed = symphonia::default::get_probe().probe(&hint, stream, FormatOptions::default(), tags::limits());
+    probed.map_err(|fault| match fault {
+        Fault::Unsupported(NO_FORMAT) if start.is_empty() => Error::Format("it is empty".to_owned()),
+        Fault::Unsupported(NO_FORMAT) => Error::Format("nothing in it looks like a recording".to_owned()),
+        fault => unreadable(fault),
+    })
 }
 
 pub(super) fn audio_track(format: &dyn FormatReader) -> Result<&Track, Error> {
@@ -330,6 +345,27 @@ fn decoder(parameters: &AudioCodecParameters, verifies: bool) -> Result<Box<dyn 
         return Err(Error::Format(told));
     }
     CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default().verify(verifies)).map_err(unreadable)
+}
+
+/// The length that a container declares of the whole of it (Matroska), in samples per channel. It is that of the longest
+/// track.
+fn declared(format: &dyn FormatReader, rate: u32) -> Option<u64> {
+    let (media, [_]) = (format.media_info(), format.tracks()) else { return None };
+    let (ticks, tick) = (media.duration?.get(), media.time_base?);
+    let samples = u128::from(ticks) * u128::from(tick.numer.get()) * u128::from(rate) / u128::from(tick.denom.get());
+    u64::try_from(samples).ok()
+}
+
+/// The gain in the header of Opus, which every decoder is to apply (RFC 7845 §5.1), as a factor. In MP4 its numbers are big
+/// endian, and its version is 0.
+fn output_gain(parameters: &AudioCodecParameters) -> f32 {
+    let Some([b'O', b'p', b'u', b's', b'H', b'e', b'a', b'd', version, _, _, _, _, _, _, _, a, b, ..]) =
+        parameters.extra_data.as_deref().filter(|_| parameters.codec == CODEC_ID_OPUS)
+    else {
+        return 1.0;
+    };
+    let gain = if *version == 0 { i16::from_be_bytes([*a, *b]) } else { i16::from_le_bytes([*a, *b]) };
+    level::from_db(f64::from(gain) / 256.0) as f32
 }
 
 /// What a failed reading means: a disk that fails is not a file that is damaged.

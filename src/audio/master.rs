@@ -84,7 +84,10 @@ impl Master {
             (ceiling, gain) = (lower, next);
             master = attempt(gain, ceiling)?;
         }
-        let missing = missing_of(&master).unwrap_or(reach.wanted - gain);
+        // Of a stated loudness the limiter takes away what it takes from what is measured.
+        let limited = survey.measured.loudness.integrated(gain).zip(master.loudness);
+        let taken = limited.map_or(0.0, |(before, reached)| before - reached).max(0.0);
+        let missing = missing_of(&master).unwrap_or(reach.wanted - gain + taken);
         master.below_target = Some(missing).filter(|missing| *missing > BELOW_LU);
         Ok(master)
     }

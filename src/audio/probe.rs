@@ -52,7 +52,9 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
         let parameters = audio_parameters(track)?;
         let codec = CODECS.get_audio_decoder(parameters.codec).map(|decoder| decoder.codec.info.short_name);
         Ok(Probe {
-            codec: codec.ok_or_else(|| Error::Format("its codec is not supported".to_owned()))?.to_owned(),
+            codec: codec
+                .ok_or_else(|| Error::Format("its codec is not supported; convert it to FLAC".to_owned()))?
+                .to_owned(),
             container: format.format_info().short_name.to_owned(),
             rate: parameters.sample_rate,
             channels: parameters.channels.as_ref().map(|channels| channels.count() as u16),

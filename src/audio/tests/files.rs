@@ -215,6 +215,40 @@ fn a_chain_of_recordings_is_read_to_its_end() {
     assert_eq!(report.samples, (1 + (2 * 30_870_u64).div_ceil(FRAME)) * FRAME);
 }
 
+/// The same Ogg file with another output gain in the header of Opus, in 256ths of a dB.
+fn with_output_gain(file: &[u8], gain: i16) -> Vec<u8> {
+    let mut file = file.to_vec();
+    let head = file.windows(8).position(|bytes| bytes == b"OpusHead").unwrap();
+    file[head + 16..head + 18].copy_from_slice(&gain.to_le_bytes());
+    // The first page, with its checksum (RFC 3533 §6).
+    file[22..26].fill(0);
+    let page = 27
+        + usize::from(file[26])
+        + file[27..27 + usize::from(file[26])].iter().map(|size| usize::from(*size)).sum::<usize>();
+    let sum = file[..page].iter().fold(0_u32, |sum, byte| {
+        (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| sum << 1 ^ (sum >> 31) * 0x04c1_1db7)
+    });
+    file[22..26].copy_from_slice(&sum.to_le_bytes());
+    file
+}
+
+#[test]
+fn the_output_gain_of_opus_is_applied() {
+    let plain = bytes_of("stereo.opus");
+    assert_eq!(with_output_gain(&plain, 0), plain);
+    let before = pcm(&fixture("stereo.opus")).unwrap().2;
+    for (gain, factor) in [(-2_739, 0.291_71_f32), (1_541, 2.0)] {
+        let (_folder, file) = written(&with_output_gain(&plain, gain), "a.opus");
+        let after = pcm(&file).unwrap().2;
+        let expected: Vec<f32> = before.iter().map(|sample| sample * factor).collect();
+        assert!(largest_difference(&after, &expected) < 1e-3, "{gain}");
+    }
+    let (_folder, chain) = written(&[plain.clone(), with_output_gain(&plain, 1_541)].concat(), "chain.opus");
+    let both = pcm(&chain).unwrap().2;
+    let expected: Vec<f32> = before.iter().copied().chain(before.iter().map(|sample| sample * 2.0)).collect();
+    assert!(largest_difference(&both, &expected) < 1e-3, "of each in a chain");
+}
+
 #[test]
 fn a_wrong_ending_changes_nothing() {
     for (name, wrong) in
@@ -237,6 +271,13 @@ fn what_is_no_recording_is_refused() {
         let (_folder, file) = written(&bytes, name);
         let refused = encode_all(&file, &plain(), 0);
         assert!(matches!(refused, Err(Error::Format(_))), "{name}: {refused:?}");
+    }
+    for (bytes, words) in
+        [(&b""[..], "it is empty"), (b"This is not a recording.", "nothing in it looks like a recording")]
+    {
+        let (_folder, file) = written(bytes, "a.mp3");
+        let refused = probe(&file.path).unwrap_err().to_string();
+        assert!(refused.contains(words), "{refused}");
     }
     let folder = tempfile::tempdir().unwrap();
     let missing = File { path: folder.path().join("missing.mp3") };

@@ -327,11 +327,12 @@ fn a_stated_loudness_counts_instead_of_the_measured_one() {
         encoded(&Stated(drums(44_100, 4, 0.1, 0.4), stated), &settings).0.mastered.levels
     };
     let album = levels(-21.5, Reference::Album);
-    assert_eq!((album.gain, album.below_target), (5.5, None));
+    assert_eq!(album.gain, 5.5);
     assert!((album.output_loudness.unwrap() - album.loudness.unwrap() - 5.5).abs() < 0.3, "{album:?}");
     let measured = levels(-21.5, Reference::ReplayGain);
     assert!((measured.output_loudness.unwrap() + 16.0).abs() <= 0.1, "it says nothing of that: {measured:?}");
     let far = levels(-36.0, Reference::Album);
     assert!(far.gain <= 12.0 && far.output_true_peak.unwrap() <= -1.5, "{far:?}");
-    assert!((far.below_target.unwrap() - (20.0 - far.gain)).abs() < 1e-9, "{far:?}");
+    let rise = far.output_loudness.unwrap() - far.loudness.unwrap();
+    assert!(rise < far.gain - 0.2 && (far.below_target.unwrap() - (20.0 - rise)).abs() < 1e-6, "{far:?}");
 }
