@@ -4,7 +4,7 @@
 //! content or the new one, also after a crash.
 
 use std::{
-    fs::{self, File, OpenOptions},
+    fs::{self, DirEntry, File, OpenOptions},
     io::{self, Read, Write},
     os::unix::fs::OpenOptionsExt,
     path::{Path, PathBuf},
@@ -30,6 +30,8 @@ mod stamp;
 
 /// How names of files that are being written begin.
 const TEMPORARY: &str = ".tmp-";
+/// What reading something that is no file ends with.
+const NO_FILE: io::ErrorKind = io::ErrorKind::InvalidInput;
 /// With what mode a file is made: what the umask leaves of it, or nothing for others.
 const PUBLIC: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
@@ -77,6 +79,7 @@ fn remedy(source: &io::Error) -> &'static str {
         io::ErrorKind::QuotaExceeded => "; free up space, or have the quota raised",
         io::ErrorKind::ReadOnlyFilesystem => "; its file system must be writable",
         io::ErrorKind::PermissionDenied => "; see who owns it",
+        io::ErrorKind::IsADirectory | NO_FILE => "; move it away",
         _ => "",
     }
 }
@@ -84,6 +87,11 @@ fn remedy(source: &io::Error) -> &'static str {
 impl Error {
     fn io(what: &'static str, path: &Path) -> impl FnOnce(io::Error) -> Self {
         move |source| Self::Io { what, path: path.to_owned(), source }
+    }
+
+    /// Whether something that is no file is in the place of one.
+    pub fn is_no_file(&self) -> bool {
+        matches!(self, Self::Io { source, .. } if [io::ErrorKind::IsADirectory, NO_FILE].contains(&source.kind()))
     }
 
     /// Whether the file is simply not there.
@@ -126,7 +134,7 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let found = fs::metadata(path).map_err(Error::io("read", path))?;
     if !found.is_file() {
-        return Err(Error::io("read", path)(io::Error::new(io::ErrorKind::InvalidInput, "it is not a regular file")));
+        return Err(Error::io("read", path)(io::Error::new(NO_FILE, "it is not a regular file")));
     }
     let mut bytes = Vec::with_capacity(found.len().min(limit) as usize);
     let file = File::open(path).map_err(Error::io("read", path))?;
@@ -150,24 +158,24 @@ pub fn read_if_there(path: &Path, limit: u64) -> Result<Option<Vec<u8>>> {
 ///
 /// Only for folders whose lock is held: a living writer's file looks the same.
 pub fn sweep(folder: &Path) -> Result<usize> {
-    sweep_and_list(folder, |_| ())
+    sweep_and_list(folder, |_, _| ())
 }
 
-/// The same, and shows the name of each file that stays.
-pub fn sweep_and_list(folder: &Path, mut stays: impl FnMut(&str)) -> Result<usize> {
-    sweep_if(folder, |name| {
+/// The same, and shows each file that stays, with its name.
+pub fn sweep_and_list(folder: &Path, mut stays: impl FnMut(&str, &DirEntry)) -> Result<usize> {
+    sweep_if(folder, |name, file| {
         let stale = is_temporary(name);
         if !stale {
-            stays(name);
+            stays(name, file);
         }
         stale
     })
 }
 
-/// Shows the name of each file in a folder; a folder that is not there is empty.
-pub fn list(folder: &Path, mut show: impl FnMut(&str)) -> Result<()> {
-    sweep_if(folder, |name| {
-        show(name);
+/// Shows each file in a folder, with its name; a folder that is not there is empty.
+pub fn list(folder: &Path, mut show: impl FnMut(&str, &DirEntry)) -> Result<()> {
+    sweep_if(folder, |name, file| {
+        show(name, file);
         false
     })?;
     Ok(())
@@ -178,10 +186,10 @@ pub fn list(folder: &Path, mut show: impl FnMut(&str)) -> Result<()> {
 /// Only for files that have one writer at a time.
 pub fn sweep_beside(path: &Path) -> Result<usize> {
     let name = name_of(path);
-    sweep_if(parent(path), |temporary| is_temporary(temporary) && temporary.ends_with(&format!("-{name}")))
+    sweep_if(parent(path), |temporary, _| is_temporary(temporary) && temporary.ends_with(&format!("-{name}")))
 }
 
-fn sweep_if(folder: &Path, mut stale: impl FnMut(&str) -> bool) -> Result<usize> {
+fn sweep_if(folder: &Path, mut stale: impl FnMut(&str, &DirEntry) -> bool) -> Result<usize> {
     let listing = match fs::read_dir(folder) {
         Err(gone) if gone.kind() == io::ErrorKind::NotFound => return Ok(0),
         other => other.map_err(Error::io("list", folder))?,
@@ -189,7 +197,7 @@ fn sweep_if(folder: &Path, mut stale: impl FnMut(&str) -> bool) -> Result<usize>
     let mut swept = 0;
     for entry in listing {
         let entry = entry.map_err(Error::io("list", folder))?;
-        if stale(&entry.file_name().to_string_lossy()) {
+        if stale(&entry.file_name().to_string_lossy(), &entry) {
             fs::remove_file(entry.path()).map_err(Error::io("remove", &entry.path()))?;
             swept += 1;
         }

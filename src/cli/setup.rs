@@ -157,7 +157,9 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
             setup::qualities(&layout).iter().for_each(|quality| say(&quality.to_string()));
             setup::copies(&layout).iter().for_each(|(one, other)| say(&format!("{one} sounds like {other}")));
         }
-        summary(&report, options.dry_run);
+        summary(&report, options.dry_run, options.report);
+    } else {
+        report.kept.iter().for_each(|why| say(&format!("kept {why}")));
     }
     if !child && !options.dry_run && !report.stopped {
         callbacks.deliver(&runtime);
@@ -233,6 +235,7 @@ fn check(layout: &Layout) -> anyhow::Result<u8> {
     let damages = setup::check(layout)?;
     damages.iter().for_each(|damage| say(&damage.to_string()));
     say(&match damages.len() {
+        0 if !layout.processed().manifest().exists() => "nothing was made yet: `ipfs-radio setup` does".to_owned(),
         0 => "every segment is what it should be".to_owned(),
         count => format!("{count} damaged; `ipfs-radio setup --repair` makes anew what has its recording"),
     });
@@ -247,6 +250,7 @@ fn json(layout: &Layout, report: &Report) -> anyhow::Result<String> {
         "skipped": report.skipped,
         "unsettled": report.unsettled,
         "copies": setup::copies(layout),
+        "kept": report.kept,
         "notices": report.notices,
     });
     Ok(serde_json::to_string_pretty(&document)?)
@@ -281,16 +285,16 @@ fn overrides(file: &Path) -> Result<setup::Overrides, String> {
     config::overrides(file).map_err(|error| error.to_string())
 }
 
-fn summary(report: &Report, dry_run: bool) {
+/// `told`: of all copies.
+fn summary(report: &Report, dry_run: bool, told: bool) {
     for skipped in &report.skipped {
         say(&format!("skipped {}: {}", skipped.path, skipped.why));
     }
     for path in &report.unsettled {
         say(&format!("not settled yet: {path}"));
     }
-    for notice in &report.notices {
-        say(notice);
-    }
+    let copies = report.copies.iter().filter(|_| !told);
+    report.kept.iter().chain(copies).chain(&report.notices).for_each(|line| say(line));
     if let OrderFate::Edited { new, gone } = &report.order {
         say(
             "playlist.m3u was edited and is left alone; playlist.generated.m3u is setup's proposal (`--reorder` takes it)",

@@ -121,7 +121,7 @@ impl Volume for Folder {
     fn asides(&self) -> Result<Vec<Box<dyn Volume>>, Fault> {
         let beginning = format!("{}.damaged-", self.dir.file_name().unwrap_or_default().to_string_lossy());
         let mut found: Vec<Box<dyn Volume>> = Vec::new();
-        super::list(super::parent(&self.dir), |name| {
+        super::list(super::parent(&self.dir), |name, _| {
             if name.starts_with(&beginning) {
                 found.push(Box::new(Self::new(self.dir.with_file_name(name))));
             }

@@ -53,7 +53,7 @@ pub fn check(layout: &Layout) -> Result<Vec<Damage>, Error> {
     let store = layout.processed();
     let manifest = match load_manifest(&store) {
         Ok(Some(manifest)) => manifest,
-        Ok(None) if !store.playlist().exists() && stems(&store.items(), "")?.is_empty() => return Ok(Vec::new()),
+        Ok(None) if !was_made(layout, &store)? => return Ok(Vec::new()),
         Ok(None) => return Ok(vec![no_manifest(&store, "is missing")]),
         Err(why) => return Ok(vec![no_manifest(&store, &format!("is damaged: {why}"))]),
     };
@@ -64,6 +64,11 @@ pub fn check(layout: &Layout) -> Result<Vec<Damage>, Error> {
         damages.extend(wrong.into_iter().map(|what| Damage { id: line.id.clone(), paths: paths().collect(), what }));
     }
     Ok(damages)
+}
+
+/// Whether anything was ever made: it is there, or a setup remembers what it has read.
+fn was_made(layout: &Layout, store: &Store) -> Result<bool, Error> {
+    Ok(layout.stat_cache().exists() || store.playlist().exists() || !stems(&store.items(), "")?.is_empty())
 }
 
 /// Without the manifest nobody knows what belongs to it, so nothing else is told.

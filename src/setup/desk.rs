@@ -222,6 +222,10 @@ impl<'a> Desk<'a> {
         }
         match self.encode_file(found, &id, sha256, stamp, &overrides) {
             Ok(line) => Outcome::Item { line: renamed(line), encoded: true },
+            // What is wrong with a file that is being written to says nothing of it.
+            Err(Failure::Bad(_) | Failure::Unreadable(_)) if !is_still(found, stamp) => {
+                Outcome::Failed { id: Some(id), failure: Failure::Changing }
+            }
             Err(failure) => Outcome::Failed { id: Some(id), failure },
         }
     }
@@ -310,15 +314,16 @@ impl<'a> Desk<'a> {
             }
         };
         let source = decode::File { path: found.file.clone() };
-        let unchanged = || Stamp::at(&found.file).is_ok_and(|now| now == stamp);
+        let unchanged = || is_still(found, stamp);
         let kind = self.kind_of(id);
         let unchanged: &dyn Fn() -> bool = &unchanged;
         let (id, source, made) = (id.to_owned(), &source, self.tools.made);
         let advance: &(dyn Fn(Step) + Sync) = &advance;
         let work = Work { id, kind, overrides, source, titles, tags, cover, origin, stated, unchanged, made, advance };
         let made = self.bench.make(work, self.stop).map_err(|failure| match failure {
+            // What was there stays, as with every mistake in what is written beside a recording.
             Failure::Bad(why) if overrides.is_part() => {
-                Failure::Bad(format!("{why} (between the cues that are written beside it)"))
+                Failure::Unreadable(format!("{why} (between the cues that are written beside it)"))
             }
             other => other,
         })?;
@@ -355,9 +360,15 @@ fn texts_of(meta: &Meta) -> impl Iterator<Item = &str> {
 /// What the cue sheet `file` says of `recording`.
 fn titles_of(file: &Path, recording: &Path) -> Result<Titles, String> {
     let bytes = disk::read(file, cue::LONGEST).map_err(|error| error.to_string())?;
+    let bytes = decode::text_of(bytes);
     let name = recording.file_name().unwrap_or_default().to_string_lossy();
     let marks = cue::parse(&bytes, &name).map_err(|fault| fault.to_string())?;
     Ok(Titles { sheet: short_name(&bytes), marks })
+}
+
+/// Whether a file is what it was.
+fn is_still(found: &Found, stamp: Stamp) -> bool {
+    Stamp::at(&found.file).is_ok_and(|now| now == stamp)
 }
 
 fn is_settled(modified: Time, now: Time) -> bool {

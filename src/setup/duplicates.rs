@@ -1,4 +1,4 @@
-//! Recordings that are there twice, in other bytes.
+//! Recordings that are there twice, in the same bytes or in others.
 
 use std::collections::{HashMap, HashSet};
 
@@ -16,20 +16,49 @@ const LONGEST: u64 = 64 << 10;
 /// Copies differ in length by no more than this.
 const LONGER: Span = Span::seconds(5);
 
+/// So many copies are told of when they come; a report tells of all.
+const TOLD_MAX: usize = 20;
+
 /// Two entries that sound alike, by path.
 pub type Pair = (String, String);
 
 /// All entries that sound alike.
 pub fn copies(layout: &Layout) -> Vec<Pair> {
     let store = layout.processed();
-    read_manifest(&store).map_or_else(Vec::new, |manifest| find(&store, &manifest, |_| true))
+    let Some(manifest) = read_manifest(&store) else { return Vec::new() };
+    let mut pairs = find(&store, &manifest, |_| true);
+    pairs.extend(same(&manifest, |_| true));
+    pairs.sort();
+    pairs
 }
 
-/// A sentence for each copy that there is of items that were just made.
-pub(super) fn notices(store: &Store, made: &HashSet<String>) -> Vec<String> {
-    let Some(manifest) = read_manifest(store).filter(|_| !made.is_empty()) else { return Vec::new() };
-    let pairs = find(store, &manifest, |id| made.contains(id));
-    pairs.iter().map(|(one, other)| format!("`{one}` sounds like `{other}`: is it there twice?")).collect()
+/// A sentence for each copy that there is of items that were just `made`, and for each entry that has come since `old` with
+/// the bytes of another.
+pub(super) fn notices(store: &Store, made: &HashSet<String>, old: Option<&Manifest>) -> Vec<String> {
+    let Some(manifest) = read_manifest(store) else { return Vec::new() };
+    let known: HashSet<&str> = old.iter().flat_map(|old| old.entries()).map(|entry| entry.path.as_str()).collect();
+    let alike = if made.is_empty() { Vec::new() } else { find(store, &manifest, |id| made.contains(id)) };
+    let alike = alike.into_iter().map(|(one, other)| format!("`{one}` sounds like `{other}`: is it there twice?"));
+    let same = same(&manifest, |entry| !known.contains(entry.path.as_str())).into_iter();
+    let same = same.map(|(one, other)| format!("`{one}` has the same bytes as `{other}`: is it there twice?"));
+    let mut told: Vec<String> = alike.chain(same).collect();
+    let more = told.len().saturating_sub(TOLD_MAX);
+    told.truncate(TOLD_MAX);
+    told.extend((more > 0).then(|| format!("{more} more pairs that sound alike: `setup --report` names all")));
+    told
+}
+
+/// Entries that play the same item, each with the first that does, of those pairs in which `asked` names one.
+fn same(manifest: &Manifest, asked: impl Fn(&Entry) -> bool) -> Vec<Pair> {
+    let mut first: HashMap<&str, &Entry> = HashMap::new();
+    let mut pairs = Vec::new();
+    for entry in manifest.entries() {
+        let one = *first.entry(entry.id.as_str()).or_insert(entry);
+        if one.path != entry.path && (asked(one) || asked(entry)) {
+            pairs.push((one.path.clone(), entry.path.clone()));
+        }
+    }
+    pairs
 }
 
 /// The copies that a manifest has of those of its items that `asked` names. No pair is told twice.

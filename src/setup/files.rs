@@ -35,6 +35,8 @@ use crate::{
 
 /// Between two publishes of what is ready so far.
 const PUBLISH_EVERY: Span = Span::seconds(30);
+/// So many entries that leave are named.
+const TOLD_MAX: usize = 20;
 
 /// Does the work. The lock is held and the folders are there.
 pub(super) fn make(
@@ -309,10 +311,11 @@ impl<'a> Run<'a> {
         if leaves {
             garbage::announce(self.publisher.store, &self.tools.disk)?;
         }
+        self.tell_gone(&listing, "has left the programme");
         (self.report.entries, self.report.items) = (entries.len(), items.len());
         self.report.order = self.publisher.publish(listing, self.old.as_ref())?;
         (self.tools.tell)(&Progress::Published { entries: self.report.entries, complete: true });
-        self.report.notices.extend(duplicates::notices(self.publisher.store, &self.made));
+        self.report.copies = duplicates::notices(self.publisher.store, &self.made, self.old.as_ref());
         let keep = if self.options.prune { Span(0) } else { garbage::keep_for(self.tools.retention) };
         self.tidy_up(keep)?;
         Ok(self.sorted_report())
@@ -376,7 +379,7 @@ impl<'a> Run<'a> {
             let kept: Vec<_> = old.entries().iter().filter(|entry| entry.kind == kind).collect();
             kept.iter().for_each(|entry| listing.keep(entry, &old));
             if !kept.is_empty() {
-                self.report.notices.push(format!(
+                self.report.kept.push(format!(
                     "`{name}` is missing or empty; the {} entries that came from it stay (`setup --prune` lets them go)",
                     kept.len()
                 ));
@@ -389,7 +392,7 @@ impl<'a> Run<'a> {
         if leaving.too_many {
             let kept: Vec<_> = kept.collect();
             kept.iter().for_each(|entry| listing.keep(entry, &old));
-            self.report.notices.push(format!(
+            self.report.kept.push(format!(
                 "more than half of the items would go with {} entries that are no longer found; they stay (`setup \
                  --prune` lets them go)",
                 kept.len()
@@ -425,8 +428,15 @@ impl<'a> Run<'a> {
         self.name_duplicates_of_failures();
         let listing = self.settle();
         (self.report.entries, self.report.items) = (listing.len(), listing.clone().into_parts().1.len());
+        self.tell_gone(&listing, "would leave the programme");
+    }
+
+    fn tell_gone(&mut self, listing: &Listing, what: &str) {
         let Some(old) = &self.old else { return };
-        let gone = leaving(old, &listing, |_| true).entries;
-        self.report.notices.extend(gone.iter().map(|entry| format!("`{}` would leave the programme", entry.path)));
+        let mut gone = leaving(old, listing, |_| true).entries;
+        gone.retain(|entry| !self.excluded.contains(&entry.path));
+        self.report.notices.extend(gone.iter().take(TOLD_MAX).map(|entry| format!("`{}` {what}", entry.path)));
+        let more = gone.len().saturating_sub(TOLD_MAX);
+        self.report.notices.extend((more > 0).then(|| format!("and {more} more {what}")));
     }
 }

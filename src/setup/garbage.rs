@@ -192,7 +192,7 @@ fn item_of(path: &str) -> Option<&str> {
 /// The short names in a folder that have this ending; what is called otherwise is not setup's. A missing folder is empty.
 pub(super) fn stems(folder: &Path, ending: &str) -> Result<Vec<String>, Error> {
     let mut stems = Vec::new();
-    disk::list(folder, |name| {
+    disk::list(folder, |name, _| {
         stems.extend(name.strip_suffix(ending).filter(|stem| is_short_name(stem)).map(str::to_owned));
     })?;
     Ok(stems)

@@ -1,7 +1,8 @@
 //! One item: encoded, cut, stored, and marked as done.
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
+    fs::DirEntry,
     io,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -35,6 +36,8 @@ use crate::{
 
 /// Longest file in `chunks/` that is read, in bytes.
 pub(super) const LONGEST_CHUNK: u64 = 16 << 20;
+/// Of so many chunks a run that looks whether all is there looks at the sizes as well, which takes a quarter of a second.
+const SIZED_MAX: usize = 100_000;
 /// Longest picture or VOD list that is read, in bytes.
 pub(super) const LONGEST_EXTRA: u64 = 16 << 20;
 
@@ -92,7 +95,7 @@ pub(super) enum Failure {
 
 impl From<disk::Error> for Failure {
     fn from(error: disk::Error) -> Self {
-        Self::Fatal(error.into())
+        if error.is_no_file() { Self::Unreadable(error.to_string()) } else { Self::Fatal(error.into()) }
     }
 }
 
@@ -153,7 +156,7 @@ impl<'a> Bench<'a> {
             return None;
         }
         let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind, overrides).pipeline)?;
-        let has = |segment: &Segment| self.chunks.has(&segment.cid);
+        let has = |segment: &Segment| self.chunks.has(segment);
         let listed = |stream: &String| self.store.stream(id, stream).is_file();
         let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
             && meta.streams.iter().all(listed)
@@ -253,6 +256,7 @@ impl<'a> Bench<'a> {
         let encoded = (self.encode)(source, settings, &self.cores, stop, &mut keep);
         match (encoded, fatal) {
             (Ok(encoded), _) => Ok((encoded, renditions)),
+            (Err(_), Some(Error::Disk(error))) => Err(error.into()),
             (Err(_), Some(error)) => Err(Failure::Fatal(error)),
             (Err(audio::Error::Stopped), _) => Err(Failure::Stopped),
             (Err(error @ audio::Error::Read(_)), _) => Err(Failure::Unreadable(error.to_string())),
@@ -268,12 +272,12 @@ impl<'a> Bench<'a> {
         match disk::read_if_there(&path, LONGEST_CHUNK) {
             Ok(Some(there)) if there == part.bytes => {}
             Ok(Some(there)) if chunk_name(&cid_of(RAW, &there)) == name => return Err(Error::Collision { name }),
-            Ok(Some(_)) => {
+            Err(error) if !error.is_no_file() => return Err(error.into()),
+            Ok(Some(_)) | Err(_) => {
                 tracing::warn!(chunk = name, "chunk is damaged; writing it anew");
                 self.disk.place(&path, &part.bytes)?;
             }
             Ok(None) => self.disk.place(&path, &part.bytes)?,
-            Err(error) => return Err(error.into()),
         }
         Ok(Segment { cid, samples: part.samples, bytes: part.bytes.len() as u32 })
     }
@@ -291,25 +295,37 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The chunks that were there when it was looked.
-pub(super) struct Chunks(HashSet<ChunkKey>);
+/// The chunks that were there when it was looked, with their sizes in bytes: of so many as are looked at.
+#[derive(Default)]
+pub(super) struct Chunks(HashMap<ChunkKey, Option<u64>>);
 
 impl Chunks {
     /// Takes away what a killed process left half written among them.
     pub(super) fn swept(store: &Store) -> Result<Self, Error> {
-        let mut all = HashSet::new();
-        let key = |name: &str| ChunkKey::read(name.strip_suffix(".ts")?);
-        disk::sweep_and_list(&store.chunks(), |name| all.extend(key(name)))?;
-        Ok(Self(all))
+        let mut all = Self::default();
+        disk::sweep_and_list(&store.chunks(), |name, file| all.add(name, file))?;
+        Ok(all)
     }
 
     /// Touches nothing.
     pub(super) fn listed(store: &Store) -> Result<Self, Error> {
-        Ok(Self(chunk_names(store)?.iter().filter_map(|name| ChunkKey::read(name)).collect()))
+        let mut all = Self::default();
+        disk::list(&store.chunks(), |name, file| all.add(name, file))?;
+        Ok(all)
     }
 
-    fn has(&self, cid: &Cid) -> bool {
-        ChunkKey::of(cid).is_some_and(|key| self.0.contains(&key))
+    fn add(&mut self, name: &str, file: &DirEntry) {
+        let Some(key) = name.strip_suffix(".ts").and_then(ChunkKey::read) else { return };
+        if !file.file_type().is_ok_and(|kind| kind.is_file()) {
+            return;
+        }
+        let is_sized = self.0.len() < SIZED_MAX;
+        self.0.insert(key, is_sized.then(|| file.metadata().map_or(0, |told| told.len())));
+    }
+
+    fn has(&self, segment: &Segment) -> bool {
+        let bytes = ChunkKey::of(&segment.cid).and_then(|key| self.0.get(&key).copied());
+        bytes.is_some_and(|bytes| bytes.is_none_or(|bytes| bytes == u64::from(segment.bytes)))
     }
 }
 
@@ -327,7 +343,7 @@ pub(super) fn read_meta(store: &Store, id: &str) -> Option<Meta> {
 /// The short names of all chunks that are there.
 pub(super) fn chunk_names(store: &Store) -> Result<HashSet<String>, Error> {
     let mut names = HashSet::new();
-    disk::list(&store.chunks(), |name| names.extend(name.strip_suffix(".ts").map(str::to_owned)))?;
+    disk::list(&store.chunks(), |name, _| names.extend(name.strip_suffix(".ts").map(str::to_owned)))?;
     Ok(names)
 }
 

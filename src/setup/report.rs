@@ -45,6 +45,10 @@ pub struct Report {
     pub skipped: Vec<Skipped>,
     /// Recordings that are still being written; the next run takes them.
     pub unsettled: Vec<String>,
+    /// Why entries stay that are no longer found, a sentence each.
+    pub kept: Vec<String>,
+    /// Recordings that have come and sound like others, a sentence each.
+    pub copies: Vec<String>,
     /// What else the operator should know, a sentence each.
     pub notices: Vec<String>,
     /// What became of the running order.

@@ -154,7 +154,46 @@ fn a_manifest_that_is_damaged_or_gone_is_damage_and_a_repair_makes_it_anew() {
     fs::remove_dir_all(store.items()).unwrap();
     assert!(setup::check(&station.layout).unwrap()[0].what.contains("is missing"), "an order is left");
     fs::remove_file(store.playlist()).unwrap();
-    assert_eq!(setup::check(&station.layout).unwrap(), [], "nothing is left");
+    fs::remove_dir_all(store.root()).unwrap();
+    assert_eq!(call(&station, &["--check"]).0, Some(1), "nothing is left of what was made");
+    fs::remove_file(station.layout.stat_cache()).unwrap();
+    let nothing = "nothing was made yet: `ipfs-radio setup` does\n".to_owned();
+    assert_eq!(call(&station, &["--check"]), (Some(0), nothing));
+}
+
+#[test]
+fn a_chunk_of_another_size_or_that_is_no_file_is_made_anew_without_being_asked_for() {
+    let station = Station::with_music();
+    station.run(&job());
+    let (whole, store) = (tree(&station.path("processed")), station.layout.processed());
+    let id = station.manifest().entry("music/10.wav").unwrap().id.clone();
+    let chunk = store.chunk(&chunk_name(&station.meta(&id).renditions[0].segments[1].cid));
+    let bytes = fs::read(&chunk).unwrap();
+    let damages: [&dyn Fn(); 5] = [
+        &|| fs::write(&chunk, &bytes[..188]).unwrap(),
+        &|| fs::write(&chunk, [&bytes[..], b"more"].concat()).unwrap(),
+        &|| fs::write(&chunk, b"").unwrap(),
+        &|| fs::remove_file(&chunk).and_then(|()| std::os::unix::fs::symlink("/nowhere", &chunk)).unwrap(),
+        &|| {
+            fs::remove_file(&chunk).unwrap();
+            assert!(Command::new("mkfifo").arg(&chunk).status().unwrap().success());
+        },
+    ];
+    for (number, damage) in damages.iter().enumerate() {
+        damage();
+        assert_eq!(station.run(&job()).encoded, 1, "damage {number}");
+        assert_eq!(tree(&station.path("processed")), whole, "damage {number}");
+    }
+    fs::remove_file(&chunk).unwrap();
+    fs::create_dir_all(chunk.join("a folder in its place")).unwrap();
+    fs::remove_file(station.path("music/1.wav")).unwrap();
+    station.record("music/1.wav", 225, 1_100);
+    let report = station.run(&job());
+    assert_eq!((report.encoded, report.entries, report.skipped.len()), (1, 5, 1), "the others are dealt with");
+    assert!(report.skipped[0].why.contains("move it away"), "{:?}", report.skipped);
+    fs::remove_dir_all(&chunk).unwrap();
+    assert_eq!(station.run(&job()).encoded, 1);
+    assert_eq!(fs::read(&chunk).unwrap(), bytes);
 }
 
 #[test]

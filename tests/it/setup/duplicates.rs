@@ -1,4 +1,4 @@
-//! Recordings that are there twice, in other bytes.
+//! Recordings that are there twice, in the same bytes or in others.
 
 use std::{f64::consts::TAU, process::Command};
 
@@ -29,7 +29,8 @@ fn told(station: &Station, arguments: &[&str]) -> Vec<String> {
     let output = command.arg("--dir").arg(station.path("")).arg("setup").args(arguments).output().unwrap();
     let said = String::from_utf8(output.stdout).unwrap();
     assert_eq!(output.status.code(), Some(0), "{said}{}", String::from_utf8_lossy(&output.stderr));
-    said.lines().filter(|line| line.contains("sounds like")).map(str::to_owned).collect()
+    let copies = |line: &&str| line.contains("sounds like") || line.contains("the same bytes");
+    said.lines().filter(copies).map(str::to_owned).collect()
 }
 
 #[test]
@@ -42,6 +43,20 @@ fn a_copy_is_told_when_it_comes_and_in_the_report() {
     assert_eq!(told(&station, &[]), ["`music/c.wav` sounds like `music/a.wav`: is it there twice?"]);
     assert_eq!(told(&station, &[]), [""; 0], "nothing is new");
     assert_eq!(told(&station, &["--report"]), ["music/a.wav sounds like music/c.wav"]);
+}
+
+#[test]
+fn the_same_file_under_two_names_is_told_when_it_comes_and_in_the_report() {
+    let station = Station::empty();
+    station.write("music/a.wav", &tune(1, 1.0, 0));
+    assert_eq!(told(&station, &[]), [""; 0]);
+    station.write("music/b.wav", &tune(1, 1.0, 0));
+    station.write("jingles/a.wav", &tune(1, 1.0, 0));
+    let same = |other: &str| format!("`jingles/a.wav` has the same bytes as `{other}`: is it there twice?");
+    assert_eq!(told(&station, &[]), [same("music/a.wav"), same("music/b.wav")]);
+    assert_eq!(told(&station, &[]), [""; 0], "nothing is new");
+    let all = ["jingles/a.wav sounds like music/a.wav", "jingles/a.wav sounds like music/b.wav"];
+    assert_eq!(told(&station, &["--report"]), all);
 }
 
 #[test]

@@ -23,16 +23,16 @@ fn a_missing_or_empty_folder_keeps_the_station() {
 
     fs::rename(station.path("music"), station.path("elsewhere")).unwrap();
     let report = station.run(&job());
-    assert!(report.notices[0].contains("`music` is missing or empty; the 3 entries"), "{:?}", report.notices);
+    assert!(report.kept[0].contains("`music` is missing or empty; the 3 entries"), "{:?}", report.kept);
     fs::create_dir(station.path("music")).unwrap();
     fs::rename(station.path("jingles"), station.path("no jingles")).unwrap();
-    assert_eq!(station.run(&job()).notices.len(), 2);
+    assert_eq!(station.run(&job()).kept.len(), 2);
     assert_eq!((station.order(), station.manifest()), (order, manifest));
 
     fs::remove_dir(station.path("music")).unwrap();
     fs::rename(station.path("elsewhere"), station.path("music")).unwrap();
     fs::rename(station.path("no jingles"), station.path("jingles")).unwrap();
-    assert_eq!((station.run(&job()).notices, station.encodes()), (vec![], 5));
+    assert_eq!((station.run(&job()).kept, station.encodes()), (vec![], 5));
 }
 
 #[test]
@@ -41,7 +41,8 @@ fn prune_means_it() {
     station.run(&job());
     fs::remove_dir_all(station.path("music")).unwrap();
     let report = station.try_run(&job(), &PRUNE).unwrap();
-    assert_eq!((report.entries, report.notices.len()), (2, 0));
+    let gone = ["1", "10", "2"].map(|name| format!("`music/{name}.wav` has left the programme"));
+    assert_eq!((report.entries, report.kept.len(), report.notices), (2, 0, gone.to_vec()));
     assert_eq!(station.order(), ["jingles/1.wav", "jingles/2.wav"]);
 
     let fresh = Station::empty();
@@ -63,7 +64,7 @@ fn a_few_files_may_go_but_not_most() {
     }
     station.record("jingles/new.wav", 1_234, 1_000);
     let report = station.run(&job());
-    assert!(report.notices[0].contains("more than half of the items would go"), "{:?}", report.notices);
+    assert!(report.kept[0].contains("more than half of the items would go"), "{:?}", report.kept);
     assert_eq!(report.entries, 5, "four stay, one is new");
     assert_eq!(station.try_run(&job(), &PRUNE).unwrap().entries, 2);
 }
@@ -89,7 +90,7 @@ fn a_library_that_turns_to_noise_is_not_believed() {
     }
     let report = station.run(&job());
     assert_eq!((report.skipped.len(), report.entries), (3, 5));
-    assert!(report.notices[0].contains("more than half"), "{:?}", report.notices);
+    assert!(report.kept[0].contains("more than half"), "{:?}", report.kept);
 }
 
 #[test]
@@ -97,7 +98,7 @@ fn jingles_can_be_switched_off_and_on() {
     let station = Station::with_music();
     station.run(&job());
     let report = station.run(&Job { jingles: None, ..job() });
-    assert_eq!((report.entries, report.notices.len()), (3, 0));
+    assert_eq!((report.entries, report.kept.len(), report.notices.len()), (3, 0, 2), "{:?}", report.notices);
     assert_eq!(station.order(), ["music/1.wav", "music/2.wav", "music/10.wav"]);
     assert_eq!((station.run(&job()).entries, station.encodes()), (5, 5));
 }

@@ -44,7 +44,7 @@ fn it_is_made_and_never_airs_and_survives_setup() {
     assert_eq!(split(&station, &["uploads/talk.wav"]), made, "nothing is made twice");
     station.run(&job());
     fs::remove_dir_all(station.path("music")).unwrap();
-    assert!(station.run(&job()).notices[0].contains("the 3 entries"), "the one on demand is no track that is missed");
+    assert!(station.run(&job()).kept[0].contains("the 3 entries"), "the one on demand is no track that is missed");
     fs::remove_dir_all(station.path("jingles")).unwrap();
     station.try_run(&job(), &PRUNE).unwrap();
     assert_eq!((station.encodes(), on_demand(&station.manifest()).len()), (encodes, 1));
