@@ -40,6 +40,8 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const BUSY: i32 = 75;
 /// The exit code of a setup that skipped some files.
 const PARTIAL: i32 = 3;
+/// Reasons for which entries stay that are told.
+const KEPT_MAX: usize = 8;
 /// Longest line of progress, in bytes; a longer one is read in pieces, which tell nothing.
 const LINE_BYTES_MAX: u64 = 4 << 10;
 
@@ -245,7 +247,7 @@ impl Children {
     }
 
     /// Runs a child to its end, which verifies the items `suspects`. `sets_up`: it works on the sources, and its progress
-    /// is that of setup.
+    /// is that of setup, as is what it says of entries that stay.
     async fn child(&self, words: &str, suspects: &[String], sets_up: bool) -> Option<ExitStatus> {
         let mut command = Command::new(&self.binary);
         command.arg("--dir").arg(&self.dir).args(words.split(' ')).arg("--child");
@@ -264,17 +266,26 @@ impl Children {
             }
         };
         let alive = child.stdin.take();
+        let mut kept = Vec::new();
         if let Some(output) = child.stdout.take() {
-            self.follow(output, sets_up).await;
+            kept = self.follow(output, sets_up).await;
         }
         drop(alive);
         let status = child.wait().await.ok();
+        let is_over = status.is_some_and(|status| [Some(0), Some(PARTIAL)].contains(&status.code()));
+        match kept.is_empty() {
+            false => self.notes.raise("sources", kept.join("; ")),
+            true if sets_up && is_over => self.notes.clear("sources"),
+            true => {}
+        }
         self.written.notify_one();
         status
     }
 
-    /// Reads the child's progress: lines `<done> <total>`, and `written` when there is something new to air.
-    async fn follow(&self, output: tokio::process::ChildStdout, sets_up: bool) {
+    /// Reads what the child says: its progress as `<done> <total>`, `written` when there is something new to air, and
+    /// `kept <why>` of entries that stay though they are no longer found. Gives these.
+    async fn follow(&self, output: tokio::process::ChildStdout, sets_up: bool) -> Vec<String> {
+        let mut kept = Vec::new();
         let (mut reader, mut bytes) = (BufReader::new(output), Vec::new());
         while (&mut reader).take(LINE_BYTES_MAX).read_until(b'\n', &mut bytes).await.is_ok_and(|read| read > 0) {
             let line = String::from_utf8_lossy(&bytes).trim_end().to_owned();
@@ -287,10 +298,14 @@ impl Children {
                 continue;
             }
             let Some((done, total)) = line.split_once(' ').filter(|_| sets_up) else { continue };
+            if done == "kept" && kept.len() < KEPT_MAX {
+                kept.push(total.to_owned());
+            }
             if let (Ok(done), Ok(total)) = (done.parse(), total.parse()) {
                 self.progress.send_replace(SetupProgress { state: "running".into(), done, total });
             }
         }
+        kept
     }
 }
 
