@@ -46,9 +46,16 @@ pub struct Target {
 impl Target {
     /// `https://host[:port]/path`, without a query; `http://` as well where `private`. Nothing where it is not that.
     pub fn new(url: &str, private: bool) -> Option<Self> {
+        let is_whole = !url.contains('#');
         let url: Uri = url.parse().ok()?;
         let path = url.path();
-        let plain = url.query().is_none()
+        let authority = url.authority()?;
+        // What is behind the host is a port that there is, or it would be another one that is called.
+        let behind = authority.as_str().strip_prefix(authority.host());
+        let has_port = authority.port_u16().is_some_and(|port| port > 0);
+        let plain = is_whole
+            && (behind == Some("") || has_port)
+            && url.query().is_none()
             && !url.authority()?.as_str().contains('@')
             && !path.contains("//")
             && !path.split('/').any(|part| part == "." || part == "..");
@@ -94,7 +101,7 @@ impl Outbox {
     /// The keys of what waits, the oldest first.
     pub fn waiting(&self) -> disk::Result<Vec<String>> {
         let mut keys = Vec::new();
-        disk::list(&self.folder, |name| {
+        disk::list(&self.folder, |name, _| {
             keys.extend(name.strip_suffix(".json").filter(|key| key.len() == 32).map(str::to_owned));
         })?;
         keys.sort_by_cached_key(|key| {
@@ -183,6 +190,18 @@ impl Secret {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_port_is_one_that_there_is() {
+        for port in ["", ":1", ":8443", ":65535"] {
+            assert!(Target::new(&format!("https://example.org{port}/made"), false).is_some(), "{port}");
+        }
+        for port in [":", ":0", ":65536", ":99999", ":abc", ":-1"] {
+            assert!(Target::new(&format!("https://example.org{port}/made"), false).is_none(), "{port}");
+        }
+        assert!(Target::new("https://[2606:4700::1111]:8443/made", false).is_some());
+        assert!(Target::new("https://example.org/made#there", false).is_none());
+    }
 
     #[test]
     fn only_https_to_public_hosts_is_taken_unless_private_ones_are_allowed() {

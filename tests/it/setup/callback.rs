@@ -44,7 +44,7 @@ impl Came {
     }
 }
 
-/// Answers as many requests with these, and gives what came.
+/// Answers as many requests with these, an empty one never, and gives what came.
 fn receiver(answers: &'static [&'static str]) -> (String, thread::JoinHandle<Vec<Came>>) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let host = listener.local_addr().unwrap().to_string();
@@ -68,6 +68,11 @@ fn receiver(answers: &'static [&'static str]) -> (String, thread::JoinHandle<Vec
         let mut came = Came { line: lines[0].clone(), headers, body: Vec::new() };
         came.body = vec![0; came.header("content-length").parse().unwrap()];
         reader.read_exact(&mut came.body).unwrap();
+        if answer.is_empty() {
+            // Nobody hears of it again.
+            std::mem::forget(stream);
+            return came;
+        }
         write!(stream, "HTTP/1.1 {answer}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n").unwrap();
         came
     };
@@ -127,6 +132,35 @@ fn one_that_is_refused_does_not_hold_up_the_others() {
     let came = receiving.join().unwrap();
     let left = |one: &Came| station.path(&format!("state/callbacks/{}.json", one.header("idempotency-key"))).exists();
     assert_eq!(came.iter().map(left).collect::<Vec<_>>(), [true, false, true]);
+}
+
+#[test]
+fn one_that_is_never_answered_does_not_hold_up_the_others() {
+    let station = Station::empty();
+    for (name, pitch) in [("1", 220), ("2", 330), ("3", 440)] {
+        station.record(&format!("music/{name}.wav"), pitch, 1_500);
+    }
+    let (host, receiving) = receiver(&["", "204 Well", "204 Well"]);
+    let toml = format!("[callback]\nurl = \"http://{host}/made/here\"\nallow_private = true\n");
+    station.write("setup.toml", toml.as_bytes());
+    let said = String::from_utf8(setup(&station).stdout).unwrap();
+    assert!(said.contains("1 callbacks wait (no answer in 2s"), "{said}");
+    assert_eq!((receiving.join().unwrap().len(), waiting(&station)), (3, 1));
+}
+
+#[test]
+fn one_that_is_damaged_is_not_sent_and_not_lost() {
+    let station = Station::empty();
+    station.record("music/1.wav", 220, 1_500);
+    let (host, receiving) = receiver(&["500 No"]);
+    let toml = format!("[callback]\nurl = \"http://{host}/made/here\"\nallow_private = true\n");
+    station.write("setup.toml", toml.as_bytes());
+    setup(&station);
+    receiving.join().unwrap();
+    let file = fs::read_dir(station.path("state/callbacks")).unwrap().next().unwrap().unwrap().path();
+    fs::write(&file, b"{").unwrap();
+    let said = String::from_utf8(setup(&station).stdout).unwrap();
+    assert!(said.contains("is damaged and is not sent: remove it") && file.exists(), "{said}");
 }
 
 #[test]
