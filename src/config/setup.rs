@@ -162,7 +162,7 @@ impl Setup {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Raw {
     source: Option<Spanned<String>>,
     jobs: Option<Spanned<i64>>,
@@ -175,7 +175,7 @@ struct Raw {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawCallback {
     url: Option<Spanned<String>>,
     allow_private: Option<bool>,
@@ -192,7 +192,7 @@ impl RawCallback {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawJingles {
     folder: Option<Spanned<String>>,
     enabled: Option<bool>,
@@ -201,7 +201,7 @@ struct RawJingles {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawAudio {
     segment_duration: Option<Spanned<i64>>,
     codec: Option<Spanned<String>>,

@@ -173,7 +173,7 @@ impl Streaming {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct Raw {
     name: Option<Spanned<String>>,
     #[serde(default)]
@@ -189,7 +189,7 @@ struct Raw {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawStreaming {
     window_size: Option<Spanned<i64>>,
     look_ahead: Option<Spanned<i64>>,
@@ -198,7 +198,7 @@ struct RawStreaming {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawIpns {
     ttl_seconds: Option<Spanned<i64>>,
     lifetime_seconds: Option<Spanned<i64>>,
@@ -206,14 +206,14 @@ struct RawIpns {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawHttp {
     listen: Option<Spanned<String>>,
     publish_originals: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawPeer {
     listen: Option<Spanned<Vec<Spanned<String>>>>,
     announce: Option<Spanned<Vec<Spanned<String>>>>,
@@ -222,7 +222,7 @@ struct RawPeer {
 }
 
 #[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, expecting = "a table")]
 struct RawLedger {
     receipts: Option<Spanned<String>>,
 }

@@ -60,6 +60,10 @@ impl Entity {
         if is_known(asked, &etag) {
             headers.remove(header::CONTENT_TYPE);
             headers.remove(header::CONTENT_DISPOSITION);
+            // Else HEAD would be told that there is nothing (RFC 9110 §8.6).
+            if let (Content::Sized(length, _), true) = (&content, head.method == Method::HEAD) {
+                headers.insert(header::CONTENT_LENGTH, HeaderValue::from(*length));
+            }
             return (StatusCode::NOT_MODIFIED, headers).into_response();
         }
         let (length, read) = match content {
