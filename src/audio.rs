@@ -40,6 +40,7 @@ mod level;
 mod limiter;
 mod loudness;
 mod master;
+mod matroska;
 mod measure;
 mod mix;
 mod mp4;

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, ErrorKind, Read, Seek},
+    io::{self, ErrorKind, Read},
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     sync::LazyLock,
@@ -32,7 +32,9 @@ use symphonia::core::{
     units::TimeBase,
 };
 
-use super::{Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, level, mix::Fold, mp4::Trim, tags};
+use super::{
+    Block, Error, Flaws, Reference, Source, Stream, flaws::Clips, foreign, level, matroska, mix::Fold, mp4::Trim, tags,
+};
 pub use super::{
     legacy::{looks_wrong, text_of},
     probe::{Probe, probe},
@@ -314,8 +316,8 @@ pub(super) fn open_format(path: &Path) -> Result<Box<dyn FormatReader>, Error> {
     if let Some(kind) = foreign::named(&start) {
         return Err(Error::Format(format!("it is {kind}, which cannot be decoded; convert it to FLAC")));
     }
-    file.rewind().map_err(Error::Read)?;
-    let stream = MediaSourceStream::new(Box::new(file), MediaSourceStreamOptions::default());
+    let source = matroska::numbered(file).map_err(Error::Read)?;
+    let stream = MediaSourceStream::new(Box::new(source), MediaSourceStreamOptions::default());
     let mut hint = Hint::new();
     if let Some(extension) = path.extension().and_then(|extension| extension.to_str()) {
         hint.with_extension(extension);
@@ -393,6 +395,15 @@ mod tests {
     fn a_panic_in_a_decoder_is_one_bad_file() {
         let result: Result<(), Error> = guarded(|| panic!("on purpose"));
         assert!(matches!(result, Err(Error::Format(_))));
+    }
+
+    #[test]
+    fn matroska_declares_how_long_it_is() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        for name in ["chapters.mka", "stereo.webm"] {
+            let declared = Reader::open(&fixtures.join(name), false).unwrap().declared.unwrap();
+            assert!(declared.abs_diff(33_600) < 1_500, "{name}: {declared}");
+        }
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::{
     Error,
     decode::{CODECS, audio_parameters, audio_track, guarded, open_format},
     legacy::Legacy,
-    mp4, tags,
+    matroska, mp4, tags,
     tags::Tags,
 };
 use crate::radio::cue::Mark;
@@ -45,7 +45,8 @@ pub fn probe(path: &Path) -> Result<Probe, Error> {
     guarded(|| {
         let mut format = open_format(path)?;
         let legacy = Legacy::of_file(path);
-        let tags = tags::read(format.as_mut(), &legacy);
+        let mut tags = tags::read(format.as_mut(), &legacy);
+        tags.title = tags.title.or_else(|| matroska::title(path));
         let is_mp4 = format.format_info().format == FORMAT_ID_ISOMP4;
         let marks = if is_mp4 { mp4::chapters(path) } else { tags::marks(format.as_ref(), &legacy) };
         let track = audio_track(format.as_ref())?;

@@ -186,7 +186,7 @@ fn containers(revision: &MetadataRevision) -> impl Iterator<Item = &MetadataCont
 
 fn from_revision(revision: &MetadataRevision, legacy: &Legacy<'_>) -> Tags {
     let mut tags = Tags::default();
-    let mut artists = Vec::new();
+    let (mut artists, mut album_artists) = (Vec::new(), Vec::new());
     for tag in containers(revision).flat_map(|container| &container.tags) {
         match (&tag.std, &tag.raw.value) {
             // Symphonia 0.6.1 says what a text is, and of several in one tag does not.
@@ -196,11 +196,14 @@ fn from_revision(revision: &MetadataRevision, legacy: &Legacy<'_>) -> Tags {
                 };
                 texts.iter().filter_map(tag).for_each(|tag| take(&tag, legacy, &mut tags, &mut artists));
             }
+            // The artist of a Matroska file counts as that of an album.
+            (Some(StandardTag::AlbumArtist(artist)), _) => album_artists.extend(legacy.text(artist)),
             _ => take(tag, legacy, &mut tags, &mut artists),
         }
     }
     let pictures: Vec<&Visual> = containers(revision).flat_map(|container| &container.visuals).collect();
     let front = pictures.iter().find(|picture| picture.usage == Some(StandardVisualKey::FrontCover));
+    let artists = if artists.is_empty() { album_artists } else { artists };
     tags.artist = text(&artists.join(", "));
     tags.cover = front.into_iter().chain(&pictures).find_map(|picture| cover(picture));
     tags

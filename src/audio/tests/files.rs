@@ -126,8 +126,14 @@ fn chapters_say_what_plays_from_where_on() {
         marks.into_iter().map(|mark| (mark.at, mark.title)).collect::<Vec<_>>()
     };
     let wanted = [(Span(0), "First".to_owned()), (Span::millis(250), "Second".to_owned())];
-    for name in ["chapters.mp3", "chapters.m4a"] {
+    for name in ["chapters.mp3", "chapters.m4a", "chapters.mka", "chapters.webm"] {
         assert_eq!(marks(&fixture(name)), wanted, "{name}");
+    }
+    for name in ["chapters.mka", "chapters.webm"] {
+        let tags = probe(&fixture(name).path).unwrap().tags;
+        assert_eq!((tags.title.as_deref(), tags.artist.as_deref()), (Some("Sweep"), Some("The Fixtures")), "{name}");
+        let (rate, _, samples, warnings) = pcm(&fixture(name)).unwrap();
+        assert!(rate == 48_000 && samples.len() >= 2 * 33_600 && warnings.is_empty(), "{name}: {warnings:?}");
     }
     assert_eq!(marks(&fixture("stereo.mp3")), []);
 }
