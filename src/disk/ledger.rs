@@ -1,11 +1,11 @@
 //! The folder of files in which the ledger lies, and the ledger as a book.
 
 use std::{
-    fs::{self, File, OpenOptions, Permissions},
-    io::{self, Read},
-    os::unix::fs::{FileExt, OpenOptionsExt, PermissionsExt},
+    fs::{self, DirBuilder, File, OpenOptions, Permissions},
+    io::{self, Read, Seek},
+    os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, PermissionsExt},
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::Fuse;
@@ -27,7 +27,9 @@ pub struct Folder {
 /// A file of it.
 #[derive(Debug)]
 struct Open {
-    file: File,
+    /// Another one with the same content where somebody has removed it.
+    file: Mutex<File>,
+    path: PathBuf,
     fuse: Arc<Fuse>,
 }
 
@@ -46,8 +48,8 @@ impl Folder {
         File::open(super::parent(&self.dir))?.sync_all()
     }
 
-    fn opened(&self, file: File) -> Box<dyn volume::File> {
-        Box::new(Open { file, fuse: self.fuse.clone() })
+    fn opened(&self, file: File, path: PathBuf) -> Box<dyn volume::File> {
+        Box::new(Open { file: Mutex::new(file), path, fuse: self.fuse.clone() })
     }
 }
 
@@ -75,26 +77,26 @@ impl Volume for Folder {
     fn create(&self, name: &str) -> Result<Box<dyn volume::File>, Fault> {
         self.fuse.step()?;
         let path = self.dir.join(name);
-        let create = || OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let create = || OpenOptions::new().read(true).write(true).create_new(true).mode(0o600).open(&path);
         let created = match create() {
             Err(known) if known.kind() == io::ErrorKind::AlreadyExists => {
                 fs::remove_file(&path).and_then(|()| create())
             }
             created => created,
         };
-        Ok(self.opened(created?))
+        Ok(self.opened(created?, path))
     }
 
     fn open(&self, name: &str) -> Result<Box<dyn volume::File>, Fault> {
         let path = self.dir.join(name);
-        let open = || OpenOptions::new().write(true).open(&path);
+        let open = || OpenOptions::new().read(true).write(true).open(&path);
         let opened = match open() {
             Err(closed) if closed.kind() == io::ErrorKind::PermissionDenied => {
                 fs::set_permissions(&path, Permissions::from_mode(0o600)).and_then(|()| open())
             }
             opened => opened,
         };
-        Ok(self.opened(opened?))
+        Ok(self.opened(opened?, path))
     }
 
     fn remove(&self, name: &str) -> Result<(), Fault> {
@@ -138,27 +140,61 @@ impl Volume for Folder {
     }
 }
 
+impl Open {
+    fn file(&self) -> MutexGuard<'_, File> {
+        self.file.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sees to it that the file lies where it is looked for: one that was removed is written anew, as long as it is open.
+    fn keep_in_place(&self, file: &mut File) -> io::Result<()> {
+        let here = file.metadata()?;
+        match fs::metadata(&self.path) {
+            Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => return Ok(()),
+            Ok(_) => return Err(io::Error::other("another file lies in its place: move that one away")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(error),
+        }
+        let folder = super::parent(&self.path);
+        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
+        // Under another name until all of it is there: what is cut off is damage.
+        let beside = self.path.with_extension("anew");
+        let mut anew =
+            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
+        file.rewind()?;
+        io::copy(file, &mut anew)?;
+        anew.sync_all()?;
+        fs::rename(&beside, &self.path)?;
+        File::open(folder)?.sync_all()?;
+        File::open(super::parent(folder))?.sync_all()?;
+        *file = anew;
+        tracing::warn!(path = %self.path.display(), "the file of the receipts was removed; it is written anew");
+        Ok(())
+    }
+}
+
 impl volume::File for Open {
     fn write_at(&self, bytes: &[u8], offset: u64) -> Result<(), Fault> {
         self.fuse.step()?;
-        Ok(self.file.write_all_at(bytes, offset)?)
+        let mut file = self.file();
+        self.keep_in_place(&mut file)?;
+        Ok(file.write_all_at(bytes, offset)?)
     }
 
     fn set_len(&self, bytes: u64) -> Result<(), Fault> {
-        Ok(self.file.set_len(bytes)?)
+        Ok(self.file().set_len(bytes)?)
     }
 
     fn allocate(&self, bytes: u64) {
-        let _ = rustix::fs::fallocate(&self.file, rustix::fs::FallocateFlags::empty(), 0, bytes);
+        let _ = rustix::fs::fallocate(&*self.file(), rustix::fs::FallocateFlags::empty(), 0, bytes);
     }
 
     fn sync_data(&self) -> Result<(), Fault> {
         self.fuse.step()?;
-        Ok(self.file.sync_data()?)
+        Ok(self.file().sync_data()?)
     }
 
     fn sync_all(&self) -> Result<(), Fault> {
-        Ok(self.file.sync_all()?)
+        Ok(self.file().sync_all()?)
     }
 }
 
