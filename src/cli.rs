@@ -4,7 +4,10 @@ use std::{
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use anyhow::Context;
@@ -117,7 +120,13 @@ pub fn main() -> ExitCode {
         }
     };
     listen_to_logs(cli.verbose);
-    match dispatch(cli) {
+    // What a station prints is of no account; of other commands it is all that they do.
+    let stays = matches!(cli.command, None | Some(Command::Run { .. }));
+    let done = dispatch(cli).and_then(|code| match UNSAID.get() {
+        Some(why) if !stays && code == OK => Err(io::Error::other(format!("standard output: {why}")).into()),
+        _ => Ok(code),
+    });
+    match done {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
             let _ = writeln!(io::stderr(), "ipfs-radio: {}", words(&error));
@@ -227,36 +236,47 @@ fn listen_to_logs(verbose: u8) {
     let _ = log.log_internal_errors(false).try_init();
 }
 
+/// Why something could not be printed: then a command has not done what it was asked for.
+static UNSAID: OnceLock<String> = OnceLock::new();
+
 /// Prints to standard output; a reader that has gone away ends nothing.
 fn say(text: &str) {
     let mut out = io::stdout().lock();
-    let _ = writeln!(out, "{text}");
-    let _ = out.flush();
+    let said = writeln!(out, "{text}").and_then(|()| out.flush());
+    if let Err(error) = said.or_else(unread) {
+        let _ = UNSAID.set(error.to_string());
+    }
 }
 
-/// SIGINT and SIGTERM: caught from the moment this is made, also before anybody waits for them.
-struct Signals {
-    interrupt: unix::Signal,
-    terminate: unix::Signal,
+/// Whoever reads standard output has read enough: that is no error.
+fn unread(error: io::Error) -> io::Result<()> {
+    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
 }
+
+/// SIGINT, SIGTERM and SIGHUP: caught from the moment this is made, also before anybody waits for them.
+struct Signals([unix::Signal; 3]);
 
 impl Signals {
     /// Catches them. Must be called within a runtime.
     fn catch() -> io::Result<Self> {
-        let (interrupt, terminate) = (unix::SignalKind::interrupt(), unix::SignalKind::terminate());
-        Ok(Self { interrupt: unix::signal(interrupt)?, terminate: unix::signal(terminate)? })
+        let signal = |kind: fn() -> unix::SignalKind| unix::signal(kind());
+        let kinds = [unix::SignalKind::interrupt, unix::SignalKind::terminate, unix::SignalKind::hangup];
+        let [interrupt, terminate, hangup] = kinds.map(signal);
+        Ok(Self([interrupt?, terminate?, hangup?]))
     }
 
     /// Waits for the next one.
     async fn any(&mut self) {
+        let [interrupt, terminate, hangup] = &mut self.0;
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            _ = hangup.recv() => {}
         }
     }
 }
 
-/// Raised by SIGINT or SIGTERM in commands that are not asynchronous.
+/// Raised by these signals in commands that are not asynchronous.
 static STOP: AtomicBool = AtomicBool::new(false);
 
 /// A runtime that watches for signals while blocking work goes on.

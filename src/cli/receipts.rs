@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use cid::Cid;
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::{DISK, FAILED, OK, say};
+use super::{DISK, FAILED, OK, say, unread};
 use crate::{
     disk::{
         self, Layout,
@@ -180,6 +180,9 @@ fn verify(layout: &Layout, options: &Verify) -> anyhow::Result<u8> {
         say(&book.end()?.map_or_else(|| why.clone(), |end| format!("{end}: {why}")));
         return Ok(FAILED);
     }
+    if audit.seen().receipts == 0 && wanted.is_empty() {
+        bail!("there are no receipts in this range");
+    }
     say(&tell(audit.seen()));
     if options.blocks {
         say(&format!("{} blocks hold, {} are no longer kept", blocks.here, blocks.gone));
@@ -245,17 +248,22 @@ fn extract(layout: &Layout, range: &Range) -> anyhow::Result<u8> {
     let keys = Identity::receipt_keys(&layout.keys())?;
     let mut audit = Audit::new(Means { keys: &keys, signed: &signed }, Begin::Anywhere, Vec::new());
     let mut out = BufWriter::new(io::stdout().lock());
-    let mut stopped: anyhow::Result<()> = Ok(());
+    let (mut stopped, mut is_read): (anyhow::Result<()>, _) = (Ok(()), true);
     book.lines(range.numbers(&book)?, &mut |line| {
         let held = audit.line(line, false).map_err(|finding| {
             let number = seq(line).map_or_else(String::new, |number| format!(" {number}"));
             anyhow::anyhow!("receipt{number}: {}; `receipts verify` names its place", finding.reason)
         });
-        stopped = held.and_then(|_| Ok(out.write_all(line).and_then(|()| out.write_all(b"\n"))?));
+        let written = held.map(|_| out.write_all(line).and_then(|()| out.write_all(b"\n")));
+        is_read = !matches!(&written, Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe);
+        stopped = written.and_then(|written| Ok(written?));
         stopped.is_ok()
     })?;
+    if !is_read {
+        return Ok(OK);
+    }
     stopped?;
-    out.flush()?;
+    out.flush().or_else(unread)?;
     if audit.seen().receipts == 0 {
         bail!("there are no receipts in this range");
     }

@@ -212,18 +212,19 @@ fn announce(settings: &Settings, names: &[String; 2], here: SocketAddr) {
 pub(super) async fn tell(mut on_air: watch::Receiver<Option<Arc<OnAir>>>) {
     let mut told = (false, String::new());
     loop {
-        let now = on_air.borrow_and_update().as_ref().map(|air| {
-            let title = air.status.now.as_ref().map(|now| now.title.clone()).unwrap_or_default();
-            (air.status.network.advice.clone(), title)
-        });
+        let now = on_air
+            .borrow_and_update()
+            .as_ref()
+            .map(|air| (air.status.network.advice.clone(), air.status.now.as_ref().map(|now| now.title.clone())));
         if let Some((advice, title)) = now {
-            if !told.0 {
+            // Behind an outage the first item that is listed airs a moment later.
+            if let Some(title) = title.as_ref().filter(|_| !told.0) {
                 say(&format!("on air: {title}"));
             }
             if told.1 != advice {
                 say(&advice);
             }
-            told = (true, advice);
+            told = (told.0 || title.is_some(), advice);
         }
         if on_air.changed().await.is_err() {
             return;

@@ -111,8 +111,10 @@ impl Identity {
     /// Makes a new key that signs receipts from now on. The one before stays, for what it has signed. A station that is
     /// on air takes the new key with its next receipt. Gives the ids of the old key and of the new one.
     pub fn rotate(dir: &Path) -> anyhow::Result<(String, String)> {
+        let none = "there are no receipt keys yet: start the station once";
+        ensure!(dir.join(SECRETS).exists(), none);
         let _lock = disk::Lock::take(&dir.join(ROTATING))?;
-        let mut all = checked(secrets(dir)?.context("there are no receipt keys yet: start the station once")?)?;
+        let mut all = checked(secrets(dir)?.context(none)?)?;
         let old = signing(&all)?.first().map(|key| key.id().to_owned()).unwrap_or_default();
         let number = |key: &Secret| key.id.strip_prefix('r').and_then(|number| number.parse::<u64>().ok());
         let id = format!("r{}", all.key.iter().filter_map(number).max().unwrap_or(0) + 1);
