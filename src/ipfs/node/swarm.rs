@@ -1,6 +1,10 @@
 //! The parts of the swarm: transports, protocols, limits.
 
-use std::time::Duration;
+use std::{
+    io,
+    net::{IpAddr, TcpListener},
+    time::Duration,
+};
 
 use futures::{AsyncRead, AsyncWrite};
 use libp2p::{
@@ -12,6 +16,7 @@ use libp2p::{
         self,
         store::{MemoryStore, MemoryStoreConfig},
     },
+    multiaddr::Protocol,
     noise, ping, quic, relay,
     swarm::{NetworkBehaviour, behaviour::toggle::Toggle},
     tcp, upnp, yamux,
@@ -100,16 +105,35 @@ pub(in crate::ipfs) fn listen<P: NetworkBehaviour>(
     addresses: &[Multiaddr],
 ) -> (usize, Vec<String>) {
     let mut failures = Vec::new();
-    for address in addresses {
-        if let Err(error) = swarm.listen_on(address.clone()) {
+    // Before any of them listens: a listener of one family may take the port of the other.
+    let free: Vec<_> = addresses.iter().map(free).collect();
+    for (address, free) in addresses.iter().zip(free) {
+        let listening = free.map_err(|error| error.to_string()).and_then(|()| {
             // What the transports say stands in the causes.
-            let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
-            let why = causes.last().map(ToString::to_string).unwrap_or_default();
+            swarm.listen_on(address.clone()).map_err(|error| {
+                let causes = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+                causes.last().map(ToString::to_string).unwrap_or_default()
+            })
+        });
+        if let Err(why) = listening {
             tracing::warn!(%address, why, "cannot listen here");
             failures.push(format!("{address}: {why}"));
         }
     }
     (addresses.len() - failures.len(), failures)
+}
+
+/// Whether a TCP port can be had alone. The transport asks for one that others may share, and so two nodes of one machine would
+/// each be called half of the time.
+fn free(address: &Multiaddr) -> io::Result<()> {
+    let mut parts = address.iter();
+    let (Some(ip), Some(Protocol::Tcp(port @ 1..))) = (parts.next(), parts.next()) else { return Ok(()) };
+    let ip: IpAddr = match ip {
+        Protocol::Ip4(ip) => ip.into(),
+        Protocol::Ip6(ip) => ip.into(),
+        _ => return Ok(()),
+    };
+    TcpListener::bind((ip, port)).map(drop)
 }
 
 /// A client keeps to itself what others want stored; nothing that we put is repeated behind our back, since each

@@ -309,6 +309,10 @@ async fn an_address_that_does_not_work_is_no_reason_to_stay_off() {
         assert!(said.starts_with(&format!("{address}: ")) && said.contains("os error"), "{said}");
     }
     assert_eq!(deaf.not_listening.len(), 2);
+    // That of another node, whose port could be shared.
+    let shared = ours.node.status().listening[0].split("/p2p/").next().unwrap().to_owned();
+    let second = station(options(&[&shared], &[], &[])).await.node.status();
+    assert_eq!((second.listening.len(), second.not_listening.len()), (0, 1), "{shared}");
     assert!(station(options(&[], &[], &[])).await.node.status().listening.is_empty());
 }
 
