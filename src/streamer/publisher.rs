@@ -6,6 +6,7 @@ use std::{collections::VecDeque, sync::Arc, time::Duration};
 use cid::Cid;
 use tokio::{
     sync::{mpsc, watch},
+    task::JoinHandle,
     time,
 };
 use tokio_util::sync::CancellationToken;
@@ -137,6 +138,9 @@ struct Work {
     folder: Vec<(Cid, u64)>,
     /// The root's `ledger/` folder, once it is stored.
     ledger: Option<Folder>,
+    /// Which of its blocks was looked at last, and the look.
+    looked: usize,
+    looking: Option<JoinHandle<()>>,
     covers: Covers,
     offer: Offer,
     ended: mpsc::Sender<Ended>,
@@ -174,6 +178,8 @@ impl Publisher {
             last_group: 0,
             folder: Vec::new(),
             ledger: None,
+            looked: 0,
+            looking: None,
             covers: Covers::default(),
             offer: Offer::default(),
             ended,
@@ -370,10 +376,27 @@ impl Work {
             drop(self.publisher.shelf.adopt(until).await);
         }
         self.keep_listed().await;
+        self.look_at_checkpoints();
         let now = self.publisher.clock.now().station;
         self.publisher.shelf.let_go(now).await;
         let _ = self.publisher.node.stop_providing(self.offer.past(now)).await;
         self.refresh();
+    }
+
+    /// Puts back a block of the root's `ledger/` folder that was lost: looks at one after the other.
+    fn look_at_checkpoints(&mut self) {
+        let is_looking = self.looking.as_ref().is_some_and(|looking| !looking.is_finished());
+        let Some(folder) = self.ledger.as_ref().filter(|_| !is_looking) else { return };
+        self.looked += 1;
+        let (cid, bytes) = folder.blocks[self.looked % folder.blocks.len()].clone();
+        let store = self.publisher.store.clone();
+        self.looking = Some(self.publisher.tasks.spawn("looking at checkpoints", async move {
+            if !matches!(store.is_kept(&cid).await, Ok(true))
+                && let Err(error) = store.put(vec![(cid, bytes)]).await
+            {
+                tracing::warn!(%cid, %error, "a block of the ledger's folder is lost");
+            }
+        }));
     }
 
     /// Tells the listener port how things stand, if they stand otherwise than before.
