@@ -145,12 +145,17 @@ impl Open {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sees to it that the file lies where it is looked for: one that was removed is written anew, as long as it is open.
+    /// Sees to it that the file lies where it is looked for: one that was removed is written anew, as long as it is open. What
+    /// somebody has put in its place is moved beside it.
     fn keep_in_place(&self, file: &mut File) -> io::Result<()> {
         let here = file.metadata()?;
         match fs::metadata(&self.path) {
             Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => return Ok(()),
-            Ok(_) => return Err(io::Error::other("another file lies in its place: move that one away")),
+            Ok(there) => {
+                let beside = self.path.with_extension(format!("jsonl.other-{}", there.ino()));
+                fs::rename(&self.path, &beside)?;
+                tracing::warn!(beside = %beside.display(), "another file lay in the place of the receipts");
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
