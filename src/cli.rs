@@ -1,6 +1,7 @@
 //! The command line (contract §8): words in, exit codes out.
 
 use std::{
+    fs,
     io::{self, IsTerminal, Write},
     path::{Path, PathBuf},
     process::ExitCode,
@@ -254,26 +255,42 @@ fn unread(error: io::Error) -> io::Result<()> {
 }
 
 /// SIGINT, SIGTERM and SIGHUP: caught from the moment this is made, also before anybody waits for them.
-struct Signals([unix::Signal; 3]);
+struct Signals {
+    interrupt: unix::Signal,
+    terminate: unix::Signal,
+    hangup: Option<unix::Signal>,
+}
 
 impl Signals {
     /// Catches them. Must be called within a runtime.
     fn catch() -> io::Result<Self> {
-        let signal = |kind: fn() -> unix::SignalKind| unix::signal(kind());
-        let kinds = [unix::SignalKind::interrupt, unix::SignalKind::terminate, unix::SignalKind::hangup];
-        let [interrupt, terminate, hangup] = kinds.map(signal);
-        Ok(Self([interrupt?, terminate?, hangup?]))
+        let (interrupt, terminate) = (unix::SignalKind::interrupt(), unix::SignalKind::terminate());
+        let hangup = if ignores_hangup() { None } else { Some(unix::signal(unix::SignalKind::hangup())?) };
+        Ok(Self { interrupt: unix::signal(interrupt)?, terminate: unix::signal(terminate)?, hangup })
     }
 
     /// Waits for the next one.
     async fn any(&mut self) {
-        let [interrupt, terminate, hangup] = &mut self.0;
+        let hangup = async {
+            match &mut self.hangup {
+                Some(hangup) => drop(hangup.recv().await),
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-            _ = hangup.recv() => {}
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            () = hangup => {}
         }
     }
+}
+
+/// Whether whoever has started this process wants it to outlive a terminal that is closed, as `nohup` does.
+fn ignores_hangup() -> bool {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    // The last bit is the first signal.
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask & 1 == 1)
 }
 
 /// Raised by these signals in commands that are not asynchronous.

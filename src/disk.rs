@@ -30,8 +30,6 @@ mod stamp;
 
 /// How names of files that are being written begin.
 const TEMPORARY: &str = ".tmp-";
-/// What reading something that is no file ends with.
-const NO_FILE: io::ErrorKind = io::ErrorKind::InvalidInput;
 /// With what mode a file is made: what the umask leaves of it, or nothing for others.
 const PUBLIC: u32 = 0o666;
 const PRIVATE: u32 = 0o600;
@@ -49,6 +47,12 @@ pub enum Error {
         path: PathBuf,
         /// What the system says.
         source: io::Error,
+    },
+    /// Something that is no file is in the place of one.
+    #[error("cannot read {}: it is not a regular file; move it away", path.display())]
+    NoFile {
+        /// Where.
+        path: PathBuf,
     },
     /// The file is longer than anything of its kind.
     #[error("{} is longer than {limit} bytes", path.display())]
@@ -79,7 +83,7 @@ fn remedy(source: &io::Error) -> &'static str {
         io::ErrorKind::QuotaExceeded => "; free up space, or have the quota raised",
         io::ErrorKind::ReadOnlyFilesystem => "; its file system must be writable",
         io::ErrorKind::PermissionDenied => "; see who owns it",
-        io::ErrorKind::IsADirectory | NO_FILE => "; move it away",
+        io::ErrorKind::IsADirectory => "; move it away",
         _ => "",
     }
 }
@@ -91,7 +95,8 @@ impl Error {
 
     /// Whether something that is no file is in the place of one.
     pub fn is_no_file(&self) -> bool {
-        matches!(self, Self::Io { source, .. } if [io::ErrorKind::IsADirectory, NO_FILE].contains(&source.kind()))
+        matches!(self, Self::NoFile { .. })
+            || matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::IsADirectory)
     }
 
     /// Whether the file is simply not there.
@@ -105,6 +110,7 @@ impl From<Error> for io::Error {
     fn from(error: Error) -> Self {
         let kind = match &error {
             Error::Io { source, .. } => source.kind(),
+            Error::NoFile { .. } => io::ErrorKind::InvalidInput,
             Error::TooLong { .. } => io::ErrorKind::FileTooLarge,
             Error::Busy { .. } => io::ErrorKind::ResourceBusy,
         };
@@ -134,7 +140,7 @@ pub fn create_private(path: &Path, bytes: &[u8]) -> Result<()> {
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>> {
     let found = fs::metadata(path).map_err(Error::io("read", path))?;
     if !found.is_file() {
-        return Err(Error::io("read", path)(io::Error::new(NO_FILE, "it is not a regular file")));
+        return Err(Error::NoFile { path: path.to_owned() });
     }
     let mut bytes = Vec::with_capacity(found.len().min(limit) as usize);
     let file = File::open(path).map_err(Error::io("read", path))?;

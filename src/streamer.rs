@@ -417,7 +417,6 @@ impl Streamer {
 #[derive(Debug)]
 struct Read {
     order: Result<catalog::Loaded, catalog::Error>,
-    /// Whether an order that is another one was kept for later starts.
     /// Whether it lies in `state/` as well; nothing where there is none.
     saved: Option<Result<(), disk::Error>>,
     filler: Option<catalog::Loaded>,

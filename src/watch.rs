@@ -26,6 +26,8 @@ use tokio::{
 
 /// How often the files are looked at even though nothing was heard.
 const RESCAN: Duration = Duration::from_secs(60);
+/// All is watched anew no more often.
+const RENEW: Duration = Duration::from_secs(600);
 /// At every so many looks a watcher tells even if nothing has changed: what could not be read may be readable again.
 const TELL_ANYWAY: u32 = 10;
 /// Settling ends after this long even if changes go on.
@@ -118,6 +120,8 @@ struct Eyes {
     watcher: Option<RecommendedWatcher>,
     /// More happened than could be told: of folders that are new nothing may have been heard, nor of what is in them.
     missed: Arc<AtomicBool>,
+    /// When all was watched anew for that. In a large library that is itself more than can be told.
+    renewed: Option<Instant>,
     wanted: Vec<(PathBuf, RecursiveMode)>,
     /// The folders that are watched. Under the same path there may be another one by now.
     watched: HashMap<PathBuf, Folder>,
@@ -141,7 +145,7 @@ impl Eyes {
         let watcher = watcher.inspect_err(|error| tracing::warn!(%error, "files are only looked at every minute")).ok();
         let mode = |below| if below { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
         let wanted = places.iter().map(|(path, below)| (path.to_path_buf(), mode(*below))).collect();
-        Self { watcher, missed, wanted, watched: HashMap::new() }
+        Self { watcher, missed, renewed: None, wanted, watched: HashMap::new() }
     }
 
     /// Watches first and looks then: what comes later is heard.
@@ -153,7 +157,9 @@ impl Eyes {
     /// Watches what is there and is not watched yet.
     fn attach(&mut self) {
         let Some(watcher) = &mut self.watcher else { return };
-        if self.missed.swap(false, Ordering::Relaxed) {
+        let may_renew = self.renewed.is_none_or(|renewed| renewed.elapsed() >= RENEW);
+        if may_renew && self.missed.swap(false, Ordering::Relaxed) {
+            self.renewed = Some(Instant::now());
             self.watched.clear();
         }
         for (path, mode) in &self.wanted {
@@ -276,11 +282,11 @@ mod tests {
         }
     }
 
-    /// Whether something that happens now is heard. Forgets what was heard before.
-    async fn hears(watch: &Watch, happens: impl FnOnce()) -> bool {
+    /// Whether something that happens now is heard within so many seconds. Forgets what was heard before.
+    async fn hears(watch: &Watch, seconds: u64, happens: impl FnOnce()) -> bool {
         while time::timeout(Duration::from_millis(200), watch.dirty.notified()).await.is_ok() {}
         happens();
-        time::timeout(Duration::from_secs(5), watch.dirty.notified()).await.is_ok()
+        time::timeout(Duration::from_secs(seconds), watch.dirty.notified()).await.is_ok()
     }
 
     #[tokio::test]
@@ -289,16 +295,17 @@ mod tests {
         let music = dir.path().join("music");
         fs::create_dir(&music).unwrap();
         let mut watch = Watch { due: Instant::now(), ..Watch::new(&[(&music, true)], Duration::from_millis(1)).await };
-        assert!(hears(&watch, || fs::write(music.join("a"), "a").unwrap()).await);
+        assert!(hears(&watch, 60, || fs::write(music.join("a"), "a").unwrap()).await);
         let moved = || fs::rename(&music, dir.path().join("old")).unwrap();
         // Here the inode may be the same again.
         let removed = || fs::remove_dir_all(&music).unwrap();
         for goes in [&moved as &dyn Fn(), &removed] {
             goes();
             fs::create_dir(&music).unwrap();
-            assert!(!hears(&watch, || fs::write(music.join("b"), "b").unwrap()).await, "this proves nothing");
+            assert!(!hears(&watch, 1, || fs::write(music.join("b"), "b").unwrap()).await, "this proves nothing");
+            watch.due = Instant::now();
             assert!(watch.look().await);
-            assert!(hears(&watch, || fs::write(music.join("c"), "c").unwrap()).await);
+            assert!(hears(&watch, 60, || fs::write(music.join("c"), "c").unwrap()).await);
         }
     }
 
@@ -310,10 +317,18 @@ mod tests {
         let mut watch =
             Watch { due: Instant::now(), ..Watch::new(&[(dir.path(), true)], Duration::from_millis(1)).await };
         watch.eyes.lock().unwrap().watcher.as_mut().unwrap().unwatch(&below).unwrap();
-        assert!(!hears(&watch, || fs::write(below.join("a"), "a").unwrap()).await, "this proves nothing");
+        assert!(!hears(&watch, 1, || fs::write(below.join("a"), "a").unwrap()).await, "this proves nothing");
         watch.eyes.lock().unwrap().missed.store(true, Ordering::Relaxed);
         assert!(watch.look().await);
-        assert!(hears(&watch, || fs::write(below.join("b"), "b").unwrap()).await);
+        assert!(hears(&watch, 60, || fs::write(below.join("b"), "b").unwrap()).await);
+        let mut eyes = watch.eyes.lock().unwrap();
+        let renewed = eyes.renewed;
+        eyes.missed.store(true, Ordering::Relaxed);
+        eyes.look();
+        assert!(renewed.is_some() && eyes.renewed == renewed, "what watching anew misses is no reason for it");
+        eyes.renewed = Instant::now().checked_sub(RENEW);
+        eyes.look();
+        assert!(eyes.renewed > renewed && !eyes.missed.load(Ordering::Relaxed));
     }
 
     #[tokio::test]

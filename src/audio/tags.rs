@@ -7,7 +7,8 @@ use symphonia::core::{
     formats::{FormatReader, well_known::FORMAT_ID_WAVE},
     meta::{
         Chapter, ChapterGroup, ChapterGroupItem, MetadataContainer, MetadataOptions, MetadataRevision, RawValue,
-        StandardTag, StandardVisualKey, Tag, Visual, well_known::METADATA_ID_ID3V1,
+        StandardTag, StandardVisualKey, Tag, Visual,
+        well_known::{METADATA_ID_ID3V1, METADATA_ID_MATROSKA},
     },
 };
 
@@ -186,7 +187,8 @@ fn containers(revision: &MetadataRevision) -> impl Iterator<Item = &MetadataCont
 
 fn from_revision(revision: &MetadataRevision, legacy: &Legacy<'_>) -> Tags {
     let mut tags = Tags::default();
-    let (mut artists, mut album_artists) = (Vec::new(), Vec::new());
+    let (mut artists, mut album_artists, is_matroska) =
+        (Vec::new(), Vec::new(), revision.info.metadata == METADATA_ID_MATROSKA);
     for tag in containers(revision).flat_map(|container| &container.tags) {
         match (&tag.std, &tag.raw.value) {
             // Symphonia 0.6.1 says what a text is, and of several in one tag does not.
@@ -197,7 +199,7 @@ fn from_revision(revision: &MetadataRevision, legacy: &Legacy<'_>) -> Tags {
                 texts.iter().filter_map(tag).for_each(|tag| take(&tag, legacy, &mut tags, &mut artists));
             }
             // The artist of a Matroska file counts as that of an album.
-            (Some(StandardTag::AlbumArtist(artist)), _) => album_artists.extend(legacy.text(artist)),
+            (Some(StandardTag::AlbumArtist(artist)), _) if is_matroska => album_artists.extend(legacy.text(artist)),
             _ => take(tag, legacy, &mut tags, &mut artists),
         }
     }

@@ -34,9 +34,11 @@ use crate::{
 
 /// An attempt takes no longer.
 const LIMIT: Duration = Duration::from_secs(20);
-/// Of the time that there is for all an attempt takes so much at most: one without an answer is not to cost the others theirs.
-const SHARE: u32 = 5;
-/// Nor does it take longer to be connected: less than an attempt, so that nobody there is told from no answer.
+/// Where there is little time for many, an attempt takes an equal share of it, but a fifth at least: one without an answer is
+/// not to cost the others theirs.
+const SHARES_MAX: usize = 5;
+/// Nor does it take longer to be connected: less than an attempt that is not hurried, so that nobody there is told from no
+/// answer.
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
 
 type Resolver = BoxCloneSyncService<Name, std::vec::IntoIter<std::net::SocketAddr>, std::io::Error>;
@@ -102,7 +104,8 @@ impl Sender {
     /// Delivers what waits for at most `limit`. Says what is left, if anything is, and why.
     pub async fn deliver(&self, outbox: &Outbox, limit: Duration) -> Option<String> {
         let mut rounds = Rounds::default();
-        let hurried = Self { limit: (limit / SHARE).min(LIMIT), ..self.clone() };
+        let shares = outbox.waiting().map_or(1, |waiting| waiting.len().clamp(1, SHARES_MAX));
+        let hurried = Self { limit: (limit / shares as u32).min(LIMIT), ..self.clone() };
         let why = match timeout(limit, rounds.go(outbox, &hurried)).await {
             Ok(round) => round.why.unwrap_or_default(),
             Err(_) => format!("that takes more than {limit:?}"),

@@ -47,12 +47,16 @@ impl Callbacks {
     }
 
     /// Delivers from now on, on a thread of its own: what waits lies on the disk, and the air is not to wait for that.
-    pub(super) fn run(self, stop: CancellationToken) -> anyhow::Result<()> {
-        let Some((sender, outbox)) = self.0 else { return Ok(()) };
+    pub(super) fn run(self, stop: CancellationToken) {
+        let Some((sender, outbox)) = self.0 else { return };
         let mut builder = tokio::runtime::Builder::new_current_thread();
-        let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build()?;
-        let deliver = move || runtime.block_on(sender.run(outbox, stop));
-        std::thread::Builder::new().name("callbacks".into()).spawn(deliver)?;
-        Ok(())
+        let runtime = builder.max_blocking_threads(BLOCKING_THREADS).enable_all().build();
+        let begun = runtime.and_then(|runtime| {
+            let deliver = move || runtime.block_on(sender.run(outbox, stop));
+            std::thread::Builder::new().name("callbacks".into()).spawn(deliver)
+        });
+        if let Err(error) = begun {
+            tracing::error!(%error, "callbacks wait for the next start");
+        }
     }
 }

@@ -54,6 +54,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     layout.create_keys()?;
     let lock = Lock::take(&layout.state_lock())?;
     layout.sweep_state();
+    Identity::sweep(&layout.keys());
     for warning in streaming.warnings(setup.audio.segment_seconds) {
         tracing::warn!("{warning}");
     }
@@ -88,7 +89,7 @@ async fn on_air(dir: &Path, no_setup: bool) -> anyhow::Result<u8> {
     let serve = move || http::serve(listener.clone(), site.clone(), share.listeners, ending.clone());
     let serving = tokio::spawn(kept_up(serve, stop.clone()));
     let telling = tokio::spawn(tell(station.on_air.clone()));
-    callbacks.run(stop.clone()).context("callbacks cannot be delivered")?;
+    callbacks.run(stop.clone());
     let mut running = station.running;
     let ended_early = tokio::select! {
         () = signals.any() => None,

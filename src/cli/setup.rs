@@ -154,8 +154,7 @@ pub(super) fn run(dir: &Path, options: Options) -> anyhow::Result<u8> {
         say(&json(&layout, &report)?);
     } else if !child {
         if options.report {
-            setup::qualities(&layout).iter().for_each(|quality| say(&quality.to_string()));
-            setup::copies(&layout).iter().for_each(|(one, other)| say(&format!("{one} sounds like {other}")));
+            say_all(&layout);
         }
         summary(&report, options.dry_run, options.report);
     } else {
@@ -283,6 +282,12 @@ fn audition(layout: &Layout, file: &Path, job: &setup::Job) -> anyhow::Result<u8
 /// What is written beside a recording.
 fn overrides(file: &Path) -> Result<setup::Overrides, String> {
     config::overrides(file).map_err(|error| error.to_string())
+}
+
+/// What is known of every recording, and of all copies.
+fn say_all(layout: &Layout) {
+    setup::qualities(layout).iter().for_each(|quality| say(&quality.to_string()));
+    setup::copies(layout).iter().for_each(|(one, other)| say(&format!("{one} sounds like {other}")));
 }
 
 /// `told`: of all copies.

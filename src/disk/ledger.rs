@@ -89,6 +89,8 @@ impl Volume for Folder {
 
     fn open(&self, name: &str) -> Result<Box<dyn volume::File>, Fault> {
         let path = self.dir.join(name);
+        // What a process was writing anew when it was killed.
+        let _ = fs::remove_file(beside(&path));
         let open = || OpenOptions::new().read(true).write(true).open(&path);
         let opened = match open() {
             Err(closed) if closed.kind() == io::ErrorKind::PermissionDenied => {
@@ -146,35 +148,54 @@ impl Open {
     }
 
     /// Sees to it that the file lies where it is looked for: one that was removed is written anew, as long as it is open. What
-    /// somebody has put in its place is moved beside it.
+    /// somebody has put in its place is moved beside it. Where nobody can look, or the whole station was moved, what is
+    /// written goes where the file is.
     fn keep_in_place(&self, file: &mut File) -> io::Result<()> {
         let here = file.metadata()?;
-        match fs::metadata(&self.path) {
+        let other = match fs::metadata(&self.path) {
             Ok(there) if (there.dev(), there.ino()) == (here.dev(), here.ino()) => return Ok(()),
-            Ok(there) => {
-                let beside = self.path.with_extension(format!("jsonl.other-{}", there.ino()));
-                fs::rename(&self.path, &beside)?;
-                tracing::warn!(beside = %beside.display(), "another file lay in the place of the receipts");
+            Ok(there) => Some(self.path.with_extension(format!("jsonl.other-{}", there.ino()))),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => None,
+            Err(error) => {
+                tracing::warn!(%error, path = %self.path.display(), "nobody can see whether the receipts are in their place");
+                return Ok(());
             }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
+        };
         let folder = super::parent(&self.path);
-        DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-        // Under another name until all of it is there: what is cut off is damage.
-        let beside = self.path.with_extension("anew");
-        let mut anew =
-            OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&beside)?;
-        file.rewind()?;
-        io::copy(file, &mut anew)?;
-        anew.sync_all()?;
-        fs::rename(&beside, &self.path)?;
+        if !folder.is_dir() && DirBuilder::new().mode(0o700).create(folder).is_err() {
+            return Ok(());
+        }
+        let anew = self.written_anew(file)?;
+        if let Some(other) = other {
+            fs::rename(&self.path, &other)?;
+            tracing::warn!(other = %other.display(), "another file lay in the place of the receipts");
+        }
+        fs::rename(beside(&self.path), &self.path)?;
         File::open(folder)?.sync_all()?;
         File::open(super::parent(folder))?.sync_all()?;
         *file = anew;
         tracing::warn!(path = %self.path.display(), "the file of the receipts was removed; it is written anew");
         Ok(())
     }
+
+    /// A durable copy, under another name until all of it is there: what is cut off is damage.
+    fn written_anew(&self, file: &mut File) -> io::Result<File> {
+        let path = beside(&self.path);
+        let mut copy = || {
+            let mut anew =
+                OpenOptions::new().read(true).write(true).create(true).truncate(true).mode(0o600).open(&path)?;
+            file.rewind()?;
+            io::copy(file, &mut anew)?;
+            anew.sync_all()?;
+            Ok(anew)
+        };
+        copy().inspect_err(|_| _ = fs::remove_file(&path))
+    }
+}
+
+/// Where a file lies that is being written anew.
+fn beside(path: &Path) -> PathBuf {
+    path.with_extension("anew")
 }
 
 impl volume::File for Open {

@@ -85,9 +85,12 @@ impl Originals {
     /// The recording of an item of one of these folders, if it is still there.
     async fn find(self, stores: Arc<[Store]>, id: String) -> Result<Option<Found>, Refusal> {
         let broken = |error: JoinError| Refusal::Failed(error.to_string());
-        let (known, item) = (self.clone(), id.clone());
-        if let Some(found) = spawn_blocking(move || known.again(&item)).await.map_err(broken)? {
-            return Ok(Some(found));
+        let (known, item, items) = (self.clone(), id.clone(), stores.clone());
+        let there = move || (known.again(&item), items.iter().any(|store| store.meta(&item).is_file()));
+        match spawn_blocking(there).await.map_err(broken)? {
+            (Some(found), _) => return Ok(Some(found)),
+            (None, false) => return Ok(None),
+            (None, true) => {}
         }
         let turn = timeout(self.patience, self.reading.clone().acquire_owned()).await;
         let turn = turn.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
@@ -299,7 +302,11 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let originals = Originals { patience: Duration::from_millis(10), ..Originals::of(dir.path().into()) };
         let turn = originals.reading.clone().acquire_owned().await.unwrap();
-        let ask = || originals.clone().find(Arc::from([]), ID.to_owned());
+        let store = Store::new(dir.path());
+        fs::create_dir_all(store.item(ID)).unwrap();
+        let ask = || originals.clone().find(Arc::from([store.clone()]), ID.to_owned());
+        assert!(matches!(ask().await, Ok(None)), "what there is not is said at once");
+        fs::write(store.meta(ID), "{}").unwrap();
         assert!(matches!(ask().await, Err(Refusal::Busy)));
         drop(turn);
         assert!(matches!(ask().await, Ok(None)));

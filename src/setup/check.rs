@@ -66,9 +66,9 @@ pub fn check(layout: &Layout) -> Result<Vec<Damage>, Error> {
     Ok(damages)
 }
 
-/// Whether anything was ever made: it is there, or a setup remembers what it has read.
+/// Whether anything was ever made: something is left of it, or an order of it has aired.
 fn was_made(layout: &Layout, store: &Store) -> Result<bool, Error> {
-    Ok(layout.stat_cache().exists() || store.playlist().exists() || !stems(&store.items(), "")?.is_empty())
+    Ok(layout.accepted_order().exists() || store.playlist().exists() || !stems(&store.items(), "")?.is_empty())
 }
 
 /// Without the manifest nobody knows what belongs to it, so nothing else is told.

@@ -364,7 +364,13 @@ impl<'a> Run<'a> {
     /// The entries of this run, and those of the last one that stay although they were not found.
     fn settle(&mut self) -> Listing {
         let mut listing = self.listing.clone().playable();
-        let Some(old) = self.old.clone() else { return listing };
+        let Some(old) = self.old.clone() else {
+            if self.tracks.found.is_empty() {
+                let source = self.job.source.display();
+                self.report.notices.push(format!("`{source}` is missing or has no recordings"));
+            }
+            return listing;
+        };
         old.entries().iter().filter(|entry| self.is_held(&entry.path)).for_each(|entry| listing.keep(entry, &old));
         let on_demand = old.entries().iter().filter(|entry| entry.kind == Kind::Vod);
         let stays = |entry: &&Entry| !self.options.prune || self.recording_of(entry).exists();

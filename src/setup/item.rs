@@ -2,7 +2,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    fs::DirEntry,
+    fs::{self, DirEntry, Metadata},
     io,
     sync::atomic::{AtomicBool, Ordering},
 };
@@ -316,11 +316,15 @@ impl Chunks {
 
     fn add(&mut self, name: &str, file: &DirEntry) {
         let Some(key) = name.strip_suffix(".ts").and_then(ChunkKey::read) else { return };
-        if !file.file_type().is_ok_and(|kind| kind.is_file()) {
-            return;
-        }
+        let Ok(kind) = file.file_type() else { return };
         let is_sized = self.0.len() < SIZED_MAX;
-        self.0.insert(key, is_sized.then(|| file.metadata().map_or(0, |told| told.len())));
+        // Through a link: what it leads to counts.
+        let told = (is_sized || kind.is_symlink()).then(|| fs::metadata(file.path()).ok().filter(Metadata::is_file));
+        match told {
+            Some(Some(told)) => _ = self.0.insert(key, Some(told.len())),
+            None if kind.is_file() => _ = self.0.insert(key, None),
+            Some(None) | None => {}
+        }
     }
 
     fn has(&self, segment: &Segment) -> bool {

@@ -112,17 +112,24 @@ impl Children {
         let mut places: Vec<(&Path, bool)> = self.sources.iter().map(|path| (path.as_path(), true)).collect();
         places.push((&self.setup_toml, false));
         let mut watch = Watch::new(&places, SETTLE).await;
-        let mut well = if generator_first {
-            self.set_up(true).await
+        let (mut well, mut filled) = if generator_first {
+            (self.set_up(true).await, true)
         } else if silent {
-            self.set_up_or_fill().await
+            (self.set_up_or_fill().await, true)
         } else {
-            let well = self.set_up(true).await;
-            self.generate().await;
-            well
+            (self.set_up(true).await, false)
         };
         self.nice = true;
+        // Where there is music nothing waits for the pieces.
+        let pieces_are_missing = !filled;
+        let filling = async {
+            if pieces_are_missing {
+                self.generate().await;
+            }
+        };
+        tokio::pin!(filling);
         if !self.auto_setup {
+            filling.await;
             return self.mend_only().await;
         }
         loop {
@@ -135,10 +142,15 @@ impl Children {
                 }
             };
             tokio::select! {
+                () = &mut filling, if !filled => filled = true,
                 () = changed => well = self.set_up(true).await,
                 place = self.repairs.due() => match place {
                     Place::Processed => well = self.set_up(false).await,
-                    Place::Generated => self.generate().await,
+                    Place::Generated if filled => self.generate().await,
+                    Place::Generated => {
+                        (&mut filling).await;
+                        filled = true;
+                    }
                 },
             }
         }
@@ -273,10 +285,11 @@ impl Children {
         drop(alive);
         let status = child.wait().await.ok();
         let is_over = status.is_some_and(|status| [Some(0), Some(PARTIAL)].contains(&status.code()));
+        // Without looking again nobody would see that it is well.
         match kept.is_empty() {
-            false => self.notes.raise("sources", kept.join("; ")),
+            false if self.auto_setup => self.notes.raise("sources", kept.join("; ")),
             true if sets_up && is_over => self.notes.clear("sources"),
-            true => {}
+            _ => {}
         }
         self.written.notify_one();
         status

@@ -98,6 +98,16 @@ impl Identity {
         Ok(Self { peer: peer?, stream: stream?, station: station?, receipts, since })
     }
 
+    /// Deletes secrets that a killed process left half written; for who holds the lock of the state. Not while somebody writes
+    /// some: only where there are whole ones can they be rotated.
+    pub fn sweep(dir: &Path) {
+        let whole = dir.join(SECRETS);
+        let rotating = whole.exists().then(|| disk::Lock::take(&dir.join(ROTATING))).transpose();
+        if let Err(error) = rotating.and_then(|_lock| disk::sweep_beside(&whole)) {
+            tracing::warn!(%error, "half written secrets stay");
+        }
+    }
+
     /// The keys that sign and verify the receipts of a station; none where there is no file of them.
     pub fn receipt_keys(dir: &Path) -> anyhow::Result<Vec<SigningKey>> {
         let signing = |secrets| {
@@ -190,7 +200,6 @@ impl Backup {
 }
 
 fn receipts(dir: &Path, may_create: bool) -> anyhow::Result<(Vec<SigningKey>, Time)> {
-    sweep(dir);
     let secrets = match secrets(dir)? {
         Some(secrets) => secrets,
         None if may_create => {
@@ -244,16 +253,6 @@ fn secrets(dir: &Path) -> anyhow::Result<Option<Secrets>> {
     // The error of the parser would quote the secret.
     let parsed = toml::from_str(&text).map_err(|_| anyhow::anyhow!("{} cannot be understood", path.display()))?;
     Ok(Some(parsed))
-}
-
-/// Deletes secrets that a killed process left half written, unless somebody writes some: only where there are whole ones
-/// can they be rotated.
-fn sweep(dir: &Path) {
-    let whole = dir.join(SECRETS);
-    let rotating = whole.exists().then(|| disk::Lock::take(&dir.join(ROTATING))).transpose();
-    if let Err(error) = rotating.and_then(|_lock| disk::sweep_beside(&whole)) {
-        tracing::warn!(%error, "half written secrets stay");
-    }
 }
 
 fn save(dir: &Path, secrets: &Secrets) -> anyhow::Result<()> {
@@ -311,7 +310,7 @@ mod tests {
         }
         let half = keys.join(format!(".tmp-1-0-{SECRETS}"));
         fs::write(&half, "secret = ").unwrap();
-        Identity::load(&keys, false).unwrap();
+        Identity::sweep(&keys);
         assert!(!half.exists(), "a secret in halves");
         let all = Identity::receipt_keys(&keys).unwrap();
         assert_eq!(all.iter().map(SigningKey::id).collect::<Vec<_>>(), ["r3", "r1", "r2"]);

@@ -2,7 +2,7 @@
 
 use std::{
     io,
-    net::{IpAddr, TcpListener},
+    net::{IpAddr, Ipv6Addr, TcpListener},
     time::Duration,
 };
 
@@ -130,10 +130,16 @@ fn free(address: &Multiaddr) -> io::Result<()> {
     let (Some(ip), Some(Protocol::Tcp(port @ 1..))) = (parts.next(), parts.next()) else { return Ok(()) };
     let ip: IpAddr = match ip {
         Protocol::Ip4(ip) => ip.into(),
+        // All addresses of this family would be those of the other one as well.
+        Protocol::Ip6(Ipv6Addr::UNSPECIFIED) => Ipv6Addr::LOCALHOST.into(),
         Protocol::Ip6(ip) => ip.into(),
         _ => return Ok(()),
     };
-    TcpListener::bind((ip, port)).map(drop)
+    match TcpListener::bind((ip, port)) {
+        Err(error) if error.kind() == io::ErrorKind::AddrInUse => Err(error),
+        // Whatever else is wrong the transport says.
+        _ => Ok(()),
+    }
 }
 
 /// A client keeps to itself what others want stored; nothing that we put is repeated behind our back, since each

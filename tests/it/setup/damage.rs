@@ -155,8 +155,9 @@ fn a_manifest_that_is_damaged_or_gone_is_damage_and_a_repair_makes_it_anew() {
     assert!(setup::check(&station.layout).unwrap()[0].what.contains("is missing"), "an order is left");
     fs::remove_file(store.playlist()).unwrap();
     fs::remove_dir_all(store.root()).unwrap();
-    assert_eq!(call(&station, &["--check"]).0, Some(1), "nothing is left of what was made");
-    fs::remove_file(station.layout.stat_cache()).unwrap();
+    fs::write(station.layout.accepted_order(), "#EXTM3U\n").unwrap();
+    assert_eq!(call(&station, &["--check"]).0, Some(1), "nothing is left of what has aired");
+    fs::remove_file(station.layout.accepted_order()).unwrap();
     let nothing = "nothing was made yet: `ipfs-radio setup` does\n".to_owned();
     assert_eq!(call(&station, &["--check"]), (Some(0), nothing));
 }
