@@ -86,6 +86,24 @@ fn setup_that_is_kept_out_does_not_keep_the_station_silent() {
 }
 
 #[test]
+fn a_folder_that_is_gone_is_told_while_its_music_plays_on() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    station.start(&["run"]);
+    station.wait("a list", Station::list);
+    let (music, away) = (station.path().join("music"), station.path().join("away"));
+    let health = |station: &Station| Some(station.status()?["health"].as_str()?.to_owned());
+    fs::rename(&music, &away).unwrap();
+    let gone = "sources: `music` is missing or empty; the 3 entries that came from it stay";
+    station.wait("health to name it", |station| health(station).filter(|told| told.contains(gone)));
+    let before = station.list().unwrap().last();
+    fs::rename(&away, &music).unwrap();
+    station.wait("health to be well again", |station| health(station).filter(|told| !told.contains("sources")));
+    station.wait("another segment", |station| station.list().filter(|list| list.last() > before));
+    assert_eq!(station.stop(), Some(0));
+}
+
+#[test]
 fn a_child_ends_with_the_station_that_began_it_and_leaves_no_lock() {
     let station = Station::new(6, 4);
     let lock = Layout::new(station.path()).generated().lock();
