@@ -230,6 +230,8 @@ fn stamp(path: &Path, found: Option<&Metadata>) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::mpsc;
+
     use super::*;
 
     /// Nothing is heard: as on a file system that tells of nothing.
@@ -335,15 +337,21 @@ mod tests {
     async fn a_folder_that_does_not_answer_holds_nobody_up() {
         let dir = tempfile::tempdir().unwrap();
         let mut watch = deaf(&[(dir.path(), true)]).await;
-        let eyes = watch.eyes.clone();
-        let held = eyes.lock().unwrap();
+        let (eyes, (release, released), (hold, held)) = (watch.eyes.clone(), mpsc::channel::<()>(), mpsc::channel());
+        let hanging = std::thread::spawn(move || {
+            let _eyes = eyes.lock().unwrap();
+            hold.send(()).unwrap();
+            let _ = released.recv();
+        });
+        held.recv().unwrap();
         fs::write(dir.path().join("a"), "a").unwrap();
         for _ in 0..3 {
             assert!(time::timeout(Duration::from_millis(50), watch.changed()).await.is_err());
         }
-        drop(held);
+        drop(release);
+        hanging.join().unwrap();
         time::timeout(Duration::from_secs(36), watch.changed()).await.expect("the change is forgotten");
-        assert_eq!(Arc::strong_count(&watch.eyes), 2, "one look at a time");
+        assert_eq!(Arc::strong_count(&watch.eyes), 1, "one look at a time");
     }
 
     #[test]

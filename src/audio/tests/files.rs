@@ -232,7 +232,7 @@ fn with_output_gain(file: &[u8], gain: i16) -> Vec<u8> {
         + usize::from(file[26])
         + file[27..27 + usize::from(file[26])].iter().map(|size| usize::from(*size)).sum::<usize>();
     let sum = file[..page].iter().fold(0_u32, |sum, byte| {
-        (0..8).fold(sum ^ u32::from(*byte) << 24, |sum, _| sum << 1 ^ (sum >> 31) * 0x04c1_1db7)
+        (0..8).fold(sum ^ (u32::from(*byte) << 24), |sum, _| (sum << 1) ^ ((sum >> 31) * 0x04c1_1db7))
     });
     file[22..26].copy_from_slice(&sum.to_le_bytes());
     file
