@@ -1,10 +1,10 @@
 //! One item: encoded, cut, stored, and marked as done.
 
 use std::{
-    collections::{HashMap, HashSet},
-    fs::{self, DirEntry, Metadata},
+    collections::HashSet,
+    fs::{self, DirEntry},
     io,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use cid::Cid;
@@ -36,8 +36,8 @@ use crate::{
 
 /// Longest file in `chunks/` that is read, in bytes.
 pub(super) const LONGEST_CHUNK: u64 = 16 << 20;
-/// Of so many chunks a run that looks whether all is there looks at the sizes as well, which takes a quarter of a second.
-const SIZED_MAX: usize = 100_000;
+/// Of so many chunks a run that looks whether all is there looks at the sizes as well, which takes a tenth of a second.
+const SIZED_MAX: usize = 50_000;
 /// Longest picture or VOD list that is read, in bytes.
 pub(super) const LONGEST_EXTRA: u64 = 16 << 20;
 
@@ -156,7 +156,7 @@ impl<'a> Bench<'a> {
             return None;
         }
         let meta = read_meta(self.store, id).filter(|meta| meta.pipeline == self.recipe(kind, overrides).pipeline)?;
-        let has = |segment: &Segment| self.chunks.has(segment);
+        let has = |segment: &Segment| self.chunks.has(self.store, segment);
         let listed = |stream: &String| self.store.stream(id, stream).is_file();
         let whole = meta.renditions.iter().flat_map(|rendition| &rendition.segments).all(has)
             && meta.streams.iter().all(listed)
@@ -295,42 +295,46 @@ impl<'a> Bench<'a> {
     }
 }
 
-/// The chunks that were there when it was looked, with their sizes in bytes: of so many as are looked at.
-#[derive(Default)]
-pub(super) struct Chunks(HashMap<ChunkKey, Option<u64>>);
+/// The chunks that were there when it was looked.
+pub(super) struct Chunks {
+    there: HashSet<ChunkKey>,
+    /// Of how many more the size is compared.
+    left: AtomicUsize,
+}
 
 impl Chunks {
     /// Takes away what a killed process left half written among them.
     pub(super) fn swept(store: &Store) -> Result<Self, Error> {
-        let mut all = Self::default();
-        disk::sweep_and_list(&store.chunks(), |name, file| all.add(name, file))?;
-        Ok(all)
+        let mut there = HashSet::new();
+        disk::sweep_and_list(&store.chunks(), |name, file| there.extend(key(name, file)))?;
+        Ok(Self { there, left: SIZED_MAX.into() })
     }
 
     /// Touches nothing.
     pub(super) fn listed(store: &Store) -> Result<Self, Error> {
-        let mut all = Self::default();
-        disk::list(&store.chunks(), |name, file| all.add(name, file))?;
-        Ok(all)
+        let mut there = HashSet::new();
+        disk::list(&store.chunks(), |name, file| there.extend(key(name, file)))?;
+        Ok(Self { there, left: SIZED_MAX.into() })
     }
 
-    fn add(&mut self, name: &str, file: &DirEntry) {
-        let Some(key) = name.strip_suffix(".ts").and_then(ChunkKey::read) else { return };
-        let Ok(kind) = file.file_type() else { return };
-        let is_sized = self.0.len() < SIZED_MAX;
-        // Through a link: what it leads to counts.
-        let told = (is_sized || kind.is_symlink()).then(|| fs::metadata(file.path()).ok().filter(Metadata::is_file));
-        match told {
-            Some(Some(told)) => _ = self.0.insert(key, Some(told.len())),
-            None if kind.is_file() => _ = self.0.insert(key, None),
-            Some(None) | None => {}
+    /// Whether the chunk of a segment is there, and as large as it should be.
+    fn has(&self, store: &Store, segment: &Segment) -> bool {
+        if !ChunkKey::of(&segment.cid).is_some_and(|key| self.there.contains(&key)) {
+            return false;
         }
+        let less = |left: usize| left.checked_sub(1);
+        if self.left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_err() {
+            return true;
+        }
+        let told = fs::metadata(store.chunk(&chunk_name(&segment.cid)));
+        told.is_ok_and(|told| told.is_file() && told.len() == u64::from(segment.bytes))
     }
+}
 
-    fn has(&self, segment: &Segment) -> bool {
-        let bytes = ChunkKey::of(&segment.cid).and_then(|key| self.0.get(&key).copied());
-        bytes.is_some_and(|bytes| bytes.is_none_or(|bytes| bytes == u64::from(segment.bytes)))
-    }
+/// Which chunk a file is, if it is one, or a link to one.
+fn key(name: &str, file: &DirEntry) -> Option<ChunkKey> {
+    file.file_type().ok().filter(|kind| kind.is_file() || kind.is_symlink())?;
+    ChunkKey::read(name.strip_suffix(".ts")?)
 }
 
 fn entitle(meta: &mut Meta, titles: Titles, from: Span) {
