@@ -90,18 +90,17 @@ impl Meanings {
     }
 }
 
-/// A file of text in UTF-8: as it is if it is that, else from UTF-16 if a byte order mark says so, else from the encoding for
-/// which its lines together speak.
-pub fn text_of(bytes: Vec<u8>) -> Vec<u8> {
-    let marked = Encoding::for_bom(&bytes).map(|(encoding, _)| encoding).filter(|encoding| *encoding != UTF_8);
-    let encoding = match marked {
-        Some(encoding) => encoding,
-        None if std::str::from_utf8(&bytes).is_ok() => return bytes,
-        None => {
-            guess::encoding(&bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_ascii()).collect::<Vec<_>>())
-        }
-    };
-    if marked.is_some() { encoding.decode(&bytes).0.into_owned() } else { decoded(&bytes, encoding) }.into_bytes()
+/// A file of text: as it is if it is UTF-8, else from UTF-16 if a byte order mark says so, else from the encoding for which its
+/// lines together speak.
+pub fn text_of(bytes: Vec<u8>) -> String {
+    if let Some((encoding, _)) = Encoding::for_bom(&bytes).filter(|(encoding, _)| *encoding != UTF_8) {
+        return encoding.decode(&bytes).0.into_owned();
+    }
+    String::from_utf8(bytes).unwrap_or_else(|error| {
+        let bytes = error.as_bytes();
+        let lines: Vec<&[u8]> = bytes.split(|byte| *byte == b'\n').filter(|line| !line.is_ascii()).collect();
+        decoded(bytes, guess::encoding(&lines))
+    })
 }
 
 /// What the texts of a file mean, by its bytes.

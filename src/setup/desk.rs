@@ -360,10 +360,10 @@ fn texts_of(meta: &Meta) -> impl Iterator<Item = &str> {
 /// What the cue sheet `file` says of `recording`.
 fn titles_of(file: &Path, recording: &Path) -> Result<Titles, String> {
     let bytes = disk::read(file, cue::LONGEST).map_err(|error| error.to_string())?;
-    let bytes = decode::text_of(bytes);
+    let text = decode::text_of(bytes);
     let name = recording.file_name().unwrap_or_default().to_string_lossy();
-    let marks = cue::parse(&bytes, &name).map_err(|fault| fault.to_string())?;
-    Ok(Titles { sheet: short_name(&bytes), marks })
+    let marks = cue::parse(&text, &name).map_err(|fault| fault.to_string())?;
+    Ok(Titles { sheet: short_name(text.as_bytes()), marks })
 }
 
 /// Whether a file is what it was.

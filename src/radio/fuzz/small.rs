@@ -12,8 +12,9 @@ const STATION: &str = "k51a";
 
 /// A cue sheet: the chapters of an item are in order and within it, also those of what is left of it.
 pub(crate) fn cue(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
     for recording in ["mix.mp3", "a.b"] {
-        let marks = match cue::parse(data, recording) {
+        let marks = match cue::parse(&text, recording) {
             Ok(marks) => marks,
             Err(fault) => {
                 said(&fault);
