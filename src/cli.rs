@@ -244,14 +244,14 @@ static UNSAID: OnceLock<String> = OnceLock::new();
 fn say(text: &str) {
     let mut out = io::stdout().lock();
     let said = writeln!(out, "{text}").and_then(|()| out.flush());
-    if let Err(error) = said.or_else(unread) {
+    if let Some(error) = said.err().filter(|error| !is_unread(error)) {
         let _ = UNSAID.set(error.to_string());
     }
 }
 
-/// Whoever reads standard output has read enough: that is no error.
-fn unread(error: io::Error) -> io::Result<()> {
-    if error.kind() == io::ErrorKind::BrokenPipe { Ok(()) } else { Err(error) }
+/// Whether whoever reads standard output has read enough, which is no error.
+fn is_unread(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::BrokenPipe
 }
 
 /// SIGINT, SIGTERM and SIGHUP: caught from the moment this is made, also before anybody waits for them.

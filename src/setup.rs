@@ -55,6 +55,8 @@ mod workload;
 
 /// The version of the chain from recording to segment. A change of anything that changes bytes raises it.
 pub const PIPELINE_VERSION: u32 = 4;
+/// So many copies that have come, and entries that leave, are named.
+const TOLD_MAX: usize = 20;
 
 /// What is wanted.
 #[derive(Clone, Debug, PartialEq)]

@@ -99,13 +99,11 @@ impl MediaSource for Numbered {
 fn head(file: &mut (impl Read + Seek)) -> io::Result<Head> {
     let end = file.seek(SeekFrom::End(0))?;
     let mut head = Head::default();
-    let [Some(ebml), Some(segment)] = [0, 1].map(|place| elements(file, 0..end, 2).ok()?.into_iter().nth(place)) else {
-        return Ok(head);
+    let segment = match &elements(file, 0..end, 2)?[..] {
+        [ebml, segment] if (ebml.id, segment.id) == (EBML, SEGMENT) => segment.content.clone(),
+        _ => return Ok(head),
     };
-    if (ebml.id, segment.id) != (EBML, SEGMENT) {
-        return Ok(head);
-    }
-    for element in elements(file, segment.content, MOST)? {
+    for element in elements(file, segment, MOST)? {
         match element.id {
             CLUSTER => break,
             INFO => {

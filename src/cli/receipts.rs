@@ -12,7 +12,7 @@ use anyhow::{Context, bail};
 use cid::Cid;
 use clap::{ArgGroup, Args, Subcommand};
 
-use super::{DISK, FAILED, OK, say, unread};
+use super::{DISK, FAILED, OK, is_unread, say};
 use crate::{
     disk::{
         self, Layout,
@@ -248,22 +248,19 @@ fn extract(layout: &Layout, range: &Range) -> anyhow::Result<u8> {
     let keys = Identity::receipt_keys(&layout.keys())?;
     let mut audit = Audit::new(Means { keys: &keys, signed: &signed }, Begin::Anywhere, Vec::new());
     let mut out = BufWriter::new(io::stdout().lock());
-    let (mut stopped, mut is_read): (anyhow::Result<()>, _) = (Ok(()), true);
+    let mut stopped: anyhow::Result<()> = Ok(());
     book.lines(range.numbers(&book)?, &mut |line| {
         let held = audit.line(line, false).map_err(|finding| {
             let number = seq(line).map_or_else(String::new, |number| format!(" {number}"));
             anyhow::anyhow!("receipt{number}: {}; `receipts verify` names its place", finding.reason)
         });
-        let written = held.map(|_| out.write_all(line).and_then(|()| out.write_all(b"\n")));
-        is_read = !matches!(&written, Ok(Err(error)) if error.kind() == io::ErrorKind::BrokenPipe);
-        stopped = written.and_then(|written| Ok(written?));
+        stopped = held.and_then(|_| Ok(out.write_all(line).and_then(|()| out.write_all(b"\n"))?));
         stopped.is_ok()
     })?;
-    if !is_read {
-        return Ok(OK);
+    match stopped.and_then(|()| Ok(out.flush()?)) {
+        Err(error) if error.downcast_ref().is_some_and(is_unread) => return Ok(OK),
+        written => written?,
     }
-    stopped?;
-    out.flush().or_else(unread)?;
     if audit.seen().receipts == 0 {
         bail!("there are no receipts in this range");
     }

@@ -1,7 +1,7 @@
 //! What the settings of the air add up to (contract §3).
 
 use super::{Receipts, Setup, Streaming};
-use crate::radio::rules::{Rules, SLOW_NETWORK};
+use crate::radio::rules::{Rules, SLOW_NETWORK_SECONDS};
 
 /// DHT servers drop values that are older, in seconds.
 const DHT_KEEPS_SECONDS: i64 = 48 * 3_600;
@@ -33,7 +33,7 @@ impl Streaming {
         i64::from(self.ttl_seconds)
             + i64::from(self.publish_interval_seconds)
             + i64::from(segment_seconds)
-            + (SLOW_NETWORK.0 / 1_000_000) as i64
+            + i64::from(SLOW_NETWORK_SECONDS)
     }
 
     /// How long a segment is kept after it has aired, in seconds: `retention_hours`, but never less than window,

@@ -107,11 +107,8 @@ impl Originals {
     fn again(&self, id: &str) -> Option<Found> {
         let known: Vec<Known> = self.known().iter().filter(|known| known.is_it && known.id == id).cloned().collect();
         known.into_iter().find_map(|known| {
-            open(&known.path)
-                .ok()
-                .flatten()
-                .filter(|(_, stamp)| *stamp == known.stamp)
-                .map(|(file, stamp)| found(file, &known.path, stamp))
+            let (file, stamp) = open(&known.path).ok()??;
+            (stamp == known.stamp).then(|| found(file, &known.path, stamp))
         })
     }
 

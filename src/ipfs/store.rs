@@ -107,8 +107,8 @@ impl Store {
     /// Every block that is pinned.
     #[cfg(test)]
     pub async fn pinned(&self) -> Result<Vec<Cid>, Error> {
-        let pins = self.repo.list_pins(None).await;
-        futures::TryStreamExt::try_collect(futures::TryStreamExt::map_ok(pins, |(cid, _)| cid)).await.map_err(failed)
+        use futures::TryStreamExt;
+        self.repo.list_pins(None).await.map_ok(|(cid, _)| cid).try_collect().await.map_err(failed)
     }
 
     /// Whether a block is here, hashes to its name, and is pinned. One that no longer hashes to its name is deleted.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::{Work, kept};
 use crate::radio::{
     follow::{Trouble, Which},
-    rules::SLOW_NETWORK,
+    rules::SLOW_NETWORK_SECONDS,
     status::{Mirroring, Network, OnAir, SetupProgress, Status},
     time::Span,
     timeline::Clocks,
@@ -88,7 +88,7 @@ impl Work {
             next,
             rungs: Vec::new(),
             tolerated_staleness_seconds: hold_back.saturating_sub(target) as f64,
-            needed_staleness_seconds: (ttl + target + SLOW_NETWORK.0 / 1_000_000) as f64,
+            needed_staleness_seconds: (ttl + target + u64::from(SLOW_NETWORK_SECONDS)) as f64,
             last_publish: self.last_put.clone(),
             clock: None,
             setup: SetupProgress { state: "off".into(), done: 0, total: 0 },

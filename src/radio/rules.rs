@@ -4,8 +4,8 @@ use super::time::Span;
 
 /// What is still being made waits until it reaches this far beyond the look-ahead before it airs.
 pub const HEAD_START: Span = Span::seconds(60);
-/// A slow IPNS put and a slow resolve together: what public gateways were seen to need at their usual worst.
-pub const SLOW_NETWORK: Span = Span::seconds(120);
+/// A slow IPNS put and a slow resolve together, in seconds: what public gateways were seen to need at their usual worst.
+pub const SLOW_NETWORK_SECONDS: u32 = 120;
 
 /// What the timeline is built by.
 #[derive(Clone, Debug, PartialEq, Eq)]

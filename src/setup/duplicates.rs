@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::{audio::Fingerprint, publish::read_manifest};
+use super::{TOLD_MAX, audio::Fingerprint, publish::read_manifest};
 use crate::{
     disk::{self, Layout, Store},
     radio::{
@@ -15,9 +15,6 @@ use crate::{
 const LONGEST: u64 = 64 << 10;
 /// Copies differ in length by no more than this.
 const LONGER: Span = Span::seconds(5);
-
-/// So many copies are told of when they come; a report tells of all.
-const TOLD_MAX: usize = 20;
 
 /// Two entries that sound alike, by path.
 pub type Pair = (String, String);

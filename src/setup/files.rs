@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    Amount, Error, Job, Options, Progress, Report, Skipped, Tools, check,
+    Amount, Error, Job, Options, Progress, Report, Skipped, TOLD_MAX, Tools, check,
     desk::{Desk, Outcome},
     duplicates, garbage,
     item::{Bench, Chunks, Failure},
@@ -35,8 +35,6 @@ use crate::{
 
 /// Between two publishes of what is ready so far.
 const PUBLISH_EVERY: Span = Span::seconds(30);
-/// So many entries that leave are named.
-const TOLD_MAX: usize = 20;
 
 /// Does the work. The lock is held and the folders are there.
 pub(super) fn make(

@@ -310,12 +310,14 @@ impl Children {
                 }
                 continue;
             }
-            let Some((done, total)) = line.split_once(' ').filter(|_| sets_up) else { continue };
-            if done == "kept" && kept.len() < KEPT_MAX {
-                kept.push(total.to_owned());
-            }
-            if let (Ok(done), Ok(total)) = (done.parse(), total.parse()) {
-                self.progress.send_replace(SetupProgress { state: "running".into(), done, total });
+            match line.split_once(' ').filter(|_| sets_up) {
+                Some(("kept", why)) if kept.len() < KEPT_MAX => kept.push(why.to_owned()),
+                Some((done, total)) => {
+                    if let (Ok(done), Ok(total)) = (done.parse(), total.parse()) {
+                        self.progress.send_replace(SetupProgress { state: "running".into(), done, total });
+                    }
+                }
+                None => {}
             }
         }
         kept
