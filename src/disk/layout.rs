@@ -322,10 +322,11 @@ mod tests {
             fs::write(state.join(format!(".tmp-1-0-{name}")), "half").unwrap();
             fs::write(state.join(name), "whole").unwrap();
         }
-        let half = layout.create_keys().unwrap().join(".tmp-1-0-peer.key");
-        fs::write(&half, "half").unwrap();
+        let keys = layout.create_keys().unwrap();
+        let halves = ["peer.key", "callback.key"].map(|name| keys.join(format!(".tmp-1-0-{name}")));
+        halves.iter().for_each(|half| fs::write(half, "half").unwrap());
         layout.sweep_state();
-        assert!(!half.exists(), "a private key in halves");
+        assert!(!halves.iter().any(|half| half.exists()), "secrets in halves");
         for name in own {
             assert!(!state.join(format!(".tmp-1-0-{name}")).exists() && state.join(name).exists(), "{name}");
         }

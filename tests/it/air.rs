@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs};
 
 use ipfs_radio::radio::time::Time;
+use rustix::process::Signal;
 
 use crate::station::{Entry, List, Station};
 
@@ -277,6 +278,22 @@ fn another_segment_duration_begins_another_epoch() {
     station.run();
     let again = station.wait("the list after a kill", Station::list);
     assert!(again.text.contains("#EXT-X-TARGETDURATION:2\n") && again.first >= after.first, "the epoch stays");
+}
+
+#[test]
+fn a_terminal_that_is_closed_ends_a_station_unless_it_is_to_outlive_it() {
+    let mut station = with_music();
+    let _lock = station.without_generator();
+    let run = ["run", "--no-setup"];
+    station.start(&run);
+    station.wait("a list", Station::list);
+    station.send(Signal::HUP);
+    assert_eq!(station.ended(), Some(0));
+    station.start_to_outlive(&run);
+    let before = station.wait("a list", Station::list).last();
+    station.send(Signal::HUP);
+    station.wait("another segment", |station| station.list().filter(|list| list.last() > before));
+    assert_eq!(station.stop(), Some(0));
 }
 
 #[test]

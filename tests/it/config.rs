@@ -205,6 +205,7 @@ fn setup_refuses_what_it_cannot_do() {
             ("[audio]\nbitrates = [320000]\nsample_rate = 22050", "2:13", "264600 is the most"),
             ("[audio]\nbitrates = [132301]\nsample_rate = 22050\nchannels = 1", "2:13", "132300 is the most"),
             ("[music]\n", "1:2", "unknown key `music`"),
+            ("audio = 1", "1:9", "expected a table"),
             ("cycle = 3", "1:1", "known here: `source`, `jobs`, `[jingles]`, `[audio]`"),
             ("[audio]\ncycle = 3", "2:1", "this key is written as `jingles.cycle`"),
             ("source = \"a\"\nsource = \"b\"", "2:1", "duplicate"),

@@ -1,6 +1,6 @@
 //! What a station makes of a ledger or a pool that somebody damaged.
 
-use std::fs;
+use std::{fs, process::Stdio};
 
 use crate::{
     air::{Observer, with_music},
@@ -217,4 +217,34 @@ fn receipts_are_verified_looked_up_and_proved_beside_the_air() {
     fs::write(&path, bytes).unwrap();
     let (said, code) = told(&station, &["receipts", "verify"]);
     assert!(code == Some(1) && said.contains("000001.jsonl:11: "), "{said}");
+}
+
+#[test]
+fn what_cannot_be_printed_or_is_not_there_is_no_success() {
+    let mut station = with_music();
+    station.run();
+    station.wait("receipts", |station| (kinds(station).len() > 20).then_some(()));
+    assert_eq!(station.stop(), Some(0));
+    let commands: [&[&str]; 5] = [
+        &["receipts", "get", "--seq", "0"],
+        &["receipts", "prove", "--seq", "0"],
+        &["receipts", "verify"],
+        &["receipts", "extract"],
+        &["preview", "--json"],
+    ];
+    for arguments in commands {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = station.command(arguments).stdout(full).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.code() == Some(4) && said.contains("No space left on device"), "{arguments:?}: {said}");
+        let mut read = station.command(arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop(read.stdout.take());
+        let output = read.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), output.stderr), (Some(0), Vec::new()), "{arguments:?}: enough was read");
+    }
+    let (said, code) = told(&station, &["receipts", "verify", "--from", "999999"]);
+    assert!(code == Some(1) && said.contains("no receipts in this range"), "{said}");
+    fs::remove_dir_all(station.path().join("state/ledger")).unwrap();
+    let (said, code) = told(&station, &["receipts", "get", "--seq", "0"]);
+    assert!(code == Some(1) && said.contains("there is no receipt 0"), "{said}");
 }

@@ -260,6 +260,39 @@ fn a_listed_block_that_is_lost_or_damaged_is_put_again_before_whoever_asks_is_an
 }
 
 #[test]
+fn what_is_lost_of_the_ledgers_folder_is_put_back() {
+    let mut station = with_music();
+    station.run();
+    let name = station.wait("the status", Station::status)["station"].as_str().unwrap().to_owned();
+    let path = format!("/ipns/{name}/ledger/checkpoint");
+    let note = station.wait("a checkpoint", |station| station.get_bytes(&path));
+    let of_it = |file: &PathBuf| file.components().any(|part| part.as_os_str() == "blockstore");
+    let lost: Vec<PathBuf> = station.files().into_keys().filter(|file| of_it(file)).collect();
+    let lost: Vec<PathBuf> = lost.into_iter().filter(|file| fs::read(file).is_ok_and(|bytes| bytes == note)).collect();
+    assert!(!lost.is_empty(), "its block was not found");
+    lost.iter().for_each(|file| fs::remove_file(file).unwrap());
+    station.wait("the block again", |_| lost.iter().all(|file| file.exists()).then_some(()));
+    station.wait("the checkpoint again", |station| station.get_bytes(&path).filter(|again| *again == note));
+    assert_eq!(station.stop(), Some(0));
+}
+
+#[test]
+fn an_accepted_order_that_cannot_be_kept_is_told_until_it_is() {
+    let mut station = with_music();
+    let kept = station.path().join("state/order.m3u");
+    fs::create_dir_all(kept.join("in the way")).unwrap();
+    station.run();
+    station.wait("health to name it", |station| health(station).filter(|told| told.contains("accepted order: ")));
+    let order = processed(&station).playlist();
+    let text = fs::read_to_string(&order).unwrap();
+    fs::remove_dir_all(&kept).unwrap();
+    fs::write(&order, text + "music/b.wav\n").unwrap();
+    station.wait("health to be well again", |station| health(station).filter(|told| !told.contains("accepted order")));
+    assert!(kept.is_file());
+    assert_eq!(station.stop(), Some(0));
+}
+
+#[test]
 fn a_listed_block_that_nobody_has_is_named_until_somebody_has_it() {
     let mut station = with_music();
     let _lock = station.without_generator();

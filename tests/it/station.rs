@@ -12,6 +12,7 @@ use std::{
 };
 
 use ipfs_radio::disk::{Layout, Lock};
+use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 /// How often something that must come is looked for; the limit only ends a test that has failed.
@@ -152,7 +153,19 @@ impl Station {
 
     /// The same; what it says goes there.
     pub(crate) fn start_telling(&mut self, arguments: &[&str], log: fs::File) {
-        let mut command = self.command(arguments);
+        self.begin(self.command(arguments), log);
+    }
+
+    /// Starts the station as `nohup` does it: it is to outlive its terminal.
+    pub(crate) fn start_to_outlive(&mut self, arguments: &[&str]) {
+        let log = fs::File::options().create(true).append(true).open(self.path().join(LOG)).unwrap();
+        let plain = self.command(arguments);
+        let mut command = Command::new("nohup");
+        command.arg(plain.get_program()).args(plain.get_args()).stdin(Stdio::null());
+        self.begin(command, log);
+    }
+
+    fn begin(&mut self, mut command: Command, log: fs::File) {
         let child = command.stdout(log.try_clone().unwrap()).stderr(log).spawn().unwrap();
         self.running = Some(child);
     }
@@ -182,9 +195,19 @@ impl Station {
 
     /// Ends it as an operator would, which must not take longer than the five seconds a stop has. Gives the exit code.
     pub(crate) fn stop(&mut self) -> Option<i32> {
+        self.send(Signal::TERM);
+        self.ended()
+    }
+
+    /// Sends it a signal.
+    pub(crate) fn send(&self, signal: Signal) {
+        let pid = Pid::from_child(self.running.as_ref().unwrap());
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits until it has ended. Gives the exit code.
+    pub(crate) fn ended(&mut self) -> Option<i32> {
         let child = self.running.as_mut().unwrap();
-        let pid = rustix::process::Pid::from_child(child);
-        rustix::process::kill_process(pid, rustix::process::Signal::TERM).unwrap();
         for _ in 0..STOP_TRIES {
             if let Some(status) = child.try_wait().unwrap() {
                 self.running = None;

@@ -36,6 +36,14 @@ fn a_missing_or_empty_folder_keeps_the_station() {
 }
 
 #[test]
+fn a_first_run_says_where_it_has_found_nothing() {
+    let station = Station::empty();
+    station.record("jingles/1.wav", 880, 1_100);
+    assert_eq!(station.run(&job()).notices, ["`music` is missing or has no recordings"]);
+    assert_eq!(station.run(&job()).notices, [""; 0]);
+}
+
+#[test]
 fn prune_means_it() {
     let station = Station::with_music();
     station.run(&job());
@@ -227,6 +235,12 @@ fn a_file_that_changes_while_it_is_read_makes_no_item() {
     *station.before_encode.lock().unwrap() = Some(Box::new(move || fs::write(&path, wav(230, 1_000)).unwrap()));
     let report = station.run(&job());
     assert_eq!((report.unsettled.len(), report.entries), (1, 0));
+    assert_eq!(report.notices, [""; 0]);
+    let path = station.path("music/1.wav");
+    *station.before_encode.lock().unwrap() = Some(Box::new(move || fs::write(&path, b"").unwrap()));
+    let report = station.run(&job());
+    assert_eq!((report.unsettled.len(), report.skipped.len()), (1, 0), "it is being written, and not bad");
+    station.record("music/1.wav", 230, 1_000);
     *station.before_encode.lock().unwrap() = None;
     assert_eq!(station.run(&job()).entries, 1);
     let fresh = Station::empty();

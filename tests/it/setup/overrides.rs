@@ -110,6 +110,11 @@ fn cues_that_leave_nothing_are_named() {
     assert_eq!((report.exit_code(), report.entries), (3, 4));
     assert!(report.skipped[0].why.contains("no sample of it"), "{report:?}");
     assert!(report.skipped[0].why.contains("between the cues"), "{report:?}");
+    station.write("music/2.wav.toml", b"cue_in_seconds = 60\n");
+    fs::remove_file(station.path("music/1.wav.toml")).unwrap();
+    let report = station.run(&job());
+    assert_eq!((report.exit_code(), report.entries), (3, 5), "what was there before stays");
+    assert_eq!(report.skipped[0].path, "music/2.wav");
 }
 
 #[test]
