@@ -25,6 +25,9 @@ use crate::ipfs::options::Scope;
 const MAX_SEEN: usize = 64;
 /// Addresses that are asked about.
 const MAX_ASKED: usize = 8;
+/// Addresses that the client is told of until it is made anew: it forgets none, and whoever makes some up takes the place of
+/// others among those that are asked about.
+const MAX_TOLD: usize = 64;
 /// Connections that must have seen the same address before it is asked about.
 const SEEN: u32 = 2;
 
@@ -37,6 +40,8 @@ pub(in crate::ipfs) struct Behaviour {
     /// The connections that `inner` knows of: those made since it was.
     known: HashSet<ConnectionId>,
     candidates: Candidates,
+    /// How many addresses it was told of since it was made.
+    told: usize,
 }
 
 /// Addresses under which this node might be reached.
@@ -59,7 +64,7 @@ impl Behaviour {
     /// Asks only about addresses that are of use within `scope`.
     pub(super) fn new(scope: Scope) -> Self {
         let candidates = Candidates { scope, seen: HashMap::new(), asked: VecDeque::new() };
-        Self { inner: client::Behaviour::default(), known: HashSet::new(), candidates }
+        Self { inner: client::Behaviour::default(), known: HashSet::new(), candidates, told: 0 }
     }
 
     /// Asks anew about every address that was asked about, and about `more`, five seconds later. Only connections made
@@ -70,13 +75,15 @@ impl Behaviour {
         }
         self.inner = client::Behaviour::default();
         self.known.clear();
+        self.told = self.candidates.asked.len();
         for Asked { address: addr, .. } in &self.candidates.asked {
             self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
         }
     }
 
     fn ask_if(&mut self, asked: bool, addr: &Multiaddr) {
-        if asked {
+        if asked && self.told < MAX_TOLD {
+            self.told += 1;
             self.inner.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
         }
     }
@@ -85,7 +92,7 @@ impl Behaviour {
 impl Candidates {
     /// A peer says that it sees this node under `address`. True if it is to be asked about from now on.
     fn see(&mut self, address: &Multiaddr) -> bool {
-        if !self.scope.holds(address) || self.renamed(address) {
+        if !self.scope.holds(address) || self.named_again(address) {
             return false;
         }
         if self.seen.len() >= MAX_SEEN && !self.seen.contains_key(address) {
@@ -99,7 +106,7 @@ impl Candidates {
     /// Asks about `address`, in place of the one that nobody has named for the longest time where there are many. False if
     /// that is done already or is of no use.
     fn ask(&mut self, address: &Multiaddr, listens: bool) -> bool {
-        if !self.scope.holds(address) || self.renamed(address) {
+        if !self.scope.holds(address) || self.named_again(address) {
             return false;
         }
         if self.asked.len() >= MAX_ASKED {
@@ -112,7 +119,7 @@ impl Candidates {
     }
 
     /// Whether this address is asked about already; it was named just now.
-    fn renamed(&mut self, address: &Multiaddr) -> bool {
+    fn named_again(&mut self, address: &Multiaddr) -> bool {
         let known = self.asked.iter().position(|asked| asked.address == *address);
         let asked = known.and_then(|at| self.asked.remove(at));
         let is_known = asked.is_some();
@@ -216,6 +223,23 @@ mod tests {
             candidates.seen.len() <= MAX_SEEN && candidates.asked.len() == MAX_ASKED,
             "nor do those who make them up"
         );
+    }
+
+    #[tokio::test]
+    async fn who_makes_addresses_up_does_not_fill_the_client() {
+        let mut probe = Behaviour::new(Scope::World);
+        let say = |probe: &mut Behaviour, port: u16| {
+            let addr = &address(port);
+            (0..SEEN).for_each(|_| {
+                probe.on_swarm_event(FromSwarm::NewExternalAddrCandidate(NewExternalAddrCandidate { addr }));
+            });
+        };
+        (1..1_000).for_each(|port| say(&mut probe, port));
+        assert_eq!(probe.told, MAX_TOLD);
+        probe.renew(std::iter::empty());
+        assert_eq!(probe.told, MAX_ASKED, "those that were named last");
+        say(&mut probe, 2_000);
+        assert_eq!(probe.told, MAX_ASKED + 1);
     }
 
     #[tokio::test]
