@@ -12,8 +12,8 @@ use tokio_util::task::AbortOnDropHandle;
 use super::{publisher::Which, tasks::Tasks};
 use crate::ipfs::{Record, Router};
 
-/// The pause after a first failure; it doubles up to [`MAX_PAUSE`]: where a router is the only way to the names, it is told
-/// again before the shortest list with the usual rules has run out.
+/// The pause after a first failure; it doubles up to [`MAX_PAUSE`], a third of what a list with the default rules reaches
+/// ahead: a router may be the only way to the names.
 const PAUSE: Duration = Duration::from_secs(12);
 const MAX_PAUSE: Duration = Duration::from_secs(96);
 
